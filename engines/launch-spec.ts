@@ -1,0 +1,37 @@
+/** The three parts of a run, named by what they are in it. */
+export type EngineRole = 'lmcache' | 'vllm' | 'baseline';
+
+/** What runs inside: decides the container's entrypoint, or the command of the process runtime. */
+export type EngineProgram = 'vllm-serve' | 'lmcache-server' | 'lmcache-module';
+
+/**
+ * Everything needed to start one engine, the same for a container, a process and the simulator.
+ * Arguments are an array and never meet a shell.
+ */
+export interface LaunchSpec {
+  readonly role: EngineRole;
+  /** Container name, and the stem of the log file: `vllm-mp-test-<BUILD_ID>`. */
+  readonly name: string;
+  readonly program: EngineProgram;
+  /** The program's arguments, its own name (`vllm serve`, `lmcache server`) not included. */
+  readonly args: readonly string[];
+  /** The engine's whole environment beyond the runtime's allow-list. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Docker only. */
+  readonly container: ContainerOptions;
+  /** Process runtime only: the command before `args`, e.g. `['vllm', 'serve']`. */
+  readonly command: readonly string[];
+  /** TCP ports the engine listens on; the first one serves HTTP health unless `healthUrl` says otherwise. */
+  readonly ports: readonly number[];
+  /** Answers 200 when the engine serves; null where the program has no HTTP (`lmcache-module`). */
+  readonly healthUrl: string | null;
+}
+
+export interface ContainerOptions {
+  readonly image: string;
+  /** null keeps the image's own entrypoint (`vllm serve` in the vLLM image). */
+  readonly entrypoint: readonly string[] | null;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
+  /** null on the simulator: neither the nvidia runtime nor a GPU request is sent. */
+  readonly gpu: { readonly runtime: 'nvidia'; readonly uuids: readonly string[] } | null;
+}

@@ -1,0 +1,78 @@
+import { defineSettings, type SettingValues } from './settings.js';
+
+/** What every step knows, seeds' names and defaults first. */
+export const commonSettings = defineSettings({
+  BUILD_ID: {
+    type: 'text',
+    default: null,
+    defaultText: "the CI's build id, else local_<timestamp>",
+    pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/,
+    patternText: 'a letter or digit, then up to 62 letters, digits, dots, dashes or underscores',
+    description: 'Unique identifier of this run; part of every container name and of the results directory.',
+  },
+  RESULTS_DIR: {
+    type: 'path',
+    default: null,
+    defaultText: '/tmp/lmcache_ci_results_${BUILD_ID}',
+    description: 'Directory for all outputs of the run.',
+  },
+  VENV_DIR: {
+    type: 'path',
+    default: null,
+    defaultText: '<workspace>/.venv',
+    description: 'Python virtual environment path.',
+  },
+  MODEL: { type: 'text', default: 'Qwen/Qwen3-14B', description: 'Model to use for testing.' },
+  VLLM_PORT: { type: 'port', default: 8000, description: 'Port for vLLM with LMCache.' },
+  VLLM_BASELINE_PORT: { type: 'port', default: 9000, description: 'Port for baseline vLLM.' },
+  LMCACHE_PORT: { type: 'port', default: 6555, description: 'Port for LMCache server.' },
+  LMCACHE_HTTP_PORT: { type: 'port', default: 8080, description: "Port for the LMCache server's HTTP API." },
+  MAX_WAIT_SECONDS: { type: 'integer', default: 300, min: 1, unit: 's', description: 'Time-out for vLLM start-up.' },
+  ENGINE: {
+    type: 'choice',
+    choices: ['auto', 'vllm', 'sim'],
+    default: 'auto',
+    description: 'Real vLLM, or the embedded simulator; auto takes vLLM where Docker and two fitting GPUs are.',
+  },
+  RUNTIME: {
+    type: 'choice',
+    choices: ['auto', 'docker', 'process', 'external'],
+    default: 'auto',
+    description: 'Containers, child processes, or servers that already run.',
+  },
+  VLLM_URL: { type: 'url', default: null, description: 'RUNTIME=external: base URL of vLLM with LMCache.' },
+  VLLM_BASELINE_URL: { type: 'url', default: null, description: 'RUNTIME=external: base URL of the baseline vLLM.' },
+  LMCACHE_URL: {
+    type: 'url',
+    default: null,
+    description: "RUNTIME=external: base URL of the LMCache server's HTTP API.",
+  },
+  HF_HOME: {
+    type: 'path',
+    default: null,
+    defaultText: '~/.cache/huggingface',
+    description: 'Hugging Face cache, mounted into the engines.',
+  },
+  SIM_PROFILE: {
+    type: 'text',
+    default: 'h200',
+    description: "The simulator's timing profile: GPU, engine version and kernels (h200, h200-batch-invariant).",
+  },
+  SIM_SPEED: {
+    type: 'number',
+    default: 10,
+    min: 0.1,
+    max: 100,
+    description:
+      'How many times faster than the simulated hardware the simulator runs; measured times are converted back.',
+  },
+  SIM_FAULT: {
+    type: 'text',
+    default: null,
+    pattern: /^(no-cache|wrong-text-from-cache|crash-after=[1-9][0-9]*)$/,
+    patternText: 'no-cache, wrong-text-from-cache or crash-after=N',
+    description: 'A fault for the simulator to show, for tests and demonstrations.',
+  },
+});
+
+export type CommonSettings = SettingValues<typeof commonSettings>;
