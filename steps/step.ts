@@ -1,4 +1,5 @@
 import type { Fleet } from '../engines/fleet.js';
+import type { RunEventInput } from '../results-schema/events.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import type { CommonSettings } from './common-settings.js';
@@ -59,6 +60,8 @@ export interface StepContext<Values> {
   /** The run's engines; `fleet.require(...)` gives an endpoint or throws a clear error. */
   readonly fleet: Fleet;
   readonly progress: StepProgress;
+  /** Appends to events.jsonl: a step brackets its builds and workloads, so that own time can be told apart. */
+  emit(event: RunEventInput): void;
   /** Aborted on Ctrl-C, SIGTERM, SIGHUP, a time limit: goes into everything that waits. */
   readonly signal: AbortSignal;
   /** A virtual environment with these packages, made once, shared, under a lock. */

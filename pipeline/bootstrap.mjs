@@ -1,0 +1,192 @@
+// Makes a fresh clone runnable: locked install and compile when stale, under a lock.
+// Only node's own modules may be imported here: nothing else exists yet.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const installStamp = path.join(root, 'node_modules', '.lmcache-ci-install');
+const compileStamp = path.join(root, 'dist', '.lmcache-ci-compile');
+const minimumNode = [20, 19];
+
+/** Installs and compiles what is missing or stale; returns at once in an installed package, which ships compiled. */
+export function bootstrap() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < minimumNode[0] || (major === minimumNode[0] && minor < minimumNode[1])) {
+    fail(2, `Node.js ${process.versions.node} is too old: lmcache-ci needs ${minimumNode.join('.')} or newer.`);
+  }
+  if (!existsSync(path.join(root, 'tsconfig.json'))) return;
+  if (isInstalled() && isCompiled()) return;
+  const release = takeLock();
+  try {
+    if (!isInstalled()) install();
+    if (!isCompiled()) compile();
+  } finally {
+    release();
+  }
+}
+
+/** Runs the command line of the compiled project with these arguments. */
+export async function runCommandLine(args) {
+  bootstrap();
+  const { main } = await import('../dist/pipeline/cli.js');
+  await main(args);
+}
+
+/** Entry of a `steps/*.mjs` script, started by `npx zx`, by node or by its path. */
+export async function runStepScript(name, scriptUrl) {
+  const script = fileURLToPath(scriptUrl);
+  const position = process.argv.findIndex((argument) => path.resolve(argument) === script);
+  await runCommandLine(['step', name, ...process.argv.slice(position + 1)]);
+}
+
+/** Compiles and records it; what `npm install` runs as `prepare`, where the dependencies are just installed. */
+export function prepare() {
+  if (!existsSync(path.join(root, 'tsconfig.json'))) return;
+  writeFileSync(installStamp, lockHash());
+  if (!isCompiled()) compile();
+}
+
+function isInstalled() {
+  return existsSync(installStamp) && readFileSync(installStamp, 'utf8') === lockHash();
+}
+
+function isCompiled() {
+  return existsSync(compileStamp) && readFileSync(compileStamp, 'utf8') === sourceHash();
+}
+
+function lockHash() {
+  return createHash('sha256')
+    .update(readFileSync(path.join(root, 'package-lock.json')))
+    .digest('hex');
+}
+
+/** Names, sizes and times of all sources: a look at each is quick, reading them is not. */
+function sourceHash() {
+  const hash = createHash('sha256');
+  const configuration = JSON.parse(readFileSync(path.join(root, 'tsconfig.json'), 'utf8'));
+  const rooms = configuration.include.map((pattern) => pattern.split('/')[0]);
+  const visit = (directory) => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const file = path.join(directory, entry.name);
+      if (entry.isDirectory()) visit(file);
+      else if (/\.(ts|json)$/.test(entry.name)) {
+        const { size, mtimeMs } = statSync(file);
+        hash.update(`${file} ${size} ${mtimeMs}\n`);
+      }
+    }
+  };
+  for (const room of rooms) if (existsSync(path.join(root, room))) visit(path.join(root, room));
+  return hash.digest('hex');
+}
+
+function install() {
+  announce('installing the locked dependencies (npm ci) ...');
+  const started = Date.now();
+  // Install scripts of dependencies are denied; the compilation is ours.
+  const result = spawnSync(
+    'npm',
+    ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      encoding: 'utf8',
+    },
+  );
+  if (result.error || result.status !== 0) {
+    fail(
+      3,
+      `npm ci failed${result.error ? `: ${result.error.message}` : ` with exit code ${result.status}`}.\n${lastLines(`${result.stdout ?? ''}${result.stderr ?? ''}`)}`,
+    );
+  }
+  writeFileSync(installStamp, lockHash());
+  announce(`dependencies installed in ${seconds(started)}.`);
+}
+
+function compile() {
+  const started = Date.now();
+  const hash = sourceHash();
+  const result = spawnSync(
+    process.execPath,
+    [path.join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', path.join(root, 'tsconfig.json')],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      encoding: 'utf8',
+    },
+  );
+  if (result.error || result.status !== 0) {
+    fail(3, `the project does not compile.\n${lastLines(`${result.stdout ?? ''}${result.stderr ?? ''}`)}`);
+  }
+  writeFileSync(compileStamp, hash);
+  announce(`compiled in ${seconds(started)}.`);
+}
+
+/** One set-up at a time a checkout; the lock of a process that is gone is broken. */
+function takeLock() {
+  const key = createHash('sha256').update(root).digest('hex').slice(0, 16);
+  const lock = path.join(os.tmpdir(), `lmcache-ci-setup-${process.getuid?.() ?? 0}-${key}.lock`);
+  let announced = false;
+  for (;;) {
+    try {
+      const file = openSync(lock, 'wx', 0o600);
+      writeSync(file, String(process.pid));
+      closeSync(file);
+      const release = () => rmSync(lock, { force: true });
+      process.once('exit', release);
+      return release;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    if (holderIsGone(lock)) {
+      rmSync(lock, { force: true });
+      continue;
+    }
+    if (!announced) announce('another process is setting this checkout up, waiting for it ...');
+    announced = true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+}
+
+function holderIsGone(lock) {
+  try {
+    const { mtimeMs } = statSync(lock);
+    const pid = Number(readFileSync(lock, 'utf8'));
+    // Just created, not yet written.
+    if (!pid) return Date.now() - mtimeMs > 2000;
+    process.kill(pid, 0);
+    return Date.now() - mtimeMs > 15 * 60_000;
+  } catch (error) {
+    return error.code === 'ESRCH' || error.code === 'ENOENT';
+  }
+}
+
+function announce(message) {
+  process.stderr.write(`lmcache-ci: ${message}\n`);
+}
+
+function fail(exitCode, message) {
+  process.stderr.write(`lmcache-ci: ${message}\n`);
+  process.exit(exitCode);
+}
+
+function lastLines(text) {
+  return text.trimEnd().split('\n').slice(-30).join('\n');
+}
+
+function seconds(started) {
+  return `${((Date.now() - started) / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import yargs from 'yargs';
+import { describeUsageError, UsageError } from './usage-error.js';
+
+/** Every command, with its file loaded only when it is the one that was asked for. */
+const commands = [
+  {
+    command: 'mp-test',
+    describe: 'Build, launch, test vLLM with and without LMCache, judge, clean up',
+    load: async () => (await import('./commands/mp-test.js')).mpTestCommand,
+  },
+  {
+    command: 'step <name>',
+    describe: 'Run one step alone; it joins the live run of this machine',
+    load: async () => (await import('./commands/step.js')).stepCommand,
+  },
+  {
+    command: 'doctor',
+    describe: 'Check what a run needs on this machine, with the remedy for what is missing',
+    load: async () => (await import('./commands/doctor.js')).doctorCommand,
+  },
+  {
+    command: 'clean',
+    describe: 'Remove what runs that are gone have left behind',
+    load: async () => (await import('./commands/clean.js')).cleanCommand,
+  },
+] as const;
+
+/** What a command file provides. */
+export interface Command {
+  /** Adds its options and examples. */
+  build(parser: ReturnType<typeof yargs>): Promise<ReturnType<typeof yargs>>;
+  /** @returns the exit code. */
+  run(parsed: Readonly<Record<string, unknown>>): Promise<number>;
+}
+
+/**
+ * The command line `lmcache-ci`. Sets process.exitCode: 0 passed, 1 the code under test failed,
+ * 2 usage or configuration, 3 no verdict, 128 + n interrupted by signal n.
+ */
+export async function main(args: readonly string[]): Promise<void> {
+  if (args[0] === 'simulate' && args[1] !== '--help' && args[1] !== '-h' && args.length > 1) {
+    const { runSimulator } = await import('../simulator/main.js');
+    await runSimulator(args.slice(1));
+    return;
+  }
+  const knownFlags: string[] = [];
+  const parser = yargs([...args])
+    .scriptName('lmcache-ci')
+    .usage('$0 <command>\n\nIs the KV cache of LMCache with vLLM still correct, and still worth it?')
+    .version(packageVersion())
+    .completion('completion', 'Print a completion script for bash or zsh: lmcache-ci completion >> ~/.bashrc')
+    .example('$0 mp-test', 'the whole pipeline; on the simulator where no GPU is')
+    .example('MAX_LMCACHE_TTFT=0.2 $0 mp-test', 'settings by environment ...')
+    .example('$0 mp-test --max-lmcache-ttft 0.2', '... or by flag')
+    .example('$0 mp-test --only long-doc-qa --dry-run', 'what would run, and with which settings')
+    .example('$0 simulate vllm serve Qwen/Qwen3-14B --port 8000', 'a vLLM without a GPU')
+    .epilogue(
+      'Exit codes: 0 passed, 1 the code under test failed, 2 usage, 3 no verdict (infrastructure), 130/143/129 interrupted.',
+    )
+    .strict()
+    .demandCommand(1, 'Which command?')
+    .recommendCommands()
+    .wrap(Math.min(120, process.stdout.columns || 100))
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(describeUsageError(message, knownFlags));
+    });
+  for (const { command, describe, load } of commands) {
+    parser.command({
+      command,
+      describe,
+      builder: async (inner) => {
+        const built = await (await load()).build(inner as ReturnType<typeof yargs>);
+        knownFlags.push(...Object.keys(optionsOf(built)));
+        return built;
+      },
+      handler: async (parsed) => {
+        process.exitCode = await (await load()).run(parsed);
+      },
+    });
+  }
+  parser.command(
+    'simulate <engine..>',
+    'Run the embedded simulator as `vllm serve ...` or `lmcache server ...`',
+    (inner) =>
+      inner
+        .example('$0 simulate vllm serve Qwen/Qwen3-14B --port 8000', "an OpenAI-compatible server with vLLM's flags")
+        .example('$0 simulate lmcache server --l1-size-gb 80 --eviction-policy LRU --port 6555', 'the cache server'),
+  );
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`lmcache-ci: ${error.message}\n`);
+    process.exitCode = 2;
+  }
+}
+
+function optionsOf(parser: unknown): Record<string, unknown> {
+  const options = (parser as { getOptions?: () => { key?: Record<string, unknown> } }).getOptions?.();
+  return options?.key ?? {};
+}
+
+/** From package.json beside dist/. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const parsed: unknown = JSON.parse(text);
+  return typeof parsed === 'object' && parsed !== null && 'version' in parsed ? String(parsed.version) : 'unknown';
+}

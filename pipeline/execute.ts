@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import stripAnsi from 'strip-ansi';
+import type { OwnedProcessOptions, OwnedProcessResult } from '../steps/step.js';
+
+/** Who ends a process group when we cannot any more: the run's keeper. */
+export interface ProcessGroupOwner {
+  own(processGroup: number): Promise<void>;
+  disown(processGroup: number): Promise<void>;
+}
+
+const terminationGraceMs = 5000;
+/** What of a long output is kept in memory; the log file has all of it. */
+const keptCharacters = 1_000_000;
+
+/**
+ * Runs a program without a shell, in a process group of its own that `owner` knows of.
+ * On abort or time-out the group gets SIGTERM, then SIGKILL after 5 s.
+ * @returns exit code and output; a program that cannot be started has exit code null and says why on stderr.
+ * @throws the signal's reason when it was aborted.
+ */
+export async function executeOwned(
+  command: readonly string[],
+  options: OwnedProcessOptions & { readonly signal: AbortSignal; readonly owner: ProcessGroupOwner | null },
+): Promise<OwnedProcessResult> {
+  options.signal.throwIfAborted();
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, {
+    cwd: options.workingDirectory,
+    env: { ...process.env, ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const exited = new Promise<{ exitCode: number | null; signal: string | null; error?: Error }>((resolve) => {
+    child.once('error', (error) => resolve({ exitCode: null, signal: null, error }));
+    child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
+  });
+  const log = options.logPath ? await openLog(options.logPath) : null;
+  const group = child.pid;
+  if (group) await options.owner?.own(group);
+
+  const output = { stdout: '', stderr: '' };
+  const follow = async (stream: Readable, name: 'stdout' | 'stderr') => {
+    for await (const rawLine of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const line = stripAnsi(rawLine);
+      output[name] = `${output[name]}${line}\n`.slice(-keptCharacters);
+      log?.write(`${line}\n`);
+      options.onLine?.(line, name);
+    }
+  };
+  const followed = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr, 'stderr')]);
+
+  let timedOut = false;
+  let killTimer: NodeJS.Timeout | undefined;
+  const end = () => {
+    if (!group) return;
+    signalGroup(group, 'SIGTERM');
+    killTimer ??= setTimeout(() => signalGroup(group, 'SIGKILL'), terminationGraceMs);
+  };
+  const timeout = options.timeoutMs
+    ? setTimeout(() => {
+        timedOut = true;
+        end();
+      }, options.timeoutMs)
+    : undefined;
+  options.signal.addEventListener('abort', end, { once: true });
+  try {
+    const exit = await exited;
+    if (exit.error) output.stderr += `${exit.error.message}\n`;
+    else await followed;
+    options.signal.throwIfAborted();
+    return { exitCode: exit.exitCode, signal: exit.signal, ...output, timedOut };
+  } finally {
+    clearTimeout(timeout);
+    clearTimeout(killTimer);
+    options.signal.removeEventListener('abort', end);
+    // Grandchildren that outlived the program go with it.
+    if (group) {
+      signalGroup(group, 'SIGKILL');
+      await options.owner?.disown(group);
+    }
+    if (log) {
+      log.end();
+      await finished(log);
+    }
+  }
+}
+
+async function openLog(logPath: string) {
+  await mkdir(path.dirname(logPath), { recursive: true });
+  return createWriteStream(logPath, { flags: 'a' });
+}
+
+function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal);
+  } catch {
+    // The group is gone, which is what was wanted.
+  }
+}
