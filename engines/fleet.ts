@@ -1,5 +1,6 @@
 import type { EngineExit, EngineState } from './engine-state.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
+import type { ReservedGpu } from './live-run.js';
 
 /** Where an engine is reached. */
 export interface EngineEndpoint {
@@ -43,10 +44,26 @@ export interface ReleaseReport {
   readonly problems: readonly string[];
 }
 
+export interface GpuRequirements {
+  readonly count: number;
+  readonly minFreeMiB: number;
+  readonly maxUtilizationPercent: number;
+  /** How long to wait for memory that a dead neighbour still holds. */
+  readonly waitMs: number;
+  readonly signal: AbortSignal;
+  /** Told when nothing fits yet: each GPU, its memory and who uses it. */
+  onWaiting?(lines: readonly string[]): void;
+}
+
 /** The engines of one run, whichever process started them. */
 export interface Fleet {
+  /**
+   * Reserves the GPUs with the most free memory that qualify, for this run alone; the best one first.
+   * @throws EngineStartError (`no-gpu`) that lists each GPU, its memory and who uses it.
+   */
+  reserveGpus(requirements: GpuRequirements): Promise<readonly ReservedGpu[]>;
   /** Starts all of them in parallel through the run's keeper. @throws EngineStartError (see engines/errors.ts). */
-  launch(specs: readonly LaunchSpec[]): Promise<void>;
+  launch(specs: readonly LaunchSpec[], signal: AbortSignal): Promise<void>;
   /** `/health` every 100 ms while container or process is watched. */
   waitUntilReady(roles: readonly EngineRole[], options: WaitOptions): Promise<Readiness>;
   /** @throws when the run has no such engine, naming the step that launches it. */

@@ -1,0 +1,57 @@
+import type { FailureCause, FailureReason } from '../results-schema/step-result.js';
+
+export interface EngineStartFailure {
+  /** How it ended. */
+  readonly failureCause: FailureCause;
+  /** Who is to blame; `infrastructure` unless said otherwise. */
+  readonly reason?: FailureReason;
+  /** Lines that prove it: a log tail, the port's owner, each GPU with its users. */
+  readonly evidence?: readonly string[];
+  /** The original error. */
+  readonly cause?: unknown;
+}
+
+/** An engine, or what it needs (GPU, port, image, daemon), could not be had: an expected failure. */
+export class EngineStartError extends Error {
+  override readonly name = 'EngineStartError';
+  readonly failureCause: FailureCause;
+  readonly reason: FailureReason;
+  readonly evidence: readonly string[];
+
+  constructor(message: string, failure: EngineStartFailure) {
+    super(message, failure.cause === undefined ? undefined : { cause: failure.cause });
+    this.failureCause = failure.failureCause;
+    this.reason = failure.reason ?? 'infrastructure';
+    this.evidence = failure.evidence ?? [];
+  }
+}
+
+/** A live run of the same BUILD_ID exists: the new one must not touch its containers or results. */
+export class BuildIdTakenError extends Error {
+  override readonly name = 'BuildIdTakenError';
+  readonly buildId: string;
+
+  constructor(buildId: string, owner: string) {
+    super(
+      `BUILD_ID "${buildId}" belongs to a live run (${owner}). Choose another BUILD_ID, or end that run: ` +
+        `BUILD_ID=${buildId} lmcache-ci step cleanup`,
+    );
+    this.buildId = buildId;
+  }
+}
+
+/** A step that stands alone found more than one run to join. */
+export class SeveralLiveRunsError extends Error {
+  override readonly name = 'SeveralLiveRunsError';
+  readonly buildIds: readonly string[];
+
+  constructor(runs: readonly { readonly buildId: string; readonly description: string }[]) {
+    super(
+      [
+        `${runs.length} live runs on this machine; say which one by BUILD_ID:`,
+        ...runs.map((run) => `  BUILD_ID=${run.buildId}  ${run.description}`),
+      ].join('\n'),
+    );
+    this.buildIds = runs.map((run) => run.buildId);
+  }
+}
