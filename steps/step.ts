@@ -71,6 +71,12 @@ export interface StepContext<Values> {
    * keeper before anything can be lost, ended (SIGTERM, then SIGKILL) on abort or time-out.
    */
   execute(command: readonly string[], options?: OwnedProcessOptions): Promise<OwnedProcessResult>;
+  /**
+   * Runs one workload against a server and notes its start and end (`workload-started`, `workload-finished`
+   * in events.jsonl): that time is the workload's, not the orchestrator's own.
+   * @param target the server's role or base URL, for the reader of the events
+   */
+  workload<Result>(name: string, target: string, work: () => Promise<Result>): Promise<Result>;
 }
 
 export type StepKind =
