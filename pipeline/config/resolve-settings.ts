@@ -17,6 +17,10 @@ export interface ResolvedSetting {
   /** null: unset, and no default. */
   readonly value: SettingValue | null;
   readonly origin: SettingOrigin;
+  /** Where exactly: `--vllm-port`, `CPU_BUFFER_SIZE`, `BUILDKITE_BUILD_ID`; null for a default. */
+  readonly source: string | null;
+  /** What was asked for where the run chose the value itself: `auto`. */
+  readonly requested?: string;
   readonly definition: SettingDefinition;
 }
 
@@ -37,10 +41,10 @@ export function resolveSettings(definitions: SettingDefinitions, sources: Settin
   const errors: SettingProblem[] = [];
   const settings = Object.entries(definitions).map(([name, definition]): ResolvedSetting => {
     const given = findGiven(name, definition, sources);
-    if (!given) return { name, value: definition.default, origin: 'default', definition };
-    const parsed = valueSchema(definition).safeParse(given.text);
-    if (parsed.success) return { name, value: parsed.data, origin: given.origin, definition };
+    if (!given) return { name, value: definition.default, origin: 'default', source: null, definition };
     const shown = given.origin === 'flag' ? `--${flagName(given.name)}` : given.name;
+    const parsed = valueSchema(definition).safeParse(given.text);
+    if (parsed.success) return { name, value: parsed.data, origin: given.origin, source: shown, definition };
     const from =
       given.origin === 'flag'
         ? 'on the command line'
@@ -51,7 +55,7 @@ export function resolveSettings(definitions: SettingDefinitions, sources: Settin
       name,
       message: `${shown}=${JSON.stringify(given.text)} (${from}): expected ${allowedText(definition)}`,
     });
-    return { name, value: definition.default, origin: 'default', definition };
+    return { name, value: definition.default, origin: 'default', source: null, definition };
   });
   return { settings, errors, nearMisses: findNearMisses(definitions, sources) };
 }

@@ -1,0 +1,71 @@
+import type { StepRecord } from '../results-schema/run-record.js';
+import type { Step } from '../steps/step.js';
+import { runStep } from './run-step.js';
+import { type Run, stepContext } from './run.js';
+
+export interface PipelineOptions {
+  /** Run the remaining tests after one has failed. */
+  readonly keepGoing: boolean;
+  /** Leave the engines up; the caller detaches the run. */
+  readonly keep: boolean;
+}
+
+/**
+ * Runs the steps in their order. A failing set-up step ends the tests, a failing test does unless `keepGoing`;
+ * cleanup runs whatever happened, and nothing aborts it.
+ */
+export async function runSteps(run: Run, steps: readonly Step[], signal: AbortSignal, options: PipelineOptions): Promise<readonly StepRecord[]> {
+  const records: StepRecord[] = [];
+  const preparations = new Preparations(run, signal);
+  const tests = steps.filter((step) => step.kind === 'test');
+  try {
+    for (const step of steps.filter(({ kind }) => kind !== 'cleanup')) {
+      // Virtual environments and prompts are made ready while the engines start.
+      if (step.name === 'launch-containers') preparations.start(tests);
+      // Nothing else may run beside a measurement.
+      if (step.kind === 'test') await preparations.settled();
+      const record = await runStep(run, step, signal);
+      records.push(record);
+      if (signal.aborted) break;
+      if (blocksTheRest(record) && !(options.keepGoing && step.kind === 'test')) break;
+    }
+  } finally {
+    await preparations.settled();
+    if (!options.keep || signal.aborted) {
+      for (const step of steps.filter(({ kind }) => kind === 'cleanup')) {
+        records.push(await runStep(run, step, new AbortController().signal));
+      }
+    }
+  }
+  return records;
+}
+
+function blocksTheRest({ result, kind }: StepRecord): boolean {
+  return result.outcome === 'failed' || (result.outcome === 'inconclusive' && kind === 'setup');
+}
+
+/** What tests make ready in the background. A failure only costs the head start: the test meets it again and reports it. */
+class Preparations {
+  readonly #run: Run;
+  readonly #signal: AbortSignal;
+  #pending: Promise<void>[] = [];
+
+  constructor(run: Run, signal: AbortSignal) {
+    this.#run = run;
+    this.#signal = signal;
+  }
+
+  start(steps: readonly Step[]): void {
+    this.#pending = steps.map(async (step) => {
+      try {
+        await step.prepare?.(stepContext(this.#run, step, this.#signal));
+      } catch (error) {
+        if (!this.#signal.aborted) this.#run.reporter.warn(step.name, `could not prepare ahead: ${String(error)}`);
+      }
+    });
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+}

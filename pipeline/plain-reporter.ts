@@ -1,0 +1,62 @@
+import chalk from 'chalk';
+import type { LogGroups } from '../ci/log-groups.js';
+import type { RunRecord } from '../results-schema/run-record.js';
+import type { StepResult } from '../results-schema/step-result.js';
+import { type ProgressState, type Reporter, progressText, resultText } from './reporter.js';
+
+/** How often a long task says where it is, where no line can be redrawn. */
+const progressIntervalMs = 5000;
+
+const marks = { passed: chalk.green('✅'), failed: chalk.red('❌'), inconclusive: chalk.yellow('⚠️'), skipped: chalk.gray('⏭️') };
+
+/** Plain lines for pipes, files and CI, grouped by step where the CI folds groups. */
+export class PlainReporter implements Reporter {
+  readonly #groups: LogGroups;
+  readonly #write: (line: string) => void;
+  #lastProgress = { task: '', at: 0 };
+
+  constructor(groups: LogGroups, write: (line: string) => void) {
+    this.#groups = groups;
+    this.#write = write;
+  }
+
+  start(header: readonly string[]): void {
+    for (const line of header) this.#write(line);
+  }
+
+  stepStarted(name: string, title: string): void {
+    this.#lastProgress = { task: '', at: 0 };
+    this.#write(this.#groups.start(`${title} (${name})`));
+  }
+
+  log(_step: string | null, message: string): void {
+    this.#write(message);
+  }
+
+  warn(step: string | null, message: string): void {
+    this.#write(this.#groups.warning(`${step ? `${step}: ` : ''}${message}`));
+  }
+
+  progress(_step: string, state: ProgressState): void {
+    const now = performance.now();
+    const isNews = state.task !== this.#lastProgress.task || state.done === state.total;
+    if (!isNews && now - this.#lastProgress.at < progressIntervalMs) return;
+    const text = progressText(state);
+    this.#lastProgress = { task: state.task, at: now };
+    this.#write(`  ${text}`);
+  }
+
+  stepFinished(name: string, title: string, result: StepResult, durationSeconds: number): void {
+    const line = `${marks[result.outcome]} ${title}: ${resultText(result)} (${durationSeconds.toFixed(1)} s)`;
+    this.#write(line);
+    const end = this.#groups.end();
+    if (end) this.#write(end);
+    if (result.outcome === 'failed' || result.outcome === 'inconclusive') {
+      this.#write(this.#groups.error(`${name}: ${result.reason}`, result.message));
+    }
+  }
+
+  finish(_record: RunRecord, summary: string): void {
+    this.#write(summary);
+  }
+}

@@ -1,0 +1,74 @@
+import chalk from 'chalk';
+import ora, { type Ora } from 'ora';
+import type { RunRecord } from '../results-schema/run-record.js';
+import type { StepResult } from '../results-schema/step-result.js';
+import { type ProgressState, progressText, type Reporter, resultText } from './reporter.js';
+
+/** Live steps on a terminal: a spinner, elapsed time, counts and current figures in one line that is redrawn. */
+export class TtyReporter implements Reporter {
+  readonly #stream: NodeJS.WriteStream;
+  #spinner: Ora | null = null;
+  #title = '';
+  #startedAt = 0;
+  #state: ProgressState | null = null;
+  #ticker: NodeJS.Timeout | undefined;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  start(header: readonly string[]): void {
+    for (const line of header) this.#above(line);
+  }
+
+  stepStarted(_name: string, title: string): void {
+    this.#title = title;
+    this.#startedAt = performance.now();
+    this.#state = null;
+    // Ctrl-C must reach our own handler: ora would swallow it with the rest of stdin.
+    this.#spinner = ora({ text: title, stream: this.#stream, discardStdin: false, hideCursor: false }).start();
+    this.#ticker = setInterval(() => this.#redraw(), 1000);
+  }
+
+  log(_step: string | null, message: string): void {
+    this.#above(message);
+  }
+
+  warn(step: string | null, message: string): void {
+    this.#above(`${chalk.yellow('warning')} ${step ? `${step}: ` : ''}${message}`);
+  }
+
+  progress(_step: string, state: ProgressState): void {
+    this.#state = state;
+    this.#redraw();
+  }
+
+  stepFinished(_name: string, title: string, result: StepResult, durationSeconds: number): void {
+    clearInterval(this.#ticker);
+    const spinner = this.#spinner;
+    this.#spinner = null;
+    if (!spinner) return;
+    const line = `${chalk.bold(title)}: ${resultText(result)} ${chalk.gray(`(${durationSeconds.toFixed(1)} s)`)}`;
+    if (result.outcome === 'passed') spinner.succeed(line);
+    else if (result.outcome === 'failed') spinner.fail(line);
+    else if (result.outcome === 'inconclusive') spinner.warn(line);
+    else spinner.info(line);
+  }
+
+  finish(_record: RunRecord, summary: string): void {
+    this.#above(summary);
+  }
+
+  #redraw(): void {
+    if (!this.#spinner) return;
+    const elapsed = chalk.gray(`${Math.round((performance.now() - this.#startedAt) / 1000)} s`);
+    this.#spinner.text = `${chalk.bold(this.#title)}  ${this.#state ? `${progressText(this.#state)}  ` : ''}${elapsed}`;
+  }
+
+  /** A line that stays, above what is redrawn. */
+  #above(line: string): void {
+    this.#spinner?.clear();
+    this.#stream.write(`${line}\n`);
+    this.#spinner?.render();
+  }
+}
