@@ -8,8 +8,8 @@ export const runRecordSchemaVersion = 1;
 const isoTime = z.iso.datetime();
 const seconds = z.number().nonnegative();
 
-/** Who gave a setting its value. `ci`: taken from the CI's own variables, named in `source`. */
-export const settingOriginSchema = z.enum(['flag', 'environment', '.env', 'default', 'ci']);
+/** Who gave a setting its value. `ci`: taken from the CI's own variables, named in `source`; `joined run`: the live run a single step joined. */
+export const settingOriginSchema = z.enum(['flag', 'environment', '.env', 'joined run', 'ci', 'default']);
 export type SettingOrigin = z.infer<typeof settingOriginSchema>;
 
 export const settingRecordSchema = z.object({

@@ -1,0 +1,157 @@
+import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { validateJson, validateText } from './file-schemas.js';
+import type { ResultsDirectory } from './results-directory.js';
+import { checkUsable, makeDirectory, ResultsDirectoryError } from './results-directory-checks.js';
+import { findOwner } from './results-directory-owner.js';
+
+export interface CreateOptions {
+  readonly buildId: string;
+  /** Whether a run of this id is alive on this machine; the registry knows. */
+  isLive(buildId: string): Promise<boolean>;
+}
+
+export interface CreatedResultsDirectory extends ResultsDirectory {
+  /** Where a finished run of the same id was moved to; null when there was none. */
+  readonly archivedTo: string | null;
+}
+
+/**
+ * Makes the results directory of a new run, mode 0755, parents included. An empty directory of our own is
+ * taken as it is; a finished run of the same id is renamed to `<root>.1`, `<root>.2`, ...
+ * @throws ResultsDirectoryError for a symbolic link, a file, another user's or a world-writable directory,
+ *   one that cannot be written, a live run, a run of another id, or files that belong to no run.
+ */
+export async function createResultsDirectory(root: string, options: CreateOptions): Promise<CreatedResultsDirectory> {
+  const absolute = resolve(root);
+  const archivedTo = (await makeDirectory(absolute)) ? null : await makeRoom(absolute, options);
+  return { ...directoryAt(absolute), archivedTo };
+}
+
+/**
+ * The existing results directory of a run that a single step joins.
+ * @throws ResultsDirectoryError as above, also when it does not exist.
+ */
+export async function openResultsDirectory(root: string): Promise<ResultsDirectory> {
+  const absolute = resolve(root);
+  await checkUsable(absolute);
+  return directoryAt(absolute);
+}
+
+async function makeRoom(root: string, options: CreateOptions): Promise<string | null> {
+  await checkUsable(root);
+  const owner = await findOwner(root);
+  if (owner.kind === 'nobody') return null;
+  if (owner.kind === 'unknown') {
+    throw new ResultsDirectoryError(
+      'foreign-files',
+      root,
+      `results directory "${root}" holds "${owner.file}", which belongs to no run that can be told: empty it, or choose another RESULTS_DIR`,
+    );
+  }
+  const live = await options.isLive(owner.buildId);
+  if (owner.buildId !== options.buildId) {
+    throw new ResultsDirectoryError(
+      'other-run',
+      root,
+      `results directory "${root}" holds the ${live ? 'live' : 'finished'} run "${owner.buildId}": choose another RESULTS_DIR for run "${options.buildId}"`,
+    );
+  }
+  if (live) {
+    throw new ResultsDirectoryError(
+      'live-run',
+      root,
+      `run "${owner.buildId}" is still alive and writes to "${root}": choose another BUILD_ID, or end that run first`,
+    );
+  }
+  return archive(root);
+}
+
+async function archive(root: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const target = `${root}.${number}`;
+    if (await exists(target)) continue;
+    try {
+      await rename(root, target);
+    } catch (cause) {
+      throw new ResultsDirectoryError(
+        'not-writable',
+        root,
+        `the finished run in "${root}" cannot be moved to "${target}" (${describe(cause)}): move it yourself, or choose another RESULTS_DIR`,
+        { cause },
+      );
+    }
+    if (await makeDirectory(root)) return target;
+    throw new ResultsDirectoryError(
+      'live-run',
+      root,
+      `another run took "${root}" just now: choose another BUILD_ID or RESULTS_DIR`,
+    );
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function directoryAt(root: string): ResultsDirectory {
+  const path = (...parts: readonly string[]): string => {
+    const full = join(root, ...parts);
+    if (full !== root && !full.startsWith(root + sep)) {
+      throw new Error(`"${parts.join('/')}" leads out of the results directory "${root}"`);
+    }
+    return full;
+  };
+  const keyOf = (full: string): string => relative(root, full).split(sep).join('/');
+  return {
+    root,
+    path,
+    async writeJson(relativePath, value, options) {
+      const full = path(relativePath);
+      const valid = validateJson(keyOf(full), value);
+      await writeAtomically(full, `${JSON.stringify(valid, null, options?.singleLine === true ? undefined : 2)}\n`);
+    },
+    async writeText(relativePath, text) {
+      const full = path(relativePath);
+      validateText(keyOf(full), text);
+      await writeAtomically(full, text);
+    },
+  };
+}
+
+let temporaryFiles = 0;
+
+/** Temporary name in the same directory, fsync, rename, fsync of the directory: all or nothing, also after a crash. */
+async function writeAtomically(path: string, text: string): Promise<void> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  temporaryFiles += 1;
+  const temporary = join(directory, `.${basename(path)}.${process.pid}.${temporaryFiles}.tmp`);
+  try {
+    await withFile(temporary, 'wx', async (file) => {
+      await file.writeFile(text);
+      await file.sync();
+    });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  await withFile(directory, 'r', (handle) => handle.sync());
+}
+
+async function withFile(path: string, flags: string, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  const file = await open(path, flags, 0o644);
+  try {
+    await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
