@@ -1,0 +1,56 @@
+import { z } from 'zod';
+
+/** A number of a profile with where it comes from. */
+const sourced = z.strictObject({ value: z.number().nonnegative(), source: z.string().min(1) });
+
+/** Files of simulator/profiles: SI units; efficiencies are fractions of the data sheet's peak. */
+export const profileFileSchema = z.strictObject({
+  name: z.string(),
+  description: z.string(),
+  gpu: z.string(),
+  gpuMemoryGiB: sourced,
+  engineVersion: z.string(),
+  lmcacheVersion: z.string(),
+  kernels: z.enum(['default', 'batch-invariant']),
+  blockTokens: sourced,
+  maxNumBatchedTokens: sourced,
+  maxNumSeqs: sourced,
+  /** Activations and buffers beside weights and KV pool. */
+  nonKvMemoryGiB: sourced,
+  step: z.strictObject({
+    peakFlops: sourced,
+    memoryBytesPerSecond: sourced,
+    gemmEfficiency: sourced,
+    weightEfficiency: sourced,
+    attentionEfficiency: sourced,
+    kvReadEfficiency: sourced,
+    elementwiseEfficiency: sourced,
+    /** Fixed time of each step. */
+    stepSeconds: sourced,
+    /** Launches of a layer's kernels. */
+    layerSeconds: sourced,
+    /** More for a step that holds a prefill: no full CUDA graph. */
+    prefillStepSeconds: sourced,
+    /** For each request in the step: sampling, bookkeeping, output. */
+    requestSeconds: sourced,
+  }),
+  api: z.strictObject({
+    requestSeconds: sourced,
+    promptTokenSeconds: sourced,
+    deliverySeconds: sourced,
+  }),
+  /** What an engine with a KV connector takes longer. */
+  connector: z.strictObject({
+    stepFactor: sourced,
+    requestStepSeconds: sourced,
+    lookupSeconds: sourced,
+  }),
+  transfer: z.strictObject({
+    loadBytesPerSecond: sourced,
+    storeBytesPerSecond: sourced,
+    loadOverheadSeconds: sourced,
+  }),
+  loadSeconds: z.strictObject({ engine: sourced, lmcacheServer: sourced }),
+});
+
+export type ProfileFile = z.infer<typeof profileFileSchema>;

@@ -1,0 +1,77 @@
+import type { EngineStep, ModelShape, StepTimeModel, StepTimeOptions } from './contracts.js';
+import type { ProfileFile } from './profile-schema.js';
+
+const BYTES_PER_WEIGHT = 2;
+const GIB = 1024 ** 3;
+/** One all-reduce of a tensor-parallel layer over NVLink; two a layer. An estimate: no recording has more than one GPU. */
+const ALL_REDUCE_SECONDS = 10e-6;
+
+/**
+ * The time of one engine step as a sum of what the GPU does in it: matrix multiplications (bound by compute or by
+ * reading the weights, blended in the 4th power), output head, prefill attention, reading of KV while decoding,
+ * element-wise kernels, launches and bookkeeping. Constants come from the profile, shapes from the model.
+ */
+export function createStepTimeModel(profile: ProfileFile, model: ModelShape, options: StepTimeOptions): StepTimeModel {
+  const gpus = options.tensorParallelSize ?? 1;
+  const { step, api, connector } = profile;
+  const flops = step.peakFlops.value * gpus;
+  const bandwidth = step.memoryBytesPerSecond.value * gpus;
+  const gemmSecondsPerToken = (2 * model.layerParameters) / (flops * step.gemmEfficiency.value);
+  const weightSeconds = (BYTES_PER_WEIGHT * model.layerParameters) / (bandwidth * step.weightEfficiency.value);
+  const headParameters = model.vocabularySize * model.hiddenSize;
+  const headSecondsPerRow = (2 * headParameters) / (flops * step.gemmEfficiency.value);
+  const headWeightSeconds = (BYTES_PER_WEIGHT * headParameters) / (bandwidth * step.weightEfficiency.value);
+  const attentionSecondsPerPair =
+    (4 * model.layers * model.attentionHeads * model.headSize) / (flops * step.attentionEfficiency.value);
+  const kvReadSecondsPerToken = model.kvBytesPerToken / (bandwidth * step.kvReadEfficiency.value);
+  const elementwiseSecondsPerToken =
+    (model.layers * (12 * model.hiddenSize + 3 * model.intermediateSize) * BYTES_PER_WEIGHT) /
+    (bandwidth * step.elementwiseEfficiency.value);
+  const communicationSeconds = gpus > 1 ? 2 * model.layers * ALL_REDUCE_SECONDS : 0;
+  const fixedSeconds = step.stepSeconds.value + model.layers * step.layerSeconds.value + communicationSeconds;
+  const requestSeconds = step.requestSeconds.value + (options.connector ? connector.requestStepSeconds.value : 0);
+  const factor = options.connector ? connector.stepFactor.value : 1;
+  const lookupSeconds = options.connector ? connector.lookupSeconds.value : 0;
+
+  return {
+    stepSeconds({ prefills, decodes }: EngineStep): number {
+      const requests = prefills.length + decodes.length;
+      if (requests === 0) return 0;
+      let tokens = decodes.length;
+      let attentionPairs = 0;
+      for (const { newTokens, contextTokens } of prefills) {
+        tokens += newTokens;
+        attentionPairs += newTokens * (contextTokens + newTokens / 2);
+      }
+      let contexts = 0;
+      for (const { contextTokens } of decodes) contexts += contextTokens;
+      const gemm = ((tokens * gemmSecondsPerToken) ** 4 + weightSeconds ** 4) ** 0.25;
+      const head = Math.max(requests * headSecondsPerRow, headWeightSeconds);
+      const physical =
+        gemm +
+        head +
+        attentionPairs * attentionSecondsPerPair +
+        contexts * kvReadSecondsPerToken +
+        tokens * elementwiseSecondsPerToken;
+      const prefillSeconds = prefills.length > 0 ? step.prefillStepSeconds.value : 0;
+      return factor * physical + fixedSeconds + prefillSeconds + requests * requestSeconds;
+    },
+    apiSeconds: (promptTokens) =>
+      api.requestSeconds.value + lookupSeconds + promptTokens * api.promptTokenSeconds.value,
+    deliverySeconds: api.deliverySeconds.value,
+    kvBytesPerToken: model.kvBytesPerToken,
+    kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) {
+      const weightBytes = (BYTES_PER_WEIGHT * (model.layerParameters + 2 * headParameters)) / tensorParallelSize;
+      const free =
+        gpuMemoryUtilization * profile.gpuMemoryGiB.value * GIB - weightBytes - profile.nonKvMemoryGiB.value * GIB;
+      const block = profile.blockTokens.value;
+      const tokens = Math.floor(free / (model.kvBytesPerToken / tensorParallelSize) / block) * block;
+      if (tokens < block) {
+        throw new Error(
+          `no memory is left for KV cache: "${model.name}" at --gpu-memory-utilization "${gpuMemoryUtilization}" on ${profile.gpu}; raise it or use --tensor-parallel-size`,
+        );
+      }
+      return tokens;
+    },
+  };
+}
