@@ -1,0 +1,103 @@
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import path from 'node:path';
+import { type Readable, Transform, type TransformCallback } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { StringDecoder } from 'node:string_decoder';
+import stripAnsi from 'strip-ansi';
+
+const longestHeldLine = 65_536;
+
+/** Removes ANSI codes from a byte stream, however the codes and the UTF-8 characters are cut into chunks. */
+export class AnsiStripper extends Transform {
+  readonly #decoder = new StringDecoder('utf8');
+  #held = '';
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#held += this.#decoder.write(chunk);
+    this.#passOn(safeLength(this.#held));
+    done();
+  }
+
+  override _flush(done: TransformCallback): void {
+    this.#held += this.#decoder.end();
+    this.#passOn(this.#held.length);
+    done();
+  }
+
+  #passOn(length: number): void {
+    if (length === 0) return;
+    this.push(stripAnsi(this.#held.slice(0, length)));
+    this.#held = this.#held.slice(length);
+  }
+}
+
+/** Codes end within their line: whole lines are safe, and of an endless line all before its last escape. */
+function safeLength(text: string): number {
+  const wholeLines = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1;
+  if (text.length - wholeLines <= longestHeldLine) return wholeLines;
+  const lastEscape = Math.max(text.lastIndexOf('\u001B'), text.lastIndexOf('\u009B'));
+  return lastEscape > wholeLines ? lastEscape : text.length;
+}
+
+/** One engine's log file, written from its first byte. */
+export interface EngineLog {
+  /** Follows an output stream. A disk that is full loses log lines, never the engine. */
+  follow(stream: Readable): void;
+  /** Writes what is held, closes the file. Never rejects. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a log for appending.
+ * @throws when its directory cannot be written.
+ */
+export async function openEngineLog(logPath: string): Promise<EngineLog> {
+  await mkdir(path.dirname(logPath), { recursive: true });
+  const file: WriteStream = createWriteStream(logPath, { flags: 'a' });
+  await new Promise<void>((resolve, reject) => {
+    file.once('open', () => resolve());
+    file.once('error', reject);
+  });
+  const strippers: AnsiStripper[] = [];
+  return {
+    follow(stream) {
+      const stripper = new AnsiStripper();
+      strippers.push(stripper);
+      stream.pipe(stripper).pipe(file, { end: false });
+      stream.on('error', () => stripper.end());
+      file.on('error', () => {
+        stream.unpipe(stripper);
+        stream.resume();
+      });
+    },
+    async close() {
+      for (const stripper of strippers) stripper.end();
+      await Promise.allSettled(strippers.map((stripper) => finished(stripper)));
+      file.end();
+      await finished(file).catch(() => undefined);
+    },
+  };
+}
+
+const tailBytes = 65_536;
+
+/** Last lines of a file, newest last; none when it cannot be read. Reads at most the last 64 KiB. */
+export async function readLogTail(logPath: string, lines: number): Promise<readonly string[]> {
+  try {
+    const file = await open(logPath, 'r');
+    try {
+      const { size } = await file.stat();
+      const start = Math.max(0, size - tailBytes);
+      const buffer = Buffer.alloc(size - start);
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
+      const text = buffer.toString('utf8', 0, bytesRead).replace(/\r?\n$/, '');
+      const found = text === '' ? [] : text.split(/\r?\n|\r/);
+      return (start > 0 ? found.slice(1) : found).slice(-lines);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return [];
+  }
+}
