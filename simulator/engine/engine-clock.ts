@@ -1,0 +1,10 @@
+import type { SimulatedClock } from '../contracts.js';
+
+/** Time as the engine loop needs it; the real one is the pacer, tests inject a virtual one. */
+export interface EngineClock extends SimulatedClock {
+  /** Calls back once, as soon as `now()` has reached the simulated time; replaces the wake-up asked for before. */
+  wakeAt(simulatedTime: number, callback: () => void): void;
+  cancelWake(): void;
+  /** Calls back after wall milliseconds, for limits on real work; returns how to cancel it. */
+  afterWallMs(wallMs: number, callback: () => void): () => void;
+}

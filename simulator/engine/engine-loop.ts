@@ -1,0 +1,274 @@
+import type { LmcacheConnector, StepTimeModel } from '../contracts.js';
+import type { EngineClock } from './engine-clock.js';
+import { type ScheduledStep, Scheduler, type SchedulerLimits } from './scheduler.js';
+import type { FinishReason, Sequence } from './sequence.js';
+
+/**
+ * How long a step waits, in wall time, for answers of the cache tier that take no simulated time of their own
+ * (it stands in the API time). The wait does not move the schedule; a tier that hangs longer is passed over.
+ */
+const CONNECTOR_PATIENCE_MS = 60;
+
+export interface StepReport {
+  /** Simulated time at which the step ended. */
+  readonly at: number;
+  /** Prompt tokens computed for sequences that got their first token, and tokens generated. */
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+}
+
+export interface EngineListener {
+  /** A sequence got a token (the last of `outputIds`), or ended. Called as early as a client may see it. */
+  onToken(sequence: Sequence, at: number): void;
+  onStep(report: StepReport): void;
+  /** The engine cannot go on. */
+  onFatal(error: unknown): void;
+}
+
+export interface EngineLoopOptions {
+  readonly limits: SchedulerLimits;
+  readonly stepTime: StepTimeModel;
+  readonly clock: EngineClock;
+  readonly connector: LmcacheConnector | null;
+  readonly listener: EngineListener;
+}
+
+interface RunningStep {
+  readonly scheduled: ScheduledStep;
+  readonly endsAt: number;
+}
+
+/**
+ * Runs the scheduler in simulated time. Steps follow each other on an absolute schedule: a step that is noticed
+ * late, or whose tokens are sent late, does not move the next one. An engine without work asks for no wake-up.
+ */
+export class EngineLoop {
+  readonly scheduler: Scheduler;
+  readonly #options: EngineLoopOptions;
+  #stepTime: StepTimeModel;
+  /** Simulated time up to which the engine's history is decided. */
+  #time = 0;
+  #step: RunningStep | null = null;
+  /** Submitted sequences in order of arrival, not yet visible to the scheduler. */
+  #arrivals: Sequence[] = [];
+  #apiBusyUntil = 0;
+  #pendingAnswers = 0;
+  #patience: { readonly cancel: () => void; over: boolean } | null = null;
+  #closed = false;
+
+  constructor(options: EngineLoopOptions) {
+    this.#options = options;
+    this.#stepTime = options.stepTime;
+    this.scheduler = new Scheduler(
+      options.limits,
+      options.connector === null ? null : (sequence, hit, local) => this.#load(sequence, hit, local),
+    );
+  }
+
+  /** Another profile's times from the next step on; the pool keeps its size. */
+  setStepTime(stepTime: StepTimeModel): void {
+    this.#stepTime = stepTime;
+  }
+
+  /**
+   * Takes one request: its sequences (several for n > 1) become visible to the scheduler when the API process,
+   * which serves one request after the other, is done with it.
+   * @param arrival simulated time at which the request came in; what parsing and tokenising really took since
+   * then is so a part of the simulated API time, not on top of it.
+   */
+  submit(sequences: readonly Sequence[], arrival: number): void {
+    const first = sequences[0];
+    if (first === undefined || this.#closed) return;
+    const start = Math.max(arrival, this.#apiBusyUntil);
+    this.#apiBusyUntil = start + this.#stepTime.apiSeconds(first.promptIds.length);
+    for (const sequence of sequences) {
+      sequence.times.arrival = arrival;
+      sequence.times.queued = this.#apiBusyUntil;
+      this.#arrivals.push(sequence);
+    }
+    this.#turn();
+  }
+
+  /** Ends a sequence early: its client left, or a stop string was found. */
+  finish(sequence: Sequence, reason: FinishReason): void {
+    if (sequence.finished !== null) return;
+    this.#arrivals = this.#arrivals.filter((other) => other !== sequence);
+    this.scheduler.finish(sequence, reason);
+    this.#turn();
+  }
+
+  /** Sequences that have come in and not ended, those in the API process included. */
+  get unfinished(): number {
+    return this.#arrivals.length + this.scheduler.waiting.length + this.scheduler.running.length;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#options.clock.cancelWake();
+    this.#patience?.cancel();
+  }
+
+  /** Advances as far as the present allows, then asks to be woken when the next thing is due. */
+  readonly #turn = (): void => {
+    if (this.#closed) return;
+    try {
+      while (this.#advance());
+    } catch (error) {
+      this.close();
+      this.#options.listener.onFatal(error);
+    }
+  };
+
+  /** One event of the engine's history; false when the next one lies in the future or there is none. */
+  #advance(): boolean {
+    const { clock } = this.#options;
+    if (this.#step !== null) {
+      const seenAt = this.#step.endsAt + this.#stepTime.deliverySeconds;
+      if (clock.now() < seenAt) {
+        clock.wakeAt(seenAt, this.#turn);
+        return false;
+      }
+      this.#endStep(this.#step);
+      return !this.#closed;
+    }
+    this.#admitArrivals();
+    this.#askConnector();
+    if (this.#mustWaitForConnector()) {
+      clock.cancelWake();
+      return false;
+    }
+    const scheduled = this.scheduler.schedule(this.#time);
+    if (scheduled !== null) {
+      this.#step = { scheduled, endsAt: this.#time + this.#stepTime.stepSeconds(scheduled.shape) };
+      return true;
+    }
+    // A load that just began may have no end yet; its answer will turn the loop again.
+    const next = this.#nextEvent();
+    if (next === null) {
+      clock.cancelWake();
+      return false;
+    }
+    if (clock.now() < next) {
+      clock.wakeAt(next, this.#turn);
+      return false;
+    }
+    this.#time = next;
+    return true;
+  }
+
+  #endStep(step: RunningStep): void {
+    this.#step = null;
+    this.#time = step.endsAt;
+    const { listener } = this.#options;
+    const sampled = this.scheduler.complete(step.scheduled);
+    this.#store(step.scheduled);
+    let promptTokens = 0;
+    for (const sequence of sampled) {
+      if (Number.isNaN(sequence.times.firstToken)) {
+        sequence.times.firstToken = step.endsAt;
+        promptTokens += sequence.promptIds.length - sequence.cachedTokens;
+      }
+    }
+    for (const sequence of sampled) {
+      listener.onToken(sequence, step.endsAt);
+      sequence.times.lastToken = step.endsAt;
+    }
+    listener.onStep({ at: step.endsAt, promptTokens, generatedTokens: sampled.length });
+  }
+
+  #admitArrivals(): void {
+    while (this.#arrivals.length > 0) {
+      const first = this.#arrivals[0];
+      if (first === undefined || first.times.queued > this.#time) return;
+      this.#arrivals.shift();
+      this.scheduler.add(first);
+    }
+  }
+
+  /** The earliest arrival or end of a load after the engine's present; null when there is none. */
+  #nextEvent(): number | null {
+    let next = this.#arrivals[0]?.times.queued ?? Number.POSITIVE_INFINITY;
+    for (const { remote } of this.scheduler.waiting) {
+      if (remote.kind === 'loading' && remote.dueAt !== null) next = Math.min(next, remote.dueAt);
+    }
+    return next === Number.POSITIVE_INFINITY || next <= this.#time ? null : next;
+  }
+
+  #askConnector(): void {
+    const { connector } = this.#options;
+    if (connector === null) return;
+    for (const sequence of this.scheduler.needsLookup()) {
+      sequence.remote = { kind: 'asked' };
+      this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
+        if (sequence.remote.kind === 'asked') sequence.remote = { kind: 'answered', hitTokens };
+      });
+    }
+  }
+
+  #load(sequence: Sequence, hitTokens: number, localTokens: number): void {
+    const { connector } = this.#options;
+    if (connector === null) return;
+    const startedAt = this.#time;
+    this.#await(connector.load(sequence.allTokens(), hitTokens, localTokens), ({ seconds, loadedTokens }) => {
+      if (sequence.remote.kind !== 'loading') return;
+      sequence.remote = { kind: 'loading', dueAt: startedAt + seconds, hitTokens, loadedTokens };
+    });
+  }
+
+  #await<T>(answer: Promise<T>, use: (value: T) => void): void {
+    this.#pendingAnswers += 1;
+    const settle = (): void => {
+      this.#pendingAnswers -= 1;
+      if (this.#pendingAnswers === 0) {
+        this.#patience?.cancel();
+        this.#patience = null;
+      }
+      this.#turn();
+    };
+    answer.then(
+      (value) => {
+        use(value);
+        settle();
+      },
+      (error: unknown) => {
+        this.close();
+        this.#options.listener.onFatal(error);
+      },
+    );
+  }
+
+  #mustWaitForConnector(): boolean {
+    if (this.#pendingAnswers === 0) return false;
+    if (this.#patience === null) {
+      const patience = {
+        over: false,
+        cancel: this.#options.clock.afterWallMs(CONNECTOR_PATIENCE_MS, () => {
+          patience.over = true;
+          this.#turn();
+        }),
+      };
+      this.#patience = patience;
+    }
+    return !this.#patience.over;
+  }
+
+  /** Hands over the chunks that became full in this step. */
+  #store(step: ScheduledStep): void {
+    const { connector } = this.#options;
+    if (connector === null) return;
+    for (const { sequence } of step.entries) {
+      const { computed } = storable(sequence);
+      const full = Math.floor(computed / connector.chunkTokens) * connector.chunkTokens;
+      if (full <= sequence.storedTokens) continue;
+      const from = sequence.storedTokens;
+      sequence.storedTokens = full;
+      connector.store(sequence.allTokens().slice(0, full), from);
+    }
+  }
+}
+
+/** A sequence that ended in this step has given its blocks back, but everything before its last token was computed. */
+function storable(sequence: Sequence): { readonly computed: number } {
+  if (sequence.finished === 'abort') return { computed: 0 };
+  return { computed: sequence.finished === null ? sequence.computedTokens : sequence.totalTokens - 1 };
+}
