@@ -1,0 +1,378 @@
+import { once } from 'node:events';
+import { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import { addAbortSignal, type Duplex, Readable, type Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import Docker from 'dockerode';
+import { z } from 'zod';
+import type {
+  ContainerHost,
+  ContainerState,
+  ContainerSummary,
+  HostInfo,
+  ImageInfo,
+  PullProgress,
+  SessionBuildOptions,
+} from './container-host.js';
+import type { CreateRequest } from './create-request.js';
+import { dockerErrorFrom } from './error-normaliser.js';
+import { DockerError } from './errors.js';
+
+const pingLimitMs = 5_000;
+const callLimitMs = 30_000;
+/** Creating and starting copies no data, but a busy disk or a GPU runtime's hooks can take long. */
+const startLimitMs = 120_000;
+
+/**
+ * The daemon at DOCKER_HOST or the default socket, not yet spoken to: `ping` does that.
+ * @param options.socketPath another Unix socket; for tests.
+ */
+export function openContainerHost(options: { readonly socketPath?: string } = {}): ContainerHost {
+  return new DockerodeHost(options.socketPath ?? null);
+}
+
+const pullLineSchema = z.object({
+  id: z.string().catch(''),
+  status: z.string().catch(''),
+  progressDetail: z
+    .object({ current: z.number().optional(), total: z.number().optional() })
+    .optional()
+    .catch(undefined),
+  error: z.string().optional(),
+});
+
+class DockerodeHost implements ContainerHost {
+  readonly address: string;
+  readonly #docker: Docker;
+  /** For calls which dockerode cannot abort: their connection ends by itself. */
+  readonly #brief: Docker;
+  readonly #socketPath: string | null;
+
+  constructor(socketPath: string | null) {
+    this.#socketPath = socketPath;
+    this.address = socketPath ? `unix://${socketPath}` : process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock';
+    this.#docker = this.#connect({});
+    this.#brief = this.#connect({ timeout: pingLimitMs });
+  }
+
+  #connect(options: { readonly agent?: Agent; readonly timeout?: number }): Docker {
+    try {
+      return new Docker({ ...(this.#socketPath === null ? {} : { socketPath: this.#socketPath }), ...options });
+    } catch (error) {
+      throw new DockerError(
+        'daemon-unreachable',
+        `DOCKER_HOST "${this.address}" is not an address of a Docker daemon: use unix:///path/to/docker.sock, tcp://host:port or ssh://user@host.`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** One call: bounded in time, its error in our terms. */
+  async #call<Answer>(
+    action: string,
+    limitMs: number,
+    signal: AbortSignal | undefined,
+    call: (abortSignal: AbortSignal) => Promise<Answer>,
+  ): Promise<Answer> {
+    const limit = AbortSignal.timeout(limitMs);
+    const either = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+    try {
+      return await untilAborted(call(either), either);
+    } catch (error) {
+      if (limit.aborted && signal?.aborted !== true) {
+        throw new DockerError(
+          'timeout',
+          `Docker at "${this.address}" could not ${action} within ${limitMs / 1000} s. \`docker info\` and the daemon's log (\`journalctl -u docker\`) may say why.`,
+          { cause: error },
+        );
+      }
+      throw dockerErrorFrom(error, action, this.address);
+    }
+  }
+
+  async ping(signal?: AbortSignal): Promise<void> {
+    await this.#call('answer', pingLimitMs, signal, () => this.#brief.ping());
+  }
+
+  async info(signal?: AbortSignal): Promise<HostInfo> {
+    return await this.#call('describe itself', pingLimitMs, signal, async () => {
+      const [version, info] = await Promise.all([this.#brief.version(), this.#brief.info()]);
+      const facts = infoSchema.parse(info);
+      const { Version, ApiVersion } = versionSchema.parse(version);
+      return {
+        serverVersion: Version,
+        apiVersion: ApiVersion,
+        runtimes: Object.keys(facts.Runtimes),
+        buildKit: Number(ApiVersion.split('.')[1] ?? 0) >= 39,
+        rootDirectory: facts.DockerRootDir,
+        operatingSystem: facts.OSType,
+        architecture: facts.Architecture,
+      };
+    });
+  }
+
+  async findImage(reference: string): Promise<ImageInfo | null> {
+    try {
+      return await this.#call(`inspect image "${reference}"`, pingLimitMs, undefined, async () => {
+        const image = await this.#brief.getImage(reference).inspect();
+        return { id: image.Id, tags: image.RepoTags ?? [], createdAt: image.Created, sizeBytes: image.Size };
+      });
+    } catch (error) {
+      if (error instanceof DockerError && error.statusCode === 404) return null;
+      throw error;
+    }
+  }
+
+  async pullImage(
+    reference: string,
+    options: { readonly signal: AbortSignal; readonly timeoutMs: number; onProgress?(progress: PullProgress): void },
+  ): Promise<void> {
+    const action = `pull image "${reference}"`;
+    await this.#call(action, options.timeoutMs, options.signal, async (abortSignal) => {
+      try {
+        const stream = await this.#docker.pull(withTag(reference), { abortSignal });
+        for await (const line of linesOf(stream, abortSignal)) {
+          const { error, id, status, progressDetail } = pullLineSchema.parse(JSON.parse(line));
+          if (error !== undefined) throw new Error(error);
+          options.onProgress?.({
+            id,
+            status,
+            currentBytes: progressDetail?.current ?? null,
+            totalBytes: progressDetail?.total ?? null,
+          });
+        }
+      } catch (error) {
+        throw asPullError(dockerErrorFrom(error, action, this.address));
+      }
+    });
+  }
+
+  async removeImage(reference: string): Promise<void> {
+    await this.#call(`remove image "${reference}"`, callLimitMs, undefined, (abortSignal) =>
+      this.#docker.getImage(reference).remove({ abortSignal }),
+    );
+  }
+
+  async buildWithSession(
+    context: Readable,
+    options: SessionBuildOptions,
+  ): Promise<{ readonly lines: AsyncIterable<string>; close(): void }> {
+    // dockerode ends its BuildKit session only after a complete answer; every other way out would leave
+    // the session's connection open and keep this process alive. So the build gets connections of its own.
+    const sockets = new Set<Duplex>();
+    const agent = trackingAgent(this.#docker.modem, sockets);
+    const close = (): void => {
+      agent.destroy();
+      for (const socket of sockets) socket.destroy();
+    };
+    try {
+      const stream = await this.#connect({ agent }).buildImage(context, {
+        version: '2',
+        dockerfile: options.dockerfile,
+        t: options.tag,
+        buildargs: { ...options.buildArgs },
+        ...(options.target === null ? {} : { target: options.target }),
+        abortSignal: options.signal,
+      });
+      return { lines: linesOf(stream, options.signal), close };
+    } catch (error) {
+      close();
+      throw dockerErrorFrom(error, `build image "${options.tag}"`, this.address);
+    }
+  }
+
+  async createContainer(request: CreateRequest): Promise<string> {
+    const action = `create container "${request.name}"`;
+    return await this.#call(action, startLimitMs, undefined, async (abortSignal) => {
+      const container = await this.#docker.createContainer({ ...asCreateOptions(request), abortSignal });
+      return container.id;
+    });
+  }
+
+  async startContainer(id: string): Promise<void> {
+    await this.#call(`start container "${id}"`, startLimitMs, undefined, (abortSignal) =>
+      this.#docker.getContainer(id).start({ abortSignal }),
+    );
+  }
+
+  async waitForExit(id: string, signal: AbortSignal): Promise<number> {
+    try {
+      const answer: unknown = await this.#docker.getContainer(id).wait({ abortSignal: signal });
+      return waitSchema.parse(answer).StatusCode;
+    } catch (error) {
+      throw dockerErrorFrom(error, `wait for container "${id}"`, this.address);
+    }
+  }
+
+  async inspectContainer(id: string): Promise<ContainerState | null> {
+    try {
+      return await this.#call(`inspect container "${id}"`, callLimitMs, undefined, async (abortSignal) => {
+        const { Id, Name, State } = await this.#docker.getContainer(id).inspect({ abortSignal });
+        return {
+          id: Id,
+          name: Name.replace(/^\//, ''),
+          status: State.Status,
+          running: State.Running,
+          exitCode: State.ExitCode,
+          oomKilled: State.OOMKilled,
+          error: State.Error,
+          // The daemon writes year 1 for "not yet".
+          finishedAt: State.Running || State.FinishedAt.startsWith('0001') ? null : State.FinishedAt,
+        };
+      });
+    } catch (error) {
+      if (isGone(error)) return null;
+      throw error;
+    }
+  }
+
+  async killContainer(id: string, signalName: 'SIGTERM' | 'SIGKILL'): Promise<boolean> {
+    return await this.#unlessGone(`send ${signalName} to container "${id}"`, (abortSignal) =>
+      this.#docker.getContainer(id).kill({ signal: signalName, abortSignal }),
+    );
+  }
+
+  async removeContainer(id: string): Promise<boolean> {
+    return await this.#unlessGone(`remove container "${id}"`, (abortSignal) =>
+      this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+    );
+  }
+
+  async #unlessGone(action: string, call: (abortSignal: AbortSignal) => Promise<unknown>): Promise<boolean> {
+    try {
+      await this.#call(action, callLimitMs, undefined, call);
+      return true;
+    } catch (error) {
+      if (isGone(error) || (error instanceof DockerError && error.kind === 'already-done')) return false;
+      throw error;
+    }
+  }
+
+  async listContainers(labels: readonly string[]): Promise<readonly ContainerSummary[]> {
+    return await this.#call('list containers', callLimitMs, undefined, async (abortSignal) => {
+      const containers = await this.#docker.listContainers({ all: true, filters: { label: [...labels] }, abortSignal });
+      return containers.map((container) => ({
+        id: container.Id,
+        name: (container.Names[0] ?? container.Id).replace(/^\//, ''),
+        image: container.Image,
+        state: container.State,
+        labels: container.Labels,
+        createdAt: new Date(container.Created * 1000).toISOString(),
+      }));
+    });
+  }
+
+  async followLogs(
+    id: string,
+    sinks: { readonly stdout: Writable; readonly stderr: Writable },
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const stream = await this.#docker
+        .getContainer(id)
+        .logs({ follow: true, stdout: true, stderr: true, abortSignal: signal });
+      this.#docker.modem.demuxStream(stream, sinks.stdout, sinks.stderr);
+      await finished(stream, { writable: false, signal });
+    } catch (error) {
+      throw dockerErrorFrom(error, `follow the log of container "${id}"`, this.address);
+    }
+  }
+}
+
+const infoSchema = z.object({
+  Runtimes: z
+    .record(z.string(), z.unknown())
+    .nullish()
+    .transform((runtimes) => runtimes ?? {}),
+  DockerRootDir: z.string().catch(''),
+  OSType: z.string().catch(''),
+  Architecture: z.string().catch(''),
+});
+const versionSchema = z.object({ Version: z.string(), ApiVersion: z.string() });
+const waitSchema = z.object({ StatusCode: z.number() });
+
+function isGone(error: unknown): boolean {
+  return error instanceof DockerError && error.kind === 'container-missing';
+}
+
+/** A pull that fails for any reason but the daemon's own state means: the image cannot be had. */
+function asPullError(error: DockerError): DockerError {
+  const ownState = ['daemon-unreachable', 'permission-denied', 'out-of-space', 'timeout', 'aborted', 'image-missing'];
+  if (ownState.includes(error.kind)) return error;
+  return new DockerError('image-missing', error.message, {
+    statusCode: error.statusCode,
+    detail: error.detail,
+    cause: error.cause,
+  });
+}
+
+/** Without a tag or digest the API would pull every tag there is. */
+function withTag(reference: string): string {
+  return /[:@][^/]*$/.test(reference) ? reference : `${reference}:latest`;
+}
+
+/** Ends with the stream's error; a connection that breaks in the middle is one. */
+async function* linesOf(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncIterable<string> {
+  if (!(stream instanceof Readable)) throw new TypeError('the answer of the Docker API is not a stream');
+  addAbortSignal(signal, stream);
+  stream.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of stream) {
+    const lines = (rest + String(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines.filter((line) => line.trim() !== '');
+  }
+  if (rest.trim() !== '') yield rest;
+}
+
+/** Settles as the promise does, or rejects with the signal's reason at once. */
+async function untilAborted<Answer>(promise: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+  signal.throwIfAborted();
+  const settled = new AbortController();
+  try {
+    return await Promise.race([
+      promise,
+      once(signal, 'abort', { signal: settled.signal }).then(() => Promise.reject(signal.reason)),
+    ]);
+  } finally {
+    settled.abort();
+  }
+}
+
+function trackingAgent(modem: Docker['modem'], sockets: Set<Duplex>): Agent {
+  const agent = 'protocol' in modem && modem.protocol === 'https' ? new TlsAgent() : new Agent();
+  const create = agent.createConnection.bind(agent);
+  agent.createConnection = (options, callback) => {
+    const socket = create(options, callback);
+    if (socket) {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    }
+    return socket;
+  };
+  return agent;
+}
+
+function asCreateOptions(request: CreateRequest): Docker.ContainerCreateOptions {
+  const { HostConfig, Entrypoint, ...rest } = request;
+  const { DeviceRequests, Binds, ...hostRest } = HostConfig;
+  return {
+    ...rest,
+    Cmd: [...request.Cmd],
+    Env: [...request.Env],
+    ...(Entrypoint === undefined ? {} : { Entrypoint: [...Entrypoint] }),
+    HostConfig: {
+      ...hostRest,
+      Binds: [...Binds],
+      ...(DeviceRequests === undefined
+        ? {}
+        : {
+            DeviceRequests: DeviceRequests.map(({ Driver, DeviceIDs, Capabilities }) => ({
+              Driver,
+              DeviceIDs: [...DeviceIDs],
+              Capabilities: Capabilities.map((group) => [...group]),
+            })),
+          }),
+    },
+  };
+}

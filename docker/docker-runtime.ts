@@ -1,0 +1,150 @@
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { EngineStartError } from '../engines/errors.js';
+import type { LaunchSpec } from '../engines/launch-spec.js';
+import type { EngineRuntime, StartedEngine } from '../engines/runtime.js';
+import type { FailureCause } from '../results-schema/step-result.js';
+import { containerExit } from './container-exit.js';
+import type { ContainerHost } from './container-host.js';
+import { type ContainerLog, openContainerLog } from './container-log.js';
+import { createRequest } from './create-request.js';
+import { DockerError, type DockerErrorKind } from './errors.js';
+
+/** Output that arrives after the container has ended is waited for this long. */
+const logDrainMs = 5_000;
+/** After SIGKILL the kernel may still have tens of GB of host memory to give back. */
+const killLimitMs = 30_000;
+
+/** Engines as containers of one Docker daemon. */
+export class DockerRuntime implements EngineRuntime {
+  readonly kind = 'docker';
+  readonly #host: ContainerHost;
+
+  constructor(host: ContainerHost) {
+    this.#host = host;
+  }
+
+  async start(spec: LaunchSpec, logPath: string, labels: Readonly<Record<string, string>>): Promise<StartedEngine> {
+    const log = await openContainerLog(logPath).catch((error: unknown) => {
+      throw new EngineStartError(
+        `The log file "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}. Choose another RESULTS_DIR or free space.`,
+        { failureCause: 'disk', cause: error },
+      );
+    });
+    let id: string | null = null;
+    try {
+      const request = createRequest(spec, labels);
+      // The daemon would make a missing directory as root; ours belongs to the user. A remote daemon makes its own.
+      await Promise.all(spec.container.mounts.map(({ source }) => mkdir(source, { recursive: true }).catch(() => {})));
+      id = await this.#host.createContainer(request);
+      await this.#host.startContainer(id);
+    } catch (error) {
+      // A container that could not start stays behind as `created`. Its removal must not hide why.
+      if (id !== null) await this.#host.removeContainer(id).catch(() => {});
+      log.note(`lmcache-ci: ${spec.name} did not start: ${messageOf(error)}`);
+      await log.close();
+      throw startError(spec, error);
+    }
+    return new StartedContainer(this.#host, id, spec.name, log);
+  }
+}
+
+class StartedContainer implements StartedEngine {
+  readonly handle: StartedEngine['handle'];
+  readonly exited: StartedEngine['exited'];
+  readonly #host: ContainerHost;
+  readonly #id: string;
+  readonly #watching = new AbortController();
+  #stopped: Promise<{ readonly forced: boolean }> | null = null;
+
+  constructor(host: ContainerHost, id: string, name: string, log: ContainerLog) {
+    this.#host = host;
+    this.#id = id;
+    this.handle = { kind: 'container', id, name };
+    const followed = this.#followLog(log);
+    this.exited = containerExit(host, id, this.#watching.signal).then(async (exit) => {
+      await followed.drained();
+      return exit;
+    });
+  }
+
+  stop(graceMs: number): Promise<{ readonly forced: boolean }> {
+    this.#stopped ??= this.#stop(graceMs);
+    return this.#stopped;
+  }
+
+  async #stop(graceMs: number): Promise<{ readonly forced: boolean }> {
+    let forced = false;
+    try {
+      if (await this.#host.killContainer(this.#id, 'SIGTERM')) {
+        if (!(await this.#endsWithin(graceMs))) {
+          forced = await this.#host.killContainer(this.#id, 'SIGKILL');
+          await this.#endsWithin(killLimitMs);
+        }
+      }
+      // The last lines of the log go with the container.
+      await this.#endsWithin(logDrainMs);
+      await this.#host.removeContainer(this.#id);
+    } finally {
+      this.#watching.abort();
+    }
+    await this.exited;
+    return { forced };
+  }
+
+  async #endsWithin(limitMs: number): Promise<boolean> {
+    const timer = new AbortController();
+    const ended = await Promise.race([
+      this.exited.then(() => true),
+      delay(limitMs, false, { signal: timer.signal }).catch(() => false),
+    ]);
+    timer.abort();
+    return ended;
+  }
+
+  #followLog(log: ContainerLog): { drained(): Promise<void> } {
+    const following = new AbortController();
+    const ended = this.#host
+      .followLogs(this.#id, log, following.signal)
+      .catch((error: unknown) => log.note(`lmcache-ci: the log ends here: ${messageOf(error)}`));
+    return {
+      drained: async () => {
+        const limit = setTimeout(() => following.abort(), logDrainMs);
+        await ended;
+        clearTimeout(limit);
+        await log.close();
+      },
+    };
+  }
+}
+
+const failureCauses: Readonly<Record<DockerErrorKind, FailureCause>> = {
+  'daemon-unreachable': 'daemon-unreachable',
+  'permission-denied': 'daemon-unreachable',
+  'image-missing': 'image-missing',
+  'container-missing': 'engine-died',
+  'no-gpu': 'no-gpu',
+  'port-taken': 'port-taken',
+  'name-conflict': 'bad-value',
+  'out-of-space': 'disk',
+  'entrypoint-failed': 'engine-died',
+  'bad-mount': 'bad-value',
+  'already-done': 'exception',
+  timeout: 'timeout',
+  aborted: 'signal',
+  unknown: 'exception',
+};
+
+function startError(spec: LaunchSpec, error: unknown): unknown {
+  if (!(error instanceof DockerError)) return error;
+  return new EngineStartError(error.message, {
+    failureCause: failureCauses[error.kind],
+    reason: error.kind === 'bad-mount' ? 'configuration' : 'infrastructure',
+    evidence: [`container ${spec.name}, image ${spec.container.image}: ${error.detail}`],
+    cause: error,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

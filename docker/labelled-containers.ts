@@ -1,0 +1,49 @@
+import type { ContainerHost, ContainerSummary } from './container-host.js';
+
+/**
+ * Containers, running or not, that carry all these labels.
+ * @param labels a null value asks for the label with any value, e.g. `{ 'ci.lmcache.build-id': null }`.
+ * @throws DockerError
+ */
+export async function listByLabel(
+  host: ContainerHost,
+  labels: Readonly<Record<string, string | null>>,
+): Promise<readonly ContainerSummary[]> {
+  return await host.listContainers(
+    Object.entries(labels).map(([name, value]) => (value === null ? name : `${name}=${value}`)),
+  );
+}
+
+/**
+ * Kills (if need be) and removes a container with its anonymous volumes. Removing what is gone, or what another
+ * process is just removing, is fine.
+ * @returns whether this call found it there.
+ * @throws DockerError
+ */
+export async function removeContainer(host: ContainerHost, idOrName: string): Promise<{ readonly removed: boolean }> {
+  return { removed: await host.removeContainer(idOrName) };
+}
+
+/**
+ * SIGTERM, SIGKILL after `graceMs`, then removal; for containers another process started.
+ * @returns `existed` false when it was gone; `forced` when SIGKILL was needed.
+ * @throws DockerError
+ */
+export async function stopAndRemoveContainer(
+  host: ContainerHost,
+  idOrName: string,
+  graceMs: number,
+): Promise<{ readonly existed: boolean; readonly forced: boolean }> {
+  let forced = false;
+  if (await host.killContainer(idOrName, 'SIGTERM')) {
+    const grace = new AbortController();
+    const timer = setTimeout(() => grace.abort(), graceMs);
+    const ended = await host.waitForExit(idOrName, grace.signal).then(
+      () => true,
+      () => false,
+    );
+    clearTimeout(timer);
+    if (!ended) forced = await host.killContainer(idOrName, 'SIGKILL');
+  }
+  return { existed: await host.removeContainer(idOrName), forced };
+}
