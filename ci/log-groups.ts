@@ -17,7 +17,7 @@ export interface LogGroups {
 }
 
 /** The grouping of a CI system; without one, plain titles. */
-export function logGroupsFor(provider: CiProvider): LogGroups {
+export function createLogGroups(provider: CiProvider): LogGroups {
   switch (provider) {
     case 'github-actions':
       return githubActions;

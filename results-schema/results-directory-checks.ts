@@ -1,6 +1,5 @@
-import { constants } from 'node:fs';
-import { access, lstat, mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 export type ResultsDirectoryProblem =
   | 'symbolic-link'
@@ -80,9 +79,19 @@ export async function checkUsable(path: string): Promise<void> {
       `results directory "${path}" can be written by everybody: "chmod o-w ${path}", or choose another RESULTS_DIR`,
     );
   }
-  await access(path, constants.R_OK | constants.W_OK | constants.X_OK).catch((cause: unknown) => {
-    throw notWritable(path, cause);
-  });
+  await tryWriting(path);
+}
+
+/** A real file tells the truth about permissions, read-only mounts and full disks; access(2) only about the first. */
+async function tryWriting(directory: string): Promise<void> {
+  const probe = join(directory, `.writable-${process.pid}`);
+  try {
+    await writeFile(probe, 'probe', { flag: 'w', mode: 0o600 });
+  } catch (cause) {
+    throw notWritable(directory, cause);
+  } finally {
+    await rm(probe, { force: true }).catch(() => undefined);
+  }
 }
 
 function notWritable(path: string, cause: unknown): ResultsDirectoryError {
