@@ -1,25 +1,5 @@
 import { z } from 'zod';
-
-/**
- * One line of `samples_<task>_<timestamp>.jsonl` as lm_eval writes it (`--log_samples`): one line for each
- * document and filter. Only what is read here; unknown keys are allowed.
- */
-export const lmEvalSampleSchema = z.looseObject({
-  doc_id: z.int(),
-  doc: z.record(z.string(), z.unknown()),
-  target: z.string(),
-  /** The prompt is `gen_args_0.arg_0`. */
-  arguments: z.looseObject({ gen_args_0: z.looseObject({ arg_0: z.string() }) }),
-  /** Answers of the server, one for each repeat. */
-  resps: z.array(z.array(z.string())),
-  filtered_resps: z.array(z.unknown()),
-  filter: z.string(),
-  metrics: z.array(z.string()),
-  doc_hash: z.string(),
-  prompt_hash: z.string(),
-  target_hash: z.string(),
-});
-export type LmEvalSample = z.infer<typeof lmEvalSampleSchema>;
+import { type LmEvalSample, lmEvalSampleSchema } from './lm-eval-output.js';
 
 /** All samples of one run of lm_eval. */
 export interface SampleSet {
@@ -107,7 +87,7 @@ function differences(first: SampleSet, second: SampleSet, content: (line: Line) 
     if (sortedContent(a, content) !== sortedContent(b, content)) {
       found.push({
         docId,
-        prompt: (a[0] ?? b[0])?.sample.arguments.gen_args_0.arg_0 ?? '',
+        prompt: promptOf(a[0] ?? b[0]),
         firstAnswer: answerOf(a),
         secondAnswer: answerOf(b),
       });
@@ -131,6 +111,11 @@ function byDocument(set: SampleSet): Map<number, Line[]> {
 
 function sortedContent(lines: readonly Line[], content: (line: Line) => string): string {
   return JSON.stringify(lines.map(content).sort());
+}
+
+function promptOf(line: Line | undefined): string {
+  const prompt = line?.sample.arguments.gen_args_0.arg_0 ?? '';
+  return typeof prompt === 'string' ? prompt : JSON.stringify(prompt);
 }
 
 function answerOf(lines: readonly Line[]): string | null {
