@@ -55,6 +55,7 @@ export class EngineLoop {
   #pendingAnswers = 0;
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
   #closed = false;
+  #turning = false;
 
   constructor(options: EngineLoopOptions) {
     this.#options = options;
@@ -110,12 +111,16 @@ export class EngineLoop {
 
   /** Advances as far as the present allows, then asks to be woken when the next thing is due. */
   readonly #turn = (): void => {
-    if (this.#closed) return;
+    // Listeners may end sequences, which turns the loop again: the outer turn goes on anyway.
+    if (this.#closed || this.#turning) return;
+    this.#turning = true;
     try {
       while (this.#advance());
     } catch (error) {
       this.close();
       this.#options.listener.onFatal(error);
+    } finally {
+      this.#turning = false;
     }
   };
 
@@ -189,9 +194,10 @@ export class EngineLoop {
   #nextEvent(): number | null {
     let next = this.#arrivals[0]?.times.queued ?? Number.POSITIVE_INFINITY;
     for (const { remote } of this.scheduler.waiting) {
-      if (remote.kind === 'loading' && remote.dueAt !== null) next = Math.min(next, remote.dueAt);
+      const dueAt = remote.kind === 'loading' ? remote.dueAt : null;
+      if (dueAt !== null && dueAt > this.#time) next = Math.min(next, dueAt);
     }
-    return next === Number.POSITIVE_INFINITY || next <= this.#time ? null : next;
+    return next === Number.POSITIVE_INFINITY ? null : next;
   }
 
   #askConnector(): void {

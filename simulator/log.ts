@@ -1,0 +1,32 @@
+/** Writes log lines as vLLM's processes do; the simulator's own remarks are marked as such. */
+export interface EngineLog {
+  /** A line of the API process: `(APIServer pid=1) INFO 11-22 00:56:39 [model.py:1788] text`. */
+  api(level: LogLevel, place: string, text: string): void;
+  /** A line of the engine process. */
+  engine(level: LogLevel, place: string, text: string): void;
+  /** uvicorn's lines: `(APIServer pid=1) INFO:     text`. */
+  server(text: string): void;
+}
+
+export type LogLevel = 'INFO' | 'WARNING' | 'ERROR';
+
+const two = (value: number): string => String(value).padStart(2, '0');
+
+function timestamp(): string {
+  const now = new Date();
+  const date = `${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  return `${date} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
+}
+
+/** @param write takes whole lines, newline included. */
+export function createEngineLog(write: (line: string) => void, pid: number): EngineLog {
+  const emit = (process: string, level: LogLevel, place: string, text: string): void => {
+    const head = `(${process} pid=${pid}) ${level} ${timestamp()} [${place}] `;
+    for (const line of text.split('\n')) write(`${head}${line}\n`);
+  };
+  return {
+    api: (level, place, text) => emit('APIServer', level, place, text),
+    engine: (level, place, text) => emit('EngineCore', level, place, text),
+    server: (text) => write(`(APIServer pid=${pid}) INFO:     ${text}\n`),
+  };
+}
