@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
+import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
 
 /** Every command, with its file loaded only when it is the one that was asked for. */
@@ -29,7 +29,7 @@ const commands = [
 /** What a command file provides. */
 export interface Command {
   /** Adds its options and examples. */
-  build(parser: ReturnType<typeof yargs>): Promise<ReturnType<typeof yargs>>;
+  build(parser: ReturnType<typeof yargs>, args: readonly string[]): Promise<ReturnType<typeof yargs>>;
   /** @returns the exit code. */
   run(parsed: Readonly<Record<string, unknown>>): Promise<number>;
 }
@@ -71,7 +71,7 @@ export async function main(args: readonly string[]): Promise<void> {
       command,
       describe,
       builder: async (inner) => {
-        const built = await (await load()).build(inner as ReturnType<typeof yargs>);
+        const built = await (await load()).build(inner as ReturnType<typeof yargs>, args);
         knownFlags.push(...Object.keys(optionsOf(built)));
         return built;
       },
@@ -93,18 +93,11 @@ export async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     process.stderr.write(`lmcache-ci: ${error.message}\n`);
-    process.exitCode = 2;
+    process.exitCode = error.exitCode;
   }
 }
 
 function optionsOf(parser: unknown): Record<string, unknown> {
   const options = (parser as { getOptions?: () => { key?: Record<string, unknown> } }).getOptions?.();
   return options?.key ?? {};
-}
-
-/** From package.json beside dist/. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const parsed: unknown = JSON.parse(text);
-  return typeof parsed === 'object' && parsed !== null && 'version' in parsed ? String(parsed.version) : 'unknown';
 }

@@ -1,7 +1,9 @@
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { Step } from '../steps/step.js';
-import { runStep } from './run-step.js';
 import { type Run, stepContext } from './run.js';
+import { identifyRun, unknownIdentity } from './run-identity.js';
+import { runStep } from './run-step.js';
+import type { SessionWork } from './session.js';
 
 export interface PipelineOptions {
   /** Run the remaining tests after one has failed. */
@@ -14,7 +16,13 @@ export interface PipelineOptions {
  * Runs the steps in their order. A failing set-up step ends the tests, a failing test does unless `keepGoing`;
  * cleanup runs whatever happened, and nothing aborts it.
  */
-export async function runSteps(run: Run, steps: readonly Step[], signal: AbortSignal, options: PipelineOptions): Promise<readonly StepRecord[]> {
+export async function runSteps(
+  run: Run,
+  steps: readonly Step[],
+  signal: AbortSignal,
+  options: PipelineOptions,
+): Promise<SessionWork> {
+  let identity = unknownIdentity;
   const records: StepRecord[] = [];
   const preparations = new Preparations(run, signal);
   const tests = steps.filter((step) => step.kind === 'test');
@@ -27,6 +35,7 @@ export async function runSteps(run: Run, steps: readonly Step[], signal: AbortSi
       const record = await runStep(run, step, signal);
       records.push(record);
       if (signal.aborted) break;
+      if (step.name === 'wait-for-vllm' && record.result.outcome === 'passed') identity = await identifyRun(run);
       if (blocksTheRest(record) && !(options.keepGoing && step.kind === 'test')) break;
     }
   } finally {
@@ -37,7 +46,7 @@ export async function runSteps(run: Run, steps: readonly Step[], signal: AbortSi
       }
     }
   }
-  return records;
+  return { steps: records, identity };
 }
 
 function blocksTheRest({ result, kind }: StepRecord): boolean {

@@ -2,12 +2,17 @@ import chalk from 'chalk';
 import type { LogGroups } from '../ci/log-groups.js';
 import type { RunRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
-import { type ProgressState, type Reporter, progressText, resultText } from './reporter.js';
+import { type ProgressState, progressText, type Reporter, resultText } from './reporter.js';
 
 /** How often a long task says where it is, where no line can be redrawn. */
 const progressIntervalMs = 5000;
 
-const marks = { passed: chalk.green('✅'), failed: chalk.red('❌'), inconclusive: chalk.yellow('⚠️'), skipped: chalk.gray('⏭️') };
+const marks = {
+  passed: chalk.green('✅'),
+  failed: chalk.red('❌'),
+  inconclusive: chalk.yellow('⚠️'),
+  skipped: chalk.gray('⏭️'),
+};
 
 /** Plain lines for pipes, files and CI, grouped by step where the CI folds groups. */
 export class PlainReporter implements Reporter {
@@ -26,15 +31,15 @@ export class PlainReporter implements Reporter {
 
   stepStarted(name: string, title: string): void {
     this.#lastProgress = { task: '', at: 0 };
-    this.#write(this.#groups.start(`${title} (${name})`));
+    this.#writeAll(this.#groups.start(`${title} (${name})`));
   }
 
   log(_step: string | null, message: string): void {
-    this.#write(message);
+    this.#write(this.#groups.output(message));
   }
 
   warn(step: string | null, message: string): void {
-    this.#write(this.#groups.warning(`${step ? `${step}: ` : ''}${message}`));
+    this.#writeAll(this.#groups.warning(step ?? 'lmcache-ci', message));
   }
 
   progress(_step: string, state: ProgressState): void {
@@ -49,14 +54,16 @@ export class PlainReporter implements Reporter {
   stepFinished(name: string, title: string, result: StepResult, durationSeconds: number): void {
     const line = `${marks[result.outcome]} ${title}: ${resultText(result)} (${durationSeconds.toFixed(1)} s)`;
     this.#write(line);
-    const end = this.#groups.end();
-    if (end) this.#write(end);
-    if (result.outcome === 'failed' || result.outcome === 'inconclusive') {
-      this.#write(this.#groups.error(`${name}: ${result.reason}`, result.message));
-    }
+    const decided = result.outcome === 'passed' || result.outcome === 'skipped';
+    this.#writeAll(this.#groups.end(!decided));
+    if (!decided) this.#writeAll(this.#groups.error(`${name}: ${result.reason}`, result.message));
   }
 
   finish(_record: RunRecord, summary: string): void {
     this.#write(summary);
+  }
+
+  #writeAll(lines: readonly string[]): void {
+    for (const line of lines) this.#write(line);
   }
 }

@@ -1,7 +1,7 @@
-import type { StepResult } from '../results-schema/step-result.js';
-import type { StepRecord } from '../results-schema/run-record.js';
-import type { Step } from '../steps/step.js';
 import { EngineStartError } from '../engines/errors.js';
+import type { StepRecord } from '../results-schema/run-record.js';
+import type { StepResult } from '../results-schema/step-result.js';
+import type { Step } from '../steps/step.js';
 import { StepFailure } from '../steps/step-failure.js';
 import { InterruptedError } from './interruption.js';
 import { type Run, stepContext } from './run.js';
@@ -16,7 +16,14 @@ export async function runStep(run: Run, step: Step, signal: AbortSignal): Promis
   const durationSeconds = (performance.now() - started) / 1000;
   run.events.append({ type: 'step-finished', step: step.name, durationSeconds, result });
   run.reporter.stepFinished(step.name, step.title, result, durationSeconds);
-  return { name: step.name, title: step.title, kind: step.kind, startedAt: startedAt.toISOString(), durationSeconds, result };
+  return {
+    name: step.name,
+    title: step.title,
+    kind: step.kind,
+    startedAt: startedAt.toISOString(),
+    durationSeconds,
+    result,
+  };
 }
 
 async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<StepResult> {

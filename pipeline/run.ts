@@ -2,10 +2,10 @@ import type { RunFleet } from '../engines/run-fleet.js';
 import type { EventLog } from '../results-schema/event-log.js';
 import type { RunEventInput } from '../results-schema/events.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
+import type { CommonSettings } from '../steps/common-settings.js';
 import { setupVenv } from '../steps/python-venv.js';
 import type { SettingDefinitions, SettingValues } from '../steps/settings.js';
 import type { OwnedProcessOptions, Step, StepContext, StepProgress } from '../steps/step.js';
-import type { CommonSettings } from '../steps/common-settings.js';
 import { executeOwned } from './execute.js';
 import type { Reporter } from './reporter.js';
 import { type RunPlan, settingValues } from './run-plan.js';
@@ -65,7 +65,7 @@ export function stepContext<Definitions extends SettingDefinitions>(
     execute,
     workload,
     setupVenv: (...packages) =>
-      setupVenv(packages, { directory: String(settingValues(plan.settings)['VENV_DIR']), execute, progress, signal }),
+      setupVenv({ packages, directory: String(settingValues(plan.settings)['VENV_DIR']), execute, progress, signal }),
   };
 }
 

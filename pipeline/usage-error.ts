@@ -1,8 +1,15 @@
 import { didYouMean } from './config/suggest.js';
 
-/** Something the user can mend: exit code 2, no stack trace, nothing was started. */
+/** Something the user can mend before anything starts; no stack trace. */
 export class UsageError extends Error {
-  override readonly name = 'UsageError';
+  override readonly name: string = 'UsageError';
+  readonly exitCode: number = 2;
+}
+
+/** No verdict is possible here (no GPU on CI, say), and nothing was started. */
+export class NoVerdictError extends UsageError {
+  override readonly name = 'NoVerdictError';
+  override readonly exitCode = 3;
 }
 
 /** yargs' message, with the flag that was probably meant. */

@@ -1,0 +1,38 @@
+import type { SettingDefinitions } from '../../steps/settings.js';
+import { UsageError } from '../usage-error.js';
+import {
+  type ResolvedSetting,
+  type ResolvedSettings,
+  resolveSettings,
+  type SettingProblem,
+  type SettingSources,
+} from './resolve-settings.js';
+import { gatherSources } from './sources.js';
+
+export interface Configuration {
+  readonly settings: readonly ResolvedSetting[];
+  /** Variables that are nearly a setting; STRICT_ENV=1 makes them errors. */
+  readonly nearMisses: readonly SettingProblem[];
+}
+
+/**
+ * Settings from flags, environment, `.env` and the weaker origins.
+ * @throws UsageError with every bad value at once.
+ */
+export function configure(
+  definitions: SettingDefinitions,
+  parsed: Readonly<Record<string, unknown>>,
+  weaker: Pick<SettingSources, 'joined run' | 'ci'>,
+): Configuration {
+  const resolved = resolveSettings(definitions, gatherSources(definitions, parsed, weaker));
+  const problems = [...resolved.errors, ...(isStrict(resolved) ? resolved.nearMisses : [])];
+  if (problems.length > 0) {
+    const count = problems.length === 1 ? 'A setting cannot be used' : `${problems.length} settings cannot be used`;
+    throw new UsageError(`${count}. Nothing was started.\n${problems.map(({ message }) => `  ${message}`).join('\n')}`);
+  }
+  return resolved;
+}
+
+function isStrict({ settings }: ResolvedSettings): boolean {
+  return settings.some(({ name, value }) => name === 'STRICT_ENV' && value === true);
+}

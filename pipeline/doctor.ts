@@ -1,0 +1,179 @@
+import { access, constants, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { which } from 'zx';
+import { openContainerHost } from '../docker/client.js';
+import { readGpuInventory } from '../docker/gpu-inventory.js';
+import { findPortOwner } from '../engines/port-owner.js';
+import type { SettingValue } from './config/parse-value.js';
+
+export interface Finding {
+  readonly subject: string;
+  /** `note`: a run can start, but something will be different. */
+  readonly status: 'ok' | 'missing' | 'note';
+  readonly detail: string;
+  /** What mends it; null where nothing is to be mended. */
+  readonly remedy: string | null;
+}
+
+type Values = Readonly<Record<string, SettingValue | null>>;
+
+/** The original image is about 30 GB, its build as much again. */
+const neededDiskGiB = 60;
+
+/** Looks at everything at once; no check can end the others. */
+export async function examine(values: Values): Promise<readonly Finding[]> {
+  const groups = await Promise.all([
+    examineDocker(),
+    examineGpus(Number(values['MIN_FREE_GPU_MIB'])),
+    examinePorts(values),
+    examineDisk(String(values['RESULTS_DIR'])),
+    examineModel(String(values['HF_HOME']), String(values['MODEL'])),
+    examinePython(),
+  ]);
+  return groups.flat();
+}
+
+async function examineDocker(): Promise<Finding[]> {
+  try {
+    const host = openContainerHost();
+    const info = await host.info();
+    const nvidia = info.runtimes.includes('nvidia');
+    return [
+      { subject: 'Docker daemon', status: 'ok', detail: `${info.serverVersion} at ${host.address}`, remedy: null },
+      {
+        subject: 'BuildKit',
+        status: info.buildKit ? 'ok' : 'missing',
+        detail: info.buildKit ? 'built into the daemon' : "the daemon has none, and LMCache's Dockerfile needs it",
+        remedy: info.buildKit ? null : 'install Docker Engine 18.09 or newer',
+      },
+      {
+        subject: 'NVIDIA runtime',
+        status: nvidia ? 'ok' : 'missing',
+        detail: nvidia ? 'registered with the daemon' : `the daemon knows ${info.runtimes.join(', ')}`,
+        remedy: nvidia
+          ? null
+          : 'install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker && systemctl restart docker',
+      },
+    ];
+  } catch (error) {
+    return [
+      {
+        subject: 'Docker daemon',
+        status: 'missing',
+        detail: messageOf(error),
+        remedy: 'install docker.io and start it: systemctl start docker',
+      },
+    ];
+  }
+}
+
+async function examineGpus(minFreeMiB: number): Promise<Finding[]> {
+  try {
+    const { gpus } = await readGpuInventory();
+    const fitting = gpus.filter(({ memoryFreeMiB }) => memoryFreeMiB >= minFreeMiB).length;
+    const listing = gpus
+      .map(({ index, name, memoryFreeMiB }) => `GPU ${index} ${name} ${memoryFreeMiB} MiB free`)
+      .join('; ');
+    return [
+      {
+        subject: 'GPUs',
+        status: fitting >= 2 ? 'ok' : 'missing',
+        detail: listing,
+        remedy:
+          fitting >= 2
+            ? null
+            : `two GPUs with ${minFreeMiB} MiB free each are needed (MIN_FREE_GPU_MIB); nvidia-smi shows who uses them`,
+      },
+    ];
+  } catch (error) {
+    return [
+      {
+        subject: 'GPUs',
+        status: 'missing',
+        detail: messageOf(error),
+        remedy: 'install the NVIDIA driver; nvidia-smi must list two cards',
+      },
+    ];
+  }
+}
+
+async function examinePorts(values: Values): Promise<Finding[]> {
+  return Promise.all(
+    ['VLLM_PORT', 'VLLM_BASELINE_PORT', 'LMCACHE_PORT', 'LMCACHE_HTTP_PORT'].map(async (name): Promise<Finding> => {
+      const port = Number(values[name]);
+      const owner = await findPortOwner(port);
+      return {
+        subject: `port ${port}`,
+        status: owner ? 'missing' : 'ok',
+        detail: owner ? `taken by ${owner.description}` : `free (${name})`,
+        remedy: owner ? `end that process, or set ${name} to another port or to auto` : null,
+      };
+    }),
+  );
+}
+
+async function examineDisk(resultsDir: string): Promise<Finding[]> {
+  const directory = path.dirname(resultsDir);
+  try {
+    const { bavail, bsize } = await statfs(directory);
+    const freeGiB = (bavail * bsize) / 2 ** 30;
+    await access(directory, constants.W_OK);
+    return [
+      {
+        subject: 'disk',
+        status: freeGiB >= neededDiskGiB ? 'ok' : 'note',
+        detail: `${freeGiB.toFixed(0)} GiB free below "${directory}"`,
+        remedy:
+          freeGiB >= neededDiskGiB
+            ? null
+            : `building the image takes about ${neededDiskGiB} GiB: docker system prune, or IMAGE=... for a built one`,
+      },
+    ];
+  } catch (error) {
+    return [
+      {
+        subject: 'disk',
+        status: 'missing',
+        detail: messageOf(error),
+        remedy: 'choose a RESULTS_DIR that can be written',
+      },
+    ];
+  }
+}
+
+async function examineModel(hfHome: string, model: string): Promise<Finding[]> {
+  const folder = path.isAbsolute(model) ? model : path.join(hfHome, 'hub', `models--${model.replaceAll('/', '--')}`);
+  const present = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  return [
+    {
+      subject: 'model',
+      status: present ? 'ok' : 'note',
+      detail: present
+        ? `"${model}" is in the cache`
+        : `"${model}" is not below "${hfHome}": vLLM will download it while it starts`,
+      remedy: present ? null : `hf download ${model}, or HF_HOME=... for another cache`,
+    },
+  ];
+}
+
+async function examinePython(): Promise<Finding[]> {
+  const [uv, python] = await Promise.all(['uv', 'python3'].map((program) => which(program, { nothrow: true })));
+  if (uv) return [{ subject: 'Python', status: 'ok', detail: `uv at ${uv}`, remedy: null }];
+  return [
+    python
+      ? { subject: 'Python', status: 'ok', detail: `${python} (uv would set environments up faster)`, remedy: null }
+      : {
+          subject: 'Python',
+          status: 'note',
+          detail: 'neither uv nor python3: lm-eval runs natively',
+          remedy: 'install uv or python3 with venv',
+        },
+  ];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,41 @@
+import { which } from 'zx';
+import { openContainerHost } from '../docker/client.js';
+import { GpuInventoryError, readGpuInventory } from '../docker/gpu-inventory.js';
+import type { MachineProbes } from './engine-choice.js';
+
+/** The answers of this machine. @param minGpuMemoryMiB what a GPU must have in all to fit (MIN_FREE_GPU_MIB) */
+export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | null): MachineProbes {
+  return {
+    dockerMissing: async () => {
+      try {
+        await openContainerHost().ping();
+        return null;
+      } catch (error) {
+        return `Docker is not available: ${error instanceof Error ? error.message : String(error)}`;
+      }
+    },
+    gpusMissing: async () => {
+      const gpus = await readGpuInventory().then(
+        (inventory) => inventory.gpus,
+        (error: unknown) => {
+          if (error instanceof GpuInventoryError) return error.message;
+          throw error;
+        },
+      );
+      if (typeof gpus === 'string') return gpus;
+      const fitting = gpus.filter(({ memoryTotalMiB }) => memoryTotalMiB >= minGpuMemoryMiB);
+      return fitting.length >= 2
+        ? null
+        : `two GPUs with at least ${minGpuMemoryMiB} MiB are needed, this machine has ${fitting.length} (of ${gpus.length} GPUs).`;
+    },
+    vllmMissing: async () => {
+      const found = await Promise.all(['vllm', 'lmcache'].map((program) => which(program, { nothrow: true })));
+      return found.every(Boolean) ? null : 'vllm and lmcache are not both on PATH.';
+    },
+    externalIsSimulated: async () => {
+      if (!externalUrl) return false;
+      const response = await fetch(`${externalUrl}/version`, { signal: AbortSignal.timeout(5000) }).catch(() => null);
+      return response?.headers.has('x-lmcache-ci-simulated') ?? false;
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { joinLiveRun } from '../engines/registry.js';
+import type { ResultsDirectory } from '../results-schema/results-directory.js';
+import { ResultsDirectoryError } from '../results-schema/results-directory-checks.js';
+import { createResultsDirectory } from '../results-schema/results-directory-fs.js';
+import type { RunPlan } from './run-plan.js';
+import { UsageError } from './usage-error.js';
+
+/** The results directory of a new run; a finished run of the same id is renamed. @throws UsageError when it cannot be used. */
+export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
+  try {
+    return await createResultsDirectory(plan.resultsDir, {
+      buildId: plan.facts.buildId,
+      isLive: async (buildId) => joinLiveRun({ buildId }) !== null,
+    });
+  } catch (error) {
+    if (error instanceof ResultsDirectoryError) throw new UsageError(`${error.message}. Nothing was started.`);
+    throw error;
+  }
+}

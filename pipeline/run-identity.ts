@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import type { EngineRole } from '../engines/launch-spec.js';
+import type { RunRecord } from '../results-schema/run-record.js';
+import type { Run } from './run.js';
+
+/** Versions and image of what was tested, as far as the servers and the daemon tell. */
+export interface RunIdentity {
+  readonly docker: string | null;
+  readonly vllm: string | null;
+  readonly lmcache: string | null;
+  readonly image: RunRecord['image'];
+}
+
+export const unknownIdentity: RunIdentity = { docker: null, vllm: null, lmcache: null, image: null };
+
+const answerLimitMs = 1000;
+/** vLLM answers an object, LMCache 0.5.3 a JSON string. */
+const versionAnswer = z.union([z.string(), z.object({ version: z.string() }).transform(({ version }) => version)]);
+
+/** Asks while the engines are up. Whoever does not answer within a second is unknown. */
+export async function identifyRun(run: Run): Promise<RunIdentity> {
+  const [vllm, lmcache, docker] = await Promise.all([
+    versionOf(run, 'vllm'),
+    versionOf(run, 'lmcache'),
+    dockerIdentity(run),
+  ]);
+  return { vllm, lmcache, ...docker };
+}
+
+async function versionOf(run: Run, role: EngineRole): Promise<string | null> {
+  const endpoint = run.fleet.find(role);
+  if (!endpoint) return null;
+  try {
+    const response = await fetch(`${endpoint.baseUrl}/version`, { signal: AbortSignal.timeout(answerLimitMs) });
+    return versionAnswer.safeParse(await response.json()).data ?? null;
+  } catch {
+    // A server without this endpoint, or one that is gone: its version stays unknown.
+    return null;
+  }
+}
+
+async function dockerIdentity(run: Run): Promise<Pick<RunIdentity, 'docker' | 'image'>> {
+  const containerName = run.fleet.find('vllm')?.containerName;
+  if (run.plan.facts.runtime !== 'docker' || !containerName) return { docker: null, image: null };
+  const { openContainerHost } = await import('../docker/client.js');
+  try {
+    const host = openContainerHost();
+    const [info, container] = await Promise.all([host.info(), host.inspectContainer(containerName)]);
+    return { docker: info.serverVersion, image: container ? { name: container.image, id: container.imageId } : null };
+  } catch {
+    return { docker: null, image: null };
+  }
+}

@@ -1,0 +1,103 @@
+import { createLogGroups } from '../ci/log-groups.js';
+import { publishSummary } from '../ci/publish-summary.js';
+import type { EngineEvent, RunFleet } from '../engines/run-fleet.js';
+import { wantsColor } from '../report/colors.js';
+import { EventLog } from '../results-schema/event-log.js';
+import { readRun } from '../results-schema/read-run.js';
+import type { ResultsDirectory } from '../results-schema/results-directory.js';
+import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
+import { judgeRun, type RunVerdict } from '../results-schema/run-verdict.js';
+import type { SettingProblem } from './config/resolve-settings.js';
+import { listenForInterruption } from './interruption.js';
+import { PlainReporter } from './plain-reporter.js';
+import type { Reporter } from './reporter.js';
+import type { Run } from './run.js';
+import { type RunIdentity, unknownIdentity } from './run-identity.js';
+import type { RunPlan } from './run-plan.js';
+import { buildRunRecord } from './run-recorder.js';
+import { logExcerpts, markdownSummary, runHeader, terminalSummary } from './summary.js';
+import { TtyReporter } from './tty-reporter.js';
+
+export interface SessionWork {
+  readonly steps: readonly StepRecord[];
+  readonly identity: RunIdentity;
+}
+
+export interface SessionOptions {
+  readonly plan: RunPlan;
+  /** As typed, for run.json. */
+  readonly command: readonly string[];
+  readonly results: ResultsDirectory;
+  readonly nearMisses: readonly SettingProblem[];
+  openFleet(onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<RunFleet>;
+  /** Runs the steps; what a step throws has become its result already. */
+  work(run: Run, signal: AbortSignal): Promise<SessionWork>;
+}
+
+/**
+ * One process's part in a run, from its first line to its exit code: events, signals, steps, run.json, summary, CI.
+ * @returns the exit code of what this process did; run.json keeps what earlier processes of the same run did.
+ */
+export async function runSession(options: SessionOptions): Promise<number> {
+  const { plan, results } = options;
+  const color = wantsColor(process.env, process.stdout);
+  const events = new EventLog(results.path('events.jsonl'));
+  const reporter = chooseReporter(plan);
+  const { buildId, engine, runtime } = plan.facts;
+  events.append({ type: 'run-started', buildId, command: [...options.command], engine, runtime });
+  reporter.start(runHeader(plan, results.root, color));
+  for (const { name, message } of options.nearMisses) {
+    events.append({ type: 'setting-warning', setting: name, suggestion: null, message });
+    reporter.warn(null, message);
+  }
+  const interruption = listenForInterruption((name, first) => {
+    reporter.warn(
+      null,
+      first ? `${name}: cleaning up, nothing will be left behind ...` : 'still cleaning up, please wait ...',
+    );
+  });
+  try {
+    const fleet = await options.openFleet((event) => void events.append(event), interruption.signal);
+    const run: Run = { plan, results, events, fleet, reporter };
+    try {
+      const { steps, identity } = await options.work(run, interruption.signal);
+      const verdict = judgeRun(steps, interruption.interruptedBy());
+      events.append({ type: 'run-finished', verdict });
+      const record = await writeRecord(run, options.command, steps, identity, verdict);
+      const logs = await logExcerpts(run, record);
+      reporter.finish(record, terminalSummary(record, results.root, logs, color));
+      const published = await publishSummary(plan.ci, markdownSummary(record, results.root, logs), {
+        style: verdict.outcome === 'passed' ? 'success' : verdict.outcome === 'failed' ? 'error' : 'warning',
+        context: `lmcache-ci-${buildId}`,
+        signal: AbortSignal.timeout(30_000),
+      });
+      if (published.outcome === 'failed') reporter.warn(null, `The CI did not take the summary: ${published.message}`);
+      return verdict.exitCode;
+    } finally {
+      await fleet.close();
+    }
+  } finally {
+    events.close();
+    interruption.dispose();
+  }
+}
+
+async function writeRecord(
+  run: Run,
+  command: readonly string[],
+  steps: readonly StepRecord[],
+  identity: RunIdentity,
+  verdict: RunVerdict,
+): Promise<RunRecord> {
+  const earlier = (await readRun(run.results.root)).record;
+  const kept = earlier?.steps.filter(({ name }) => !steps.some((step) => step.name === name)) ?? [];
+  const known = identity === unknownIdentity && earlier ? { ...earlier.versions, image: earlier.image } : identity;
+  const record = await buildRunRecord(run, command, [...kept, ...steps], known, verdict);
+  await run.results.writeJson('run.json', record);
+  return record;
+}
+
+function chooseReporter(plan: RunPlan): Reporter {
+  if (process.stdout.isTTY && !plan.ci.isCi) return new TtyReporter(process.stdout);
+  return new PlainReporter(createLogGroups(plan.ci.provider), (line) => process.stdout.write(`${line}\n`));
+}
