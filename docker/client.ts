@@ -154,7 +154,7 @@ class DockerodeHost implements ContainerHost {
   }
 
   async buildWithSession(
-    context: Readable,
+    context: NodeJS.ReadableStream,
     options: SessionBuildOptions,
   ): Promise<{ readonly lines: AsyncIterable<string>; close(): void }> {
     // dockerode ends its BuildKit session only after a complete answer; every other way out would leave

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import type { CreateRequest } from './create-request.js';
 
 /** What the daemon says about itself. */
@@ -89,7 +89,7 @@ export interface ContainerHost {
    * still answers 200. `close` must be called when done with it.
    */
   buildWithSession(
-    context: Readable,
+    context: NodeJS.ReadableStream,
     options: SessionBuildOptions,
   ): Promise<{ readonly lines: AsyncIterable<string>; close(): void }>;
   createContainer(request: CreateRequest): Promise<string>;
