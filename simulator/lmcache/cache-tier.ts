@@ -1,0 +1,291 @@
+import type { SimulatedClock } from '../contracts.js';
+import { createEvictionPolicy, type EvictionPolicy, type EvictionPolicyName } from './eviction-policy.js';
+import type { L2Adapter } from './l2-adapter.js';
+import type { TierMetrics } from './tier-metrics.js';
+
+export interface CacheTierOptions {
+  readonly clock: SimulatedClock;
+  readonly metrics: TierMetrics;
+  readonly chunkTokens: number;
+  readonly l1Bytes: number;
+  readonly evictionPolicy: EvictionPolicyName;
+  /** Eviction starts when L1 is this full, and frees this part of what it holds. */
+  readonly watermark: number;
+  readonly evictionRatio: number;
+  /** skip_l1: a chunk leaves L1 once L2 has it. */
+  readonly storePolicy: 'default' | 'skip_l1';
+  /** retain: a chunk fetched from L2 stays in L1 after it was read. */
+  readonly prefetchPolicy: 'default' | 'retain';
+  readonly l2: readonly L2Adapter[];
+  readonly prefetchMaxInFlight: number;
+  /** Part of chunks whose ages go into histograms, from 0 to 1. */
+  readonly sampleRate: number;
+}
+
+/** One engine's chunks: names of a prompt's full chunks in order, each `chunkBytes` of KV. */
+export interface ChunkRun {
+  readonly model: string;
+  readonly hashes: readonly string[];
+  readonly chunkBytes: number;
+}
+
+interface L1Chunk {
+  readonly bytes: number;
+  readonly writtenAt: number;
+  touchedAt: number;
+  /** A prefetch from L2 is complete at this time. */
+  readyAt: number;
+  /** Fetched for one read. */
+  readonly temporary: boolean;
+}
+
+/** What L2 has accepted but not finished: settled lazily, so that an idle server holds no timers. */
+interface PendingL2Store {
+  readonly adapter: L2Adapter;
+  readonly keys: readonly string[];
+  readonly bytes: number;
+  readonly startedAt: number;
+  readonly doneAt: number;
+}
+
+/**
+ * The cache's bookkeeping: which chunks are in L1 and L2 and when transfers between them end. It holds names
+ * and sizes, never KV bytes. Every method first settles what simulated time has finished since the last call.
+ */
+export class CacheTier {
+  readonly options: CacheTierOptions;
+  /** SIM_FAULT=no-cache: nothing is stored, nothing hits. */
+  disabled = false;
+  readonly #l1 = new Map<string, L1Chunk>();
+  #policy: EvictionPolicy;
+  #l1UsedBytes = 0;
+  #pendingStores: PendingL2Store[] = [];
+  /** Ends of the prefetches that still run. */
+  #prefetchEnds: number[] = [];
+
+  constructor(options: CacheTierOptions) {
+    this.options = options;
+    this.#policy = createEvictionPolicy(options.evictionPolicy);
+  }
+
+  get l1UsedBytes(): number {
+    this.#settle();
+    return this.#l1UsedBytes;
+  }
+
+  get l1ChunkCount(): number {
+    return this.#l1.size;
+  }
+
+  get pendingL2Stores(): number {
+    return this.#pendingStores.length;
+  }
+
+  get activePrefetches(): number {
+    this.#settle();
+    return this.#prefetchEnds.length;
+  }
+
+  /** Chunks at the start of the run that L1 or L2 hold; starts fetching those of L2. */
+  lookup(run: ChunkRun): number {
+    this.#settle();
+    const { metrics, chunkTokens } = this.options;
+    const labels = { model_name: run.model, cache_salt: '' };
+    metrics.count('lookup_requested_tokens', run.hashes.length * chunkTokens, labels);
+    if (this.disabled) return 0;
+    const keys = keysOf(run);
+    const inL1 = prefixLength(keys, (key) => this.#l1.has(key));
+    const hits = inL1 + this.#prefetch(keys.slice(inL1), run.chunkBytes);
+    if (hits > 0) {
+      metrics.count('lookup_hit_tokens', hits * chunkTokens, labels);
+      metrics.count('l1_read_chunks', hits);
+      for (const key of keys.slice(0, hits)) this.#touch(key);
+    }
+    return hits;
+  }
+
+  /**
+   * Makes chunks [fromChunk, toChunk) ready for copying into the GPU.
+   * @returns how many of them are there, counted from `fromChunk`, and the simulated seconds until L2 has delivered.
+   */
+  load(run: ChunkRun, fromChunk: number, toChunk: number): { readonly chunks: number; readonly l2Seconds: number } {
+    this.#settle();
+    if (this.disabled) return { chunks: 0, l2Seconds: 0 };
+    const now = this.options.clock.now();
+    const keys = keysOf(run).slice(fromChunk, toChunk);
+    const inL1 = prefixLength(keys, (key) => this.#l1.has(key));
+    const chunks = inL1 + this.#prefetch(keys.slice(inL1), run.chunkBytes);
+    let readyAt = now;
+    for (const key of keys.slice(0, chunks)) {
+      const chunk = this.#l1.get(key);
+      if (chunk === undefined) continue;
+      readyAt = Math.max(readyAt, chunk.readyAt);
+      if (chunk.temporary) this.#remove(key);
+      else this.#touch(key);
+    }
+    return { chunks, l2Seconds: readyAt - now };
+  }
+
+  /** Writes the chunks from `fromChunk` on that are not held yet; returns how many were written. */
+  store(run: ChunkRun, fromChunk: number): number {
+    this.#settle();
+    if (this.disabled) return 0;
+    const now = this.options.clock.now();
+    const written: string[] = [];
+    for (const key of keysOf(run).slice(fromChunk)) {
+      if (this.#l1.has(key)) {
+        this.#touch(key);
+        continue;
+      }
+      if (this.options.l2.some((adapter) => adapter.stored.has(key))) continue;
+      if (!this.#makeRoom(run.chunkBytes)) break;
+      this.#add(key, { bytes: run.chunkBytes, writtenAt: now, touchedAt: now, readyAt: now, temporary: false });
+      written.push(key);
+    }
+    if (written.length > 0) {
+      this.options.metrics.count('l1_write_chunks', written.length);
+      this.#storeToL2(written, run.chunkBytes);
+    }
+    return written.length;
+  }
+
+  /** Empties L1; what L2 holds stays. */
+  clear(): void {
+    this.#settle();
+    this.#l1.clear();
+    this.#l1UsedBytes = 0;
+    this.#policy = createEvictionPolicy(this.options.evictionPolicy);
+  }
+
+  #storeToL2(keys: readonly string[], chunkBytes: number): void {
+    const { clock, metrics, l2 } = this.options;
+    const now = clock.now();
+    for (const adapter of l2) {
+      const room = Math.floor((adapter.capacityBytes - adapter.usedBytes) / chunkBytes);
+      const accepted = keys.slice(0, Math.max(0, room));
+      if (accepted.length === 0) continue;
+      const bytes = accepted.length * chunkBytes;
+      adapter.usedBytes += bytes;
+      metrics.count('l2_store_submitted_requests', 1);
+      metrics.count('l2_store_submitted_objects_chunks', accepted.length);
+      metrics.count('l1_read_chunks', accepted.length);
+      const doneAt = now + bytes / adapter.bytesPerSecond;
+      this.#pendingStores.push({ adapter, keys: accepted, bytes: chunkBytes, startedAt: now, doneAt });
+    }
+  }
+
+  /** Fetches the leading keys that an L2 adapter holds; returns their number. */
+  #prefetch(keys: readonly string[], chunkBytes: number): number {
+    const { clock, l2, metrics, prefetchMaxInFlight, prefetchPolicy } = this.options;
+    if (keys.length === 0 || l2.length === 0) return 0;
+    metrics.count('l2_prefetch_lookup_requests', 1);
+    metrics.count('l2_prefetch_lookup_objects_chunks', keys.length);
+    const adapter = l2.find((candidate) => candidate.stored.has(keys[0] ?? ''));
+    if (adapter === undefined) return 0;
+    const now = clock.now();
+    const held = prefixLength(keys, (key) => adapter.stored.has(key));
+    const fetched: string[] = [];
+    for (const key of keys.slice(0, held)) {
+      if (!this.#makeRoom(chunkBytes)) break;
+      this.#add(key, {
+        bytes: chunkBytes,
+        writtenAt: now,
+        touchedAt: now,
+        readyAt: Number.POSITIVE_INFINITY,
+        temporary: prefetchPolicy === 'default',
+      });
+      fetched.push(key);
+    }
+    if (fetched.length === 0) return 0;
+    const bytes = fetched.length * chunkBytes;
+    const startAt =
+      this.#prefetchEnds.length < prefetchMaxInFlight
+        ? now
+        : (this.#prefetchEnds.toSorted((left, right) => right - left)[prefetchMaxInFlight - 1] ?? now);
+    const doneAt = startAt + bytes / adapter.bytesPerSecond;
+    this.#prefetchEnds.push(doneAt);
+    for (const key of fetched) {
+      const chunk = this.#l1.get(key);
+      if (chunk !== undefined) chunk.readyAt = doneAt;
+    }
+    metrics.count('l2_prefetch_hit_chunks', fetched.length);
+    metrics.count('l2_prefetch_load_submitted_requests', 1);
+    metrics.count('l2_prefetch_load_submitted_objects_chunks', fetched.length);
+    metrics.count('l2_load_completed_requests', 1, { l2_name: adapter.name });
+    metrics.count('l2_prefetch_load_completed_chunks', fetched.length);
+    metrics.count('l1_write_chunks', fetched.length);
+    metrics.observe('l2_load_throughput_GB_per_second', bytes / (doneAt - now) / 1e9, { l2_name: adapter.name });
+    return fetched.length;
+  }
+
+  #settle(): void {
+    const { clock, metrics, storePolicy } = this.options;
+    const now = clock.now();
+    if (this.#prefetchEnds.length > 0) this.#prefetchEnds = this.#prefetchEnds.filter((end) => end > now);
+    if (this.#pendingStores.length === 0) return;
+    const done = this.#pendingStores.filter((store) => store.doneAt <= now);
+    if (done.length === 0) return;
+    this.#pendingStores = this.#pendingStores.filter((store) => store.doneAt > now);
+    for (const { adapter, keys, bytes, startedAt, doneAt } of done) {
+      for (const key of keys) adapter.stored.set(key, bytes);
+      const l2Name = { l2_name: adapter.name };
+      metrics.count('l2_store_completed_requests', 1, l2Name);
+      metrics.count('l2_store_completed_objects_chunks', keys.length);
+      const rate = (keys.length * bytes) / (doneAt - startedAt) / 1e9;
+      metrics.observe('l2_store_throughput_GB_per_second', rate, l2Name);
+      if (storePolicy === 'skip_l1') for (const key of keys) this.#remove(key);
+    }
+  }
+
+  #makeRoom(bytes: number): boolean {
+    const { l1Bytes, watermark, evictionRatio, metrics } = this.options;
+    if (this.#l1UsedBytes >= watermark * l1Bytes) {
+      const victims = this.#policy.victims(Math.max(1, Math.floor(this.#l1.size * evictionRatio)));
+      metrics.count('l1_eviction_loop_triggered', 1);
+      for (const key of victims) this.#remove(key);
+    }
+    return this.#l1UsedBytes + bytes <= l1Bytes;
+  }
+
+  #add(key: string, chunk: L1Chunk): void {
+    this.#l1.set(key, chunk);
+    this.#l1UsedBytes += chunk.bytes;
+    this.#policy.added(key);
+  }
+
+  #touch(key: string): void {
+    const chunk = this.#l1.get(key);
+    if (chunk === undefined) return;
+    const now = this.options.clock.now();
+    if (this.#sampled(key)) this.options.metrics.observe('l1_chunk_reuse_gap_seconds', now - chunk.touchedAt);
+    chunk.touchedAt = now;
+    this.#policy.touched(key);
+  }
+
+  #remove(key: string): void {
+    const chunk = this.#l1.get(key);
+    if (chunk === undefined) return;
+    const now = this.options.clock.now();
+    this.#l1.delete(key);
+    this.#l1UsedBytes -= chunk.bytes;
+    this.#policy.removed(key);
+    this.options.metrics.count('l1_evicted_chunks', 1);
+    if (!this.#sampled(key)) return;
+    this.options.metrics.observe('l1_chunk_lifetime_seconds', now - chunk.writtenAt);
+    this.options.metrics.observe('l1_chunk_idle_before_evict_seconds', now - chunk.touchedAt);
+  }
+
+  /** The same chunks always: the name's own bits decide. */
+  #sampled(key: string): boolean {
+    return Number.parseInt(key.slice(-6), 16) < this.options.sampleRate * 0x1000000;
+  }
+}
+
+function keysOf(run: ChunkRun): string[] {
+  return run.hashes.map((hash) => `${run.model}/${hash}`);
+}
+
+function prefixLength(keys: readonly string[], has: (key: string) => boolean): number {
+  const miss = keys.findIndex((key) => !has(key));
+  return miss < 0 ? keys.length : miss;
+}

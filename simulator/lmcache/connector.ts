@@ -1,0 +1,104 @@
+import type { CacheTransferRates, LmcacheConnector, SimulatedClock } from '../contracts.js';
+import { chunkHashes } from './chunk-hash.js';
+import type { KvTransferConfig } from './kv-transfer-config.js';
+import { createLocalCpuTier } from './local-cpu-tier.js';
+import { TcpTierClient } from './tcp-tier-client.js';
+import { inProcessTier, type TierClient } from './tier-client.js';
+
+/** Bounds of mq_timeout in wall time: shorter would turn a busy machine into misses, longer would stall tests. */
+const SHORTEST_TIMEOUT_MS = 1000;
+const LONGEST_TIMEOUT_MS = 3000;
+
+export interface ConnectorOptions {
+  readonly config: KvTransferConfig;
+  readonly model: string;
+  readonly kvBytesPerToken: number;
+  readonly kvPoolTokens: number;
+  readonly layers: number;
+  readonly transfer: CacheTransferRates;
+  readonly clock: SimulatedClock;
+  /** Simulated seconds a wall second. */
+  readonly speed: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** SIM_FAULT=no-cache, for the in-process tier; the server has its own switch. */
+  readonly cacheDisabled: boolean;
+  readonly log: (line: string) => void;
+}
+
+/**
+ * The engine's connector to the cache tier: a server process (LMCacheMPConnector) or memory of its own
+ * (LMCacheConnectorV1).
+ * @throws Error when LMCache's own configuration file or variables are wrong.
+ */
+export function createConnector(options: ConnectorOptions): LmcacheConnector {
+  const { config, model, kvBytesPerToken } = options;
+  if (config.connector === 'LMCacheConnectorV1') {
+    const tier = createLocalCpuTier(options.environment, options.clock);
+    tier.disabled ||= options.cacheDisabled;
+    return connectorTo(inProcessTier(tier, model, kvBytesPerToken), options);
+  }
+  const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
+  const client = new TcpTierClient({
+    host: config.host,
+    port: config.port,
+    timeoutMs: Math.min(Math.max(timeoutMs, SHORTEST_TIMEOUT_MS), LONGEST_TIMEOUT_MS),
+    registration: {
+      instance: String(process.pid),
+      model,
+      kvBytesPerToken,
+      kvPoolTokens: options.kvPoolTokens,
+      layers: options.layers,
+    },
+    log: options.log,
+  });
+  void client.connect();
+  return connectorTo(client, options);
+}
+
+export interface CopyOptions {
+  readonly kvBytesPerToken: number;
+  readonly model: string;
+  readonly transfer: CacheTransferRates;
+  readonly clock: SimulatedClock;
+}
+
+/** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
+export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConnector {
+  const { clock, transfer, kvBytesPerToken } = options;
+  let loadStreamFreeAt = 0;
+  const hash = (tokenIds: readonly number[]) => chunkHashes(tokenIds, tier.chunkTokens, options.model);
+  const bytesOf = (chunks: number) => chunks * tier.chunkTokens * kvBytesPerToken;
+  return {
+    get chunkTokens() {
+      return tier.chunkTokens;
+    },
+    async lookup(tokenIds) {
+      const hashes = hash(tokenIds);
+      if (hashes.length === 0) return 0;
+      const chunks = await tier.lookup(hashes);
+      return Math.max(0, Math.min(chunks * tier.chunkTokens, tokenIds.length - 1));
+    },
+    async load(tokenIds, hitTokens, localTokens = 0) {
+      const calledAt = clock.now();
+      const fromChunk = Math.floor(localTokens / tier.chunkTokens);
+      const toChunk = Math.ceil(hitTokens / tier.chunkTokens);
+      const wanted = toChunk - fromChunk;
+      if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
+      const { chunks, l2Seconds } = await tier.load(hash(tokenIds), fromChunk, toChunk);
+      if (chunks === 0) return { seconds: Math.max(0, clock.now() - calledAt), loadedTokens: localTokens };
+      const copySeconds = transfer.loadOverheadSeconds + bytesOf(chunks) / transfer.loadBytesPerSecond;
+      const startAt = Math.max(calledAt + l2Seconds, loadStreamFreeAt);
+      loadStreamFreeAt = startAt + copySeconds;
+      tier.loaded(chunks, copySeconds);
+      const loadedTokens = chunks >= wanted ? hitTokens : (fromChunk + chunks) * tier.chunkTokens;
+      return { seconds: loadStreamFreeAt - calledAt, loadedTokens: Math.max(loadedTokens, localTokens) };
+    },
+    store(tokenIds, fromToken) {
+      const hashes = hash(tokenIds);
+      const fromChunk = Math.floor(fromToken / tier.chunkTokens);
+      const chunks = hashes.length - fromChunk;
+      if (chunks > 0) tier.store(hashes, fromChunk, bytesOf(chunks) / transfer.storeBytesPerSecond);
+    },
+    close: () => tier.close(),
+  };
+}
