@@ -59,21 +59,26 @@ export async function openEngineLog(logPath: string): Promise<EngineLog> {
     file.once('open', () => resolve());
     file.once('error', reject);
   });
-  const strippers: AnsiStripper[] = [];
+  const followed: { readonly stream: Readable; readonly stripper: AnsiStripper }[] = [];
+  const letGo = () => {
+    for (const { stream, stripper } of followed) {
+      stream.unpipe(stripper);
+      // Somebody may still write: an engine must never stand still because nobody reads.
+      stream.resume();
+    }
+  };
+  file.on('error', letGo);
   return {
     follow(stream) {
       const stripper = new AnsiStripper();
-      strippers.push(stripper);
+      followed.push({ stream, stripper });
+      stream.on('error', letGo);
       stream.pipe(stripper).pipe(file, { end: false });
-      stream.on('error', () => stripper.end());
-      file.on('error', () => {
-        stream.unpipe(stripper);
-        stream.resume();
-      });
     },
     async close() {
-      for (const stripper of strippers) stripper.end();
-      await Promise.allSettled(strippers.map((stripper) => finished(stripper)));
+      letGo();
+      for (const { stripper } of followed) stripper.end();
+      await Promise.allSettled(followed.map(({ stripper }) => (file.errored ? null : finished(stripper))));
       file.end();
       await finished(file).catch(() => undefined);
     },

@@ -41,6 +41,8 @@ async function startProcess(
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
+  // Read at once: the pid stays reserved until its end has been handed to us.
+  const startTime = child.pid === undefined ? 0 : (identifyProcess(child.pid)?.startTime ?? 0);
   log.follow(child.stdout);
   log.follow(child.stderr);
   const ended = exitOf(child);
@@ -52,8 +54,6 @@ async function startProcess(
       { failureCause: 'tool-missing', cause: error },
     );
   });
-  // A child that has ended is a zombie until its exit is handed to us, so its start time can still be read.
-  const startTime = identifyProcess(pid)?.startTime ?? 0;
 
   let killedByUs = false;
   const exited = ended.then(async (end): Promise<EngineExit> => {

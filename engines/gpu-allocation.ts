@@ -1,0 +1,130 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Gpu, GpuInventory } from '../docker/nvidia-smi-parser.js';
+import { EngineStartError } from './errors.js';
+import type { GpuRequirements } from './fleet.js';
+import type { LiveRun, ReservedGpu } from './live-run.js';
+import type { Registry } from './registry.js';
+
+const lookAgainMs = 2000;
+
+/** Which GPUs a live run holds, by uuid. */
+function reservations(runs: readonly LiveRun[], except: string): ReadonlyMap<string, string> {
+  return new Map(
+    runs.filter((run) => run.buildId !== except).flatMap((run) => run.gpus.map((gpu) => [gpu.uuid, run.buildId])),
+  );
+}
+
+/** The GPUs that may be taken, the one with the most free memory first; of equals the lower index. */
+export function qualifyingGpus(
+  inventory: GpuInventory,
+  reservedBy: ReadonlyMap<string, string>,
+  limits: Pick<GpuRequirements, 'minFreeMiB' | 'maxUtilizationPercent'>,
+): readonly Gpu[] {
+  return inventory.gpus
+    .filter(
+      (gpu) =>
+        !reservedBy.has(gpu.uuid) &&
+        gpu.migEnabled !== true &&
+        gpu.memoryFreeMiB >= limits.minFreeMiB &&
+        // A card that does not say how busy it is, is judged by its memory alone.
+        (gpu.utilizationPercent ?? 0) <= limits.maxUtilizationPercent,
+    )
+    .toSorted((a, b) => b.memoryFreeMiB - a.memoryFreeMiB || a.index - b.index);
+}
+
+/** One line a GPU: memory, load, its processes, the run that reserved it. */
+export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<string, string>): readonly string[] {
+  return inventory.gpus.map((gpu) => {
+    const run = reservedBy.get(gpu.uuid);
+    const users = gpu.processes.map(
+      (user) => `process ${user.pid} (${user.name}${user.usedMiB === null ? '' : `, ${user.usedMiB} MiB`})`,
+    );
+    const facts = [
+      `${gpu.memoryFreeMiB} of ${gpu.memoryTotalMiB} MiB free`,
+      gpu.utilizationPercent === null ? 'utilization unknown' : `utilization ${gpu.utilizationPercent} %`,
+      ...(gpu.migEnabled ? ['split by MIG'] : []),
+      run === undefined ? 'not reserved' : `reserved by run ${run}`,
+      users.length === 0 ? 'no process seen on it' : users.join(', '),
+    ];
+    return `GPU ${gpu.index} (${gpu.name}): ${facts.join('; ')}`;
+  });
+}
+
+/**
+ * Chooses GPUs and reserves them under the registry's lock, so that two runs never pick the same; waits for
+ * memory that a dead neighbour still holds, without the lock.
+ * @param claim writes the choice into the run's record, while the lock is held
+ * @throws EngineStartError (`no-gpu`) listing every GPU and who uses it; the signal's reason when aborted
+ */
+export async function allocateGpus(
+  buildId: string,
+  requirements: GpuRequirements,
+  dependencies: {
+    readonly registry: Registry;
+    readInventory(signal: AbortSignal): Promise<GpuInventory>;
+    claim(gpus: readonly ReservedGpu[]): Promise<void>;
+  },
+): Promise<readonly ReservedGpu[]> {
+  const { registry } = dependencies;
+  const { signal } = requirements;
+  const deadline = performance.now() + requirements.waitMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const attempt = await registry.withLock(
+      async () => {
+        const inventory = await dependencies.readInventory(signal);
+        const reservedBy = reservations(registry.list().live, buildId);
+        const chosen = qualifyingGpus(inventory, reservedBy, requirements).slice(0, requirements.count);
+        if (chosen.length < requirements.count) return { lines: describeGpus(inventory, reservedBy), inventory };
+        const gpus = chosen.map(({ index, uuid, name, memoryTotalMiB, memoryFreeMiB }) => {
+          return { index, uuid, name, memoryTotalMiB, memoryFreeMiB };
+        });
+        await dependencies.claim(gpus);
+        return { gpus };
+      },
+      { signal },
+    );
+    if ('gpus' in attempt) return attempt.gpus;
+    // Cards that are not there do not come by waiting.
+    const hopeless = attempt.inventory.gpus.length < requirements.count;
+    if (hopeless || performance.now() >= deadline) throw noGpu(requirements, attempt.lines, hopeless);
+    requirements.onWaiting?.(attempt.lines);
+    await delay(Math.min(lookAgainMs, Math.max(0, deadline - performance.now())), undefined, { signal });
+  }
+}
+
+function noGpu(requirements: GpuRequirements, lines: readonly string[], hopeless: boolean): EngineStartError {
+  const { count, minFreeMiB, maxUtilizationPercent, waitMs } = requirements;
+  const wanted = `${count} GPUs with at least ${minFreeMiB} MiB free and at most ${maxUtilizationPercent} % utilization`;
+  const waited = hopeless ? `this machine has ${lines.length}` : `not found within ${waitMs / 1000} s`;
+  return new EngineStartError(
+    `${wanted}: ${waited}. Free them, lower MIN_FREE_GPU_MIB or raise GPU_WAIT_SECONDS; ENGINE=sim runs without.`,
+    { failureCause: 'no-gpu', evidence: lines.length > 0 ? lines : ['no GPU on this machine'] },
+  );
+}
+
+/**
+ * Waits until the run's GPUs have their memory back: the driver returns it some time after the process's end,
+ * and the next run would find too little.
+ * @returns a line for each GPU that still holds more than when it was chosen, after `limitMs`
+ */
+export async function waitForGpuMemory(
+  gpus: readonly ReservedGpu[],
+  readInventory: (signal: AbortSignal) => Promise<GpuInventory>,
+  limitMs: number,
+): Promise<readonly string[]> {
+  /** What a driver keeps for itself differs by a little from time to time. */
+  const toleranceMiB = 1024;
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    const inventory = await readInventory(AbortSignal.timeout(Math.max(5000, limitMs)));
+    const held = inventory.gpus.filter((gpu) =>
+      gpus.some(({ uuid, memoryFreeMiB }) => uuid === gpu.uuid && gpu.memoryFreeMiB < memoryFreeMiB - toleranceMiB),
+    );
+    if (held.length === 0) return [];
+    if (performance.now() >= deadline) {
+      return describeGpus({ ...inventory, gpus: held }, new Map()).map((line) => `memory not given back: ${line}`);
+    }
+    await delay(Math.min(500, Math.max(0, deadline - performance.now())));
+  }
+}

@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { connect } from 'node:net';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { EngineStartError } from './errors.js';
+import { type KeeperAnswer, type KeeperRequestBody, keeperAnswerSchema } from './keeper-protocol.js';
+
+type Answer = Extract<KeeperAnswer, { ok: true }>;
+export type KeeperEvent = Extract<KeeperAnswer, { event: string }>;
+
+/** The line to a run's keeper, from the orchestrator that started it or from a process that joined. */
+export interface KeeperClient {
+  /** Resolves when the keeper is gone or the line is cut. */
+  readonly closed: Promise<void>;
+  readonly isClosed: boolean;
+  /**
+   * @throws EngineStartError as the keeper's runtime threw it; an Error when the keeper is gone.
+   */
+  request(body: KeeperRequestBody): Promise<Answer>;
+  onEvent(listener: (event: KeeperEvent) => void): void;
+  /** Ends our side. The orchestrator's end without `detach` ends the run. */
+  close(): Promise<void>;
+}
+
+/** The keeper's compiled program, also when this module runs from its TypeScript source (tests). */
+function keeperMainPath(): string {
+  const here = fileURLToPath(import.meta.url);
+  const compiled = here.endsWith('.ts') ? path.join(path.dirname(here), '../dist/engines') : path.dirname(here);
+  return path.join(compiled, 'keeper-main.js');
+}
+
+/**
+ * Starts a keeper in a session of its own: neither Ctrl-C in the terminal nor a kill of our process group
+ * reaches it, and the end of its stdin tells it that we are gone.
+ * @param options.logPath where its own errors go; null discards them
+ */
+export function spawnKeeper(options: { readonly registryDir: string; readonly logPath: string | null }): KeeperClient {
+  if (options.logPath !== null) mkdirSync(path.dirname(options.logPath), { recursive: true });
+  const errors = options.logPath === null ? null : openSync(options.logPath, 'a');
+  try {
+    const child = spawn(process.execPath, [keeperMainPath(), options.registryDir], {
+      stdio: ['pipe', 'pipe', errors ?? 'ignore'],
+      detached: true,
+    });
+    const failed = new Promise<void>((resolve) => child.once('error', () => resolve()));
+    const client = openClient(child.stdout, child.stdin, failed);
+    return {
+      ...client,
+      get isClosed() {
+        return client.isClosed;
+      },
+      close: async () => {
+        child.unref();
+        await client.close();
+      },
+    };
+  } finally {
+    if (errors !== null) closeSync(errors);
+  }
+}
+
+/**
+ * Joins the keeper of another process's run.
+ * @throws when nobody listens there.
+ */
+export function connectKeeper(socketPath: string): Promise<KeeperClient> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(openClient(socket, socket, new Promise(() => {})));
+    });
+  });
+}
+
+function openClient(input: Readable, output: Writable, failed: Promise<void>): KeeperClient {
+  const waiting = new Map<number, { resolve(answer: Answer): void; reject(error: Error): void }>();
+  const listeners: ((event: KeeperEvent) => void)[] = [];
+  let nextId = 1;
+  let isClosed = false;
+
+  const closed = Promise.race([failed, new Promise<void>((resolve) => input.once('close', () => resolve()))]).then(
+    () => {
+      isClosed = true;
+      for (const { reject } of waiting.values()) reject(keeperGone());
+      waiting.clear();
+    },
+  );
+  // A broken pipe is told by `closed`.
+  input.on('error', () => {});
+  output.on('error', () => {});
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  lines.on('line', (line) => {
+    const answer = keeperAnswerSchema.parse(JSON.parse(line));
+    if ('event' in answer) {
+      for (const listener of listeners) listener(answer);
+      return;
+    }
+    const waiter = waiting.get(answer.id);
+    waiting.delete(answer.id);
+    if (answer.ok) waiter?.resolve(answer);
+    else waiter?.reject(new EngineStartError(answer.error.message, answer.error));
+  });
+
+  return {
+    closed,
+    get isClosed() {
+      return isClosed;
+    },
+    request: (body) =>
+      new Promise((resolve, reject) => {
+        if (isClosed || !output.writable) {
+          reject(keeperGone());
+          return;
+        }
+        const id = nextId++;
+        waiting.set(id, { resolve, reject });
+        output.write(`${JSON.stringify({ ...body, id })}\n`);
+      }),
+    onEvent: (listener) => listeners.push(listener),
+    close: async () => {
+      await new Promise<void>((resolve) => output.end(() => resolve()));
+      lines.close();
+      input.destroy();
+      await closed;
+    },
+  };
+}
+
+function keeperGone(): Error {
+  return new EngineStartError(
+    'The keeper of the run is gone: it was killed, or the run has been cleaned up elsewhere.',
+    {
+      failureCause: 'orchestrator-lost',
+    },
+  );
+}

@@ -1,0 +1,295 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { ContainerCleaner } from './container-cleaner.js';
+import { describeExit } from './describe-exit.js';
+import type { EngineState } from './engine-state.js';
+import { EngineStartError } from './errors.js';
+import type { ReleaseReport } from './fleet.js';
+import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
+import type { EngineRole } from './launch-spec.js';
+import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
+import type { OrchestratorLost } from './orchestrator-lost.js';
+import { identifyProcess, identifySelf, ticksSinceBoot } from './process-identity.js';
+import type { Registry } from './registry.js';
+import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
+import { runLabels } from './run-labels.js';
+import type { EngineRuntime, StartedEngine } from './runtime.js';
+
+/** Where one client's answers go: the orchestrator's pipe, or a socket. */
+export interface KeeperConnection {
+  readonly kind: 'orchestrator' | 'joined';
+  send(answer: KeeperAnswer): void;
+}
+
+export interface KeeperDependencies {
+  readonly registry: Registry;
+  createRuntime(kind: 'docker' | 'process'): Promise<EngineRuntime>;
+  openCleaner(): Promise<ContainerCleaner>;
+  /** Opens the socket for processes that join. */
+  listen(socketPath: string): Promise<void>;
+  /** Everything is released: nothing is left to live for. */
+  finish(): void;
+}
+
+/** When the orchestrator vanished nobody waits for a gentle end, and all must be gone within 5 s. */
+const lostGraceMs = 2500;
+/** A joined step's children when that step has gone. */
+const leftGroupGraceMs = 2000;
+/** Engines that are just being started when the end comes. */
+const pendingStartLimitMs = 10_000;
+/** What is found at the very end has ignored its group's SIGTERM already. */
+const lastGraceMs = 1000;
+
+/**
+ * The one process of a run that starts and stops its engines. It outlives whatever happens to the
+ * orchestrator, and so guarantees that nothing of the run is left behind.
+ */
+export class Keeper {
+  readonly #dependencies: KeeperDependencies;
+  readonly #connections = new Set<KeeperConnection>();
+  readonly #engines = new Map<EngineRole, StartedEngine>();
+  readonly #starting = new Set<Promise<unknown>>();
+  readonly #stopping = new Set<EngineRole>();
+  /** Groups by pgid, each with the client that handed it over. */
+  readonly #groups = new Map<number, { readonly group: ProcessGroup; readonly owner: KeeperConnection }>();
+  readonly #startedAtTicks = ticksSinceBoot();
+  #run: LiveRun | null = null;
+  #runtime: Promise<EngineRuntime> | null = null;
+  #stopGraceMs = 10_000;
+  #detached = false;
+  #releasing: Promise<ReleaseReport> | null = null;
+
+  constructor(dependencies: KeeperDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  connect(connection: KeeperConnection): void {
+    this.#connections.add(connection);
+  }
+
+  /** A client's stream has ended. Without `detach` the orchestrator's end is the run's end. */
+  async disconnect(connection: KeeperConnection): Promise<void> {
+    this.#connections.delete(connection);
+    if (connection.kind === 'joined' || this.#detached) {
+      const left = [...this.#groups.values()].filter((entry) => entry.owner === connection);
+      for (const { group } of left) this.#groups.delete(group.pgid);
+      this.#publish();
+      await releaseGroups(
+        left.map((entry) => entry.group),
+        leftGroupGraceMs,
+        new ReleaseLog(),
+      );
+      return;
+    }
+    await this.release({ graceMs: lostGraceMs, orchestratorLost: true });
+    this.#dependencies.finish();
+  }
+
+  /** Takes one line of a client and answers it. Never throws. */
+  async receive(line: string, connection: KeeperConnection): Promise<void> {
+    const parsed = parseKeeperRequest(line);
+    if (!parsed.ok) {
+      connection.send({ id: parsed.id, ok: false, error: keeperErrorOf(new Error(parsed.message)) });
+      return;
+    }
+    const { id, op } = parsed.request;
+    try {
+      connection.send({ id, ok: true, ...(await this.#perform(parsed.request, connection)) });
+    } catch (error) {
+      connection.send({ id, ok: false, error: keeperErrorOf(error) });
+    }
+    if (op === 'release') this.#dependencies.finish();
+  }
+
+  /** Stops and removes everything of the run, the record last. Never throws; a second call joins the first. */
+  release(options: { readonly graceMs?: number; readonly orchestratorLost?: boolean } = {}): Promise<ReleaseReport> {
+    this.#releasing ??= this.#release(options.graceMs ?? this.#stopGraceMs, options.orchestratorLost ?? false);
+    return this.#releasing;
+  }
+
+  async #perform(
+    request: KeeperRequest,
+    connection: KeeperConnection,
+  ): Promise<{ run?: LiveRun; report?: ReleaseReport }> {
+    if (request.op === 'release') return { report: await this.release() };
+    if (this.#releasing !== null) throw new Error('The run is being ended: its keeper takes no more requests');
+    switch (request.op) {
+      case 'guard':
+        return {};
+      case 'open':
+        await this.#open(request.run, request.stopGraceMs);
+        return {};
+      case 'join':
+        return { run: this.#requireRun() };
+      case 'start':
+        await this.#start(request.spec);
+        return {};
+      case 'ready':
+        this.#markReady(request.role);
+        return {};
+      case 'own':
+        this.#groups.set(request.group.pgid, { group: request.group, owner: connection });
+        this.#publish();
+        return {};
+      case 'disown':
+        this.#groups.delete(request.pgid);
+        this.#publish();
+        return {};
+      case 'claim':
+        this.#run = { ...this.#requireRun(), gpus: request.gpus };
+        this.#publish();
+        return {};
+      case 'detach':
+        this.#detached = true;
+        if (this.#run) this.#run = { ...this.#run, mode: 'detached' };
+        this.#publish();
+        return {};
+    }
+  }
+
+  async #open(run: LiveRun, stopGraceMs: number): Promise<void> {
+    this.#stopGraceMs = stopGraceMs;
+    const socketPath = this.#dependencies.registry.socketPath(run.buildId);
+    await this.#dependencies.listen(socketPath);
+    this.#run = { ...run, keeper: identifySelf(), socketPath };
+    this.#publish();
+  }
+
+  #requireRun(): LiveRun {
+    if (!this.#run) throw new Error('This keeper holds no run: it only looks after process groups');
+    return this.#run;
+  }
+
+  async #start(spec: LiveEngine['spec']): Promise<void> {
+    const run = this.#requireRun();
+    if (this.#engines.has(spec.role) || run.engines[spec.role]) {
+      throw new EngineStartError(`The ${spec.role} engine of run "${run.buildId}" was launched already`, {
+        failureCause: 'bad-value',
+        reason: 'configuration',
+      });
+    }
+    const engine: LiveEngine = {
+      spec,
+      logPath: path.join(run.resultsDir, 'logs', `${spec.name}.log`),
+      state: { status: 'unstarted' },
+    };
+    this.#run = { ...run, engines: { ...run.engines, [spec.role]: engine } };
+    const starting = this.#startEngine(run, engine);
+    this.#starting.add(starting);
+    await starting.finally(() => this.#starting.delete(starting));
+  }
+
+  async #startEngine(run: LiveRun, { spec, logPath }: LiveEngine): Promise<void> {
+    this.#runtime ??= this.#dependencies.createRuntime(run.runtime);
+    const labels = runLabels(run.buildId, spec.role, this.#dependencies.registry.name);
+    try {
+      const started = await (await this.#runtime).start(spec, logPath, labels);
+      this.#engines.set(spec.role, started);
+      this.#setState(spec.role, { status: 'starting', handle: started.handle, since: new Date().toISOString() });
+      void started.exited.then((exit) => {
+        if (this.#stopping.has(spec.role)) return;
+        this.#setState(spec.role, { status: 'failed', exit, message: `${spec.name} ${describeExit(exit)}` });
+      });
+    } catch (error) {
+      this.#setState(spec.role, { status: 'failed', exit: null, message: keeperErrorOf(error).message });
+      throw error;
+    }
+  }
+
+  #markReady(role: EngineRole): void {
+    const state = this.#requireRun().engines[role]?.state;
+    if (state?.status === 'starting') {
+      this.#setState(role, { status: 'ready', handle: state.handle, since: new Date().toISOString() });
+    }
+  }
+
+  #setState(role: EngineRole, state: EngineState): void {
+    const run = this.#requireRun();
+    const engine = run.engines[role];
+    if (!engine) return;
+    const changed: LiveEngine = { ...engine, state };
+    this.#run = { ...run, engines: { ...run.engines, [role]: changed } };
+    this.#publish();
+    this.#broadcast({ event: 'engine', role, engine: changed });
+  }
+
+  #broadcast(answer: KeeperAnswer): void {
+    for (const connection of this.#connections) connection.send(answer);
+  }
+
+  /** The record is for others; that it cannot be written (disk full) must not end the run. */
+  #publish(): void {
+    if (!this.#run) return;
+    this.#run = { ...this.#run, processGroups: [...this.#groups.values()].map((entry) => entry.group) };
+    try {
+      this.#dependencies.registry.write(this.#run);
+    } catch (error) {
+      console.error(`The registry's record could not be written: ${keeperErrorOf(error).message}`);
+    }
+  }
+
+  async #release(graceMs: number, orchestratorLost: boolean): Promise<ReleaseReport> {
+    const log = new ReleaseLog();
+    const orchestrator = this.#run?.orchestrator;
+    try {
+      await this.#pendingStarts(orchestratorLost ? lastGraceMs : pendingStartLimitMs);
+      const groups = [...this.#groups.values()].map((entry) => entry.group);
+      await Promise.all([
+        ...[...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log)),
+        releaseGroups(groups, graceMs, log),
+      ]);
+      if (this.#run) {
+        await releaseStrays(this.#run, {
+          graceMs: Math.min(graceMs, lastGraceMs),
+          startedAtTicks: this.#startedAtTicks,
+          log,
+          openCleaner: this.#dependencies.openCleaner,
+        });
+      }
+    } catch (error) {
+      log.problems.push(keeperErrorOf(error).message);
+    }
+    const report = log.report();
+    if (orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
+    if (this.#run) this.#dependencies.registry.remove(this.#run.buildId);
+    return report;
+  }
+
+  async #pendingStarts(limitMs: number): Promise<void> {
+    if (this.#starting.size === 0) return;
+    const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
+    await Promise.race([Promise.allSettled([...this.#starting]), limit]);
+  }
+
+  async #stopEngine(role: EngineRole, engine: StartedEngine, graceMs: number, log: ReleaseLog): Promise<void> {
+    const name = this.#run?.engines[role]?.spec.name ?? role;
+    this.#stopping.add(role);
+    const wasRunning = this.#run?.engines[role]?.state.status !== 'failed';
+    if (wasRunning) this.#broadcast({ event: 'stopping', role });
+    try {
+      const { forced } = await engine.stop(graceMs);
+      log.ended(name, { forced, gone: true });
+      if (wasRunning) this.#setState(role, { status: 'stopped', exit: await engine.exited, forced });
+    } catch (error) {
+      log.problems.push(`${name}: ${keeperErrorOf(error).message}`);
+    }
+  }
+}
+
+/** For whoever looks at the results later: the run did not end, it was ended. */
+function writeLostNote(run: LiveRun, report: ReleaseReport): void {
+  const note: OrchestratorLost = {
+    buildId: run.buildId,
+    at: new Date().toISOString(),
+    orchestratorPid: run.orchestrator.pid,
+    orchestratorAlive: identifyProcess(run.orchestrator.pid)?.startTime === run.orchestrator.startTime,
+    removed: [...report.removed],
+    forced: [...report.forced],
+    problems: [...report.problems],
+  };
+  try {
+    writeFileSync(path.join(run.resultsDir, 'orchestrator-lost.json'), `${JSON.stringify(note, null, 2)}\n`);
+  } catch (error) {
+    console.error(`orchestrator-lost.json could not be written: ${keeperErrorOf(error).message}`);
+  }
+}
