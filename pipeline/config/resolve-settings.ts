@@ -77,7 +77,8 @@ function findNearMisses(definitions: SettingDefinitions, sources: SettingSources
   const problems: SettingProblem[] = [];
   for (const origin of ['environment', '.env'] as const) {
     for (const name of Object.keys(sources[origin] ?? {})) {
-      if (known.has(name) || !/^[A-Z][A-Z0-9_]*$/.test(name)) continue;
+      // Names of one word (MODE, LIMITS) belong to others too often to be worth a warning.
+      if (known.has(name) || !/^[A-Z][A-Z0-9]*_[A-Z0-9_]*$/.test(name)) continue;
       const meant = didYouMean(name, known);
       if (meant)
         problems.push({
