@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import dockerIgnore from '@balena/dockerignore';
-import { pack } from 'tar-fs';
+import { type PackOptions, pack } from 'tar-fs';
 
 /**
  * A build context as a tar stream, without what the ignore file excludes: `<Dockerfile>.dockerignore` where there is
@@ -13,9 +13,15 @@ import { pack } from 'tar-fs';
 export async function packBuildContext(directory: string, dockerfile: string): Promise<NodeJS.ReadableStream> {
   const root = path.resolve(directory);
   const rules = await readIgnoreFile(root, dockerfile);
-  if (rules === null) return pack(root, { umask: 0, ignore: () => false });
+  if (rules === null) return packAs(root, () => false);
   const included = await includedPaths(root, rules, new Set([path.normalize(dockerfile), '.dockerignore']));
-  return pack(root, { umask: 0, ignore: (name) => !included.has(path.relative(root, name)) });
+  return packAs(root, (name) => !included.has(path.relative(root, name)));
+}
+
+/** File modes travel as they are, whatever this process' umask. */
+function packAs(root: string, ignore: (name: string) => boolean): NodeJS.ReadableStream {
+  const options: PackOptions & { readonly umask: number } = { umask: 0, ignore };
+  return pack(root, options);
 }
 
 async function readIgnoreFile(root: string, dockerfile: string): Promise<string | null> {

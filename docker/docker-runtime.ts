@@ -6,7 +6,7 @@ import type { EngineRuntime, StartedEngine } from '../engines/runtime.js';
 import type { FailureCause } from '../results-schema/step-result.js';
 import { containerExit } from './container-exit.js';
 import type { ContainerHost } from './container-host.js';
-import { type ContainerLog, openContainerLog } from './container-log.js';
+import { ContainerLog } from './container-log.js';
 import { createRequest } from './create-request.js';
 import { DockerError, type DockerErrorKind } from './errors.js';
 
@@ -25,7 +25,7 @@ export class DockerRuntime implements EngineRuntime {
   }
 
   async start(spec: LaunchSpec, logPath: string, labels: Readonly<Record<string, string>>): Promise<StartedEngine> {
-    const log = await openContainerLog(logPath).catch((error: unknown) => {
+    const log = await ContainerLog.open(logPath).catch((error: unknown) => {
       throw new EngineStartError(
         `The log file "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}. Choose another RESULTS_DIR or free space.`,
         { failureCause: 'disk', cause: error },
@@ -41,7 +41,7 @@ export class DockerRuntime implements EngineRuntime {
     } catch (error) {
       // A container that could not start stays behind as `created`. Its removal must not hide why.
       if (id !== null) await this.#host.removeContainer(id).catch(() => {});
-      log.note(`lmcache-ci: ${spec.name} did not start: ${messageOf(error)}`);
+      log.note(`${spec.name} did not start: ${messageOf(error)}`);
       await log.close();
       throw startError(spec, error);
     }
@@ -106,7 +106,7 @@ class StartedContainer implements StartedEngine {
     const following = new AbortController();
     const ended = this.#host
       .followLogs(this.#id, log, following.signal)
-      .catch((error: unknown) => log.note(`lmcache-ci: the log ends here: ${messageOf(error)}`));
+      .catch((error: unknown) => log.note(`the log ends here: ${messageOf(error)}`));
     return {
       drained: async () => {
         const limit = setTimeout(() => following.abort(), logDrainMs);
