@@ -1,0 +1,109 @@
+import type { Endpoint } from './endpoint.js';
+import { HttpConnection } from './http-connection.js';
+
+/** vLLM's server (uvicorn) closes a connection that was idle for 5 s: one near that may die while we write. */
+const MAX_IDLE_MS = 3000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** So many are opened side by side: a server's backlog is finite. */
+const OPEN_AT_ONCE = 64;
+
+/** Kept-alive connections to one server, opened ahead and reused, the most recently used first. */
+export class ConnectionPool {
+  readonly #endpoint: Endpoint;
+  readonly #signal: AbortSignal;
+  readonly #idle: HttpConnection[] = [];
+  readonly #all = new Set<HttpConnection>();
+  #opening = 0;
+  #closed = false;
+
+  constructor(endpoint: Endpoint, signal: AbortSignal) {
+    this.#endpoint = endpoint;
+    this.#signal = signal;
+  }
+
+  /** Opens connections until `count` idle ones are fresh. @throws the first error of connecting. */
+  async warm(count: number): Promise<void> {
+    this.#dropStale();
+    let missing = count - this.#idle.length;
+    while (missing > 0) {
+      const batch = Math.min(missing, OPEN_AT_ONCE);
+      const opened = await Promise.allSettled(Array.from({ length: batch }, () => this.open()));
+      for (const result of opened) {
+        if (result.status === 'fulfilled') {
+          this.give(result.value);
+        }
+      }
+      const refused = opened.find((result) => result.status === 'rejected');
+      if (refused !== undefined) {
+        throw refused.reason;
+      }
+      missing -= batch;
+    }
+  }
+
+  /** Opens one more in the background when fewer than `count` are idle; an error waits for whoever needs it. */
+  keepSpare(count: number): void {
+    this.#dropStale();
+    if (this.#idle.length + this.#opening >= count || this.#closed) {
+      return;
+    }
+    this.#opening += 1;
+    this.open().then(
+      (connection) => {
+        this.#opening -= 1;
+        this.give(connection);
+      },
+      () => {
+        this.#opening -= 1;
+      },
+    );
+  }
+
+  /** An idle connection, or null when a new one must be opened. */
+  take(): HttpConnection | null {
+    this.#dropStale();
+    return this.#idle.pop() ?? null;
+  }
+
+  /** @throws Error naming the address. */
+  async open(): Promise<HttpConnection> {
+    const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#signal);
+    if (this.#closed) {
+      connection.destroy();
+      throw new Error('The connection pool is closed.');
+    }
+    this.#all.add(connection);
+    connection.onClose = () => this.#all.delete(connection);
+    return connection;
+  }
+
+  give(connection: HttpConnection): void {
+    if (this.#closed) {
+      connection.destroy();
+    } else if (connection.isOpen) {
+      this.#idle.push(connection);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#all) {
+      connection.destroy();
+    }
+    this.#idle.length = 0;
+  }
+
+  #dropStale(): void {
+    const oldest = performance.now() - MAX_IDLE_MS;
+    let kept = 0;
+    for (const connection of this.#idle) {
+      if (connection.isOpen && connection.idleSince >= oldest) {
+        this.#idle[kept] = connection;
+        kept += 1;
+      } else {
+        connection.destroy();
+      }
+    }
+    this.#idle.length = kept;
+  }
+}

@@ -1,0 +1,54 @@
+import type { Target } from './target.js';
+
+/** Where the sockets go; parsed once from a target's base URL. */
+export interface Endpoint {
+  readonly secure: boolean;
+  readonly hostname: string;
+  readonly port: number;
+  /** Value of the Host header. */
+  readonly authority: string;
+  /** Path prefix without a trailing slash. */
+  readonly prefix: string;
+}
+
+/** @throws TypeError when the URL is not an http or https one. */
+export function parseEndpoint(baseUrl: string): Endpoint {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : null;
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new TypeError(`A server's base URL looks like http://127.0.0.1:8000, not "${baseUrl}".`);
+  }
+  const secure = url.protocol === 'https:';
+  return {
+    secure,
+    hostname: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
+    authority: url.host,
+    prefix: url.pathname.replace(/\/+$/, ''),
+  };
+}
+
+/** The whole request as bytes, so that nothing is left to serialise once the clock runs. */
+export function serialiseRequest(
+  endpoint: Endpoint,
+  target: Target,
+  path: string,
+  body: unknown,
+  requestId: string | null,
+): Buffer {
+  const json = Buffer.from(JSON.stringify(body));
+  const head = [
+    `POST ${endpoint.prefix}${path} HTTP/1.1`,
+    `host: ${endpoint.authority}`,
+    'content-type: application/json',
+    'accept: text/event-stream, application/json',
+    'user-agent: lmcache-ci',
+    `content-length: ${json.length}`,
+  ];
+  if (target.apiKey !== undefined) {
+    head.push(`authorization: Bearer ${target.apiKey}`);
+  }
+  if (requestId !== null) {
+    head.push(`x-request-id: ${requestId}`);
+  }
+  return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), json]);
+}

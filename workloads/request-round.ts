@@ -1,0 +1,301 @@
+import type { ConnectionPool } from './connection-pool.js';
+import { Exchange } from './exchange.js';
+import type { HttpConnection } from './http-connection.js';
+import { ParseQueue } from './parse-queue.js';
+import type { RequestFailure, RequestRecord } from './request.js';
+
+/** One request of a round, serialised ahead. */
+export interface RoundRequest {
+  readonly bytes: Buffer;
+  /** Seconds of the server's time after the round's start; ascending within a round. */
+  readonly intendedStart: number;
+  /** Sizes buffers; no limit. */
+  readonly expectedTokens: number;
+}
+
+export interface RoundProgress {
+  readonly done: number;
+  readonly failed: number;
+  readonly inFlight: number;
+}
+
+export interface RoundOptions {
+  /** null: no limit. */
+  readonly maxInFlight: number | null;
+  /** Limit of each request, seconds of the server's time. */
+  readonly requestTimeoutSeconds: number;
+  /** Seconds of the server's time a wall-clock second: 1 for a real server. */
+  readonly speed: number;
+  readonly signal: AbortSignal;
+  /** Called with each record as soon as its answer is read, in order of completion. */
+  onRecord?(record: RequestRecord, progress: RoundProgress): void;
+}
+
+export interface RoundResult {
+  /** In the order of the requests. */
+  readonly records: readonly RequestRecord[];
+  /** From the start to the last ending, seconds of the server's time. */
+  readonly durationSeconds: number;
+  /** Wall-clock lag of each request that was sent. */
+  readonly sendLagsMs: readonly number[];
+  readonly interrupted: boolean;
+}
+
+/** Node's timers are late by up to a millisecond or two: the rest is waited turn by turn of the event loop. */
+const TIMER_SLACK_MS = 2;
+/** Open loop: idle connections kept ready for the next arrivals. */
+const SPARE_CONNECTIONS = 8;
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+interface Flight {
+  readonly index: number;
+  readonly readyAt: number;
+  connection: HttpConnection | null;
+  timer: NodeJS.Timeout | null;
+}
+
+/**
+ * Sends requests on their schedule under a concurrency limit and records each. Never retries. Resolves when the last
+ * answer is read; an abort ends what is in flight and resolves with the records so far, the rest as aborted.
+ */
+export function runRound(
+  pool: ConnectionPool,
+  requests: readonly RoundRequest[],
+  options: RoundOptions,
+): Promise<RoundResult> {
+  return new Round(pool, requests, options).run();
+}
+
+class Round {
+  readonly #pool: ConnectionPool;
+  readonly #requests: readonly RoundRequest[];
+  readonly #options: RoundOptions;
+  readonly #queue: ParseQueue;
+  readonly #flights = new Map<Exchange, Flight>();
+  readonly #records: (RequestRecord | undefined)[];
+  readonly #sendLagsMs: number[] = [];
+  /** When each free place under the limit became free, oldest first. */
+  readonly #freePlaces: number[] = [];
+  readonly #limit: number;
+  readonly #isOpenLoop: boolean;
+  #startedAt = 0;
+  #lastEndAt = 0;
+  #next = 0;
+  #inFlight = 0;
+  #done = 0;
+  #failed = 0;
+  #interrupted = false;
+  #wake: (() => void) | null = null;
+  #onAllRead: () => void = () => undefined;
+
+  constructor(pool: ConnectionPool, requests: readonly RoundRequest[], options: RoundOptions) {
+    this.#pool = pool;
+    this.#requests = requests;
+    this.#options = options;
+    this.#queue = new ParseQueue((exchange) => this.#record(exchange));
+    this.#records = new Array(requests.length);
+    this.#limit = options.maxInFlight ?? Number.POSITIVE_INFINITY;
+    this.#isOpenLoop = (requests.at(-1)?.intendedStart ?? 0) > 0;
+  }
+
+  async run(): Promise<RoundResult> {
+    const { signal } = this.#options;
+    const allRead = new Promise<void>((resolve) => {
+      this.#onAllRead = resolve;
+    });
+    const onAbort = (): void => this.#abort();
+    if (!signal.aborted) {
+      await this.#openConnections();
+    }
+    this.#startedAt = performance.now();
+    this.#lastEndAt = this.#startedAt;
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      if (signal.aborted) {
+        this.#abort();
+      } else {
+        this.#dispatch();
+      }
+      if (this.#requests.length > 0) {
+        await allRead;
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#wake?.();
+      this.#queue.close();
+    }
+    return {
+      records: this.#records.filter((record) => record !== undefined),
+      durationSeconds: this.#seconds(this.#lastEndAt),
+      sendLagsMs: this.#sendLagsMs,
+      interrupted: this.#interrupted,
+    };
+  }
+
+  /** Ahead of the clock. Who cannot be reached now gets its failure recorded with each request. */
+  async #openConnections(): Promise<void> {
+    const most = Math.min(this.#requests.length, this.#limit);
+    await this.#pool.warm(this.#isOpenLoop ? Math.min(most, SPARE_CONNECTIONS) : most).catch(() => undefined);
+  }
+
+  #dispatch(): void {
+    while (this.#next < this.#requests.length && this.#inFlight < this.#limit && !this.#interrupted) {
+      const request = this.#requests[this.#next];
+      if (request === undefined) {
+        return;
+      }
+      const intendedAt = this.#startedAt + (request.intendedStart * 1000) / this.#options.speed;
+      if (intendedAt > performance.now()) {
+        this.#wakeAt(intendedAt);
+        return;
+      }
+      const placeFreeAt = this.#freePlaces.shift() ?? this.#startedAt;
+      const index = this.#next;
+      this.#next += 1;
+      this.#start(index, request, Math.max(intendedAt, placeFreeAt));
+    }
+  }
+
+  #start(index: number, request: RoundRequest, readyAt: number): void {
+    const exchange = new Exchange(request.expectedTokens, this.#queue, (ended, time) => this.#ended(ended, time));
+    const flight: Flight = { index, readyAt, connection: null, timer: null };
+    this.#flights.set(exchange, flight);
+    this.#inFlight += 1;
+    const connection = this.#pool.take();
+    if (connection !== null) {
+      this.#send(exchange, flight, request, connection);
+    } else {
+      this.#pool.open().then(
+        (opened) => {
+          if (exchange.hasEnded) {
+            this.#pool.give(opened);
+          } else {
+            this.#send(exchange, flight, request, opened);
+          }
+        },
+        (error) => exchange.fail({ reason: 'connection', message: messageOf(error) }, performance.now()),
+      );
+    }
+    if (this.#isOpenLoop) {
+      this.#pool.keepSpare(SPARE_CONNECTIONS);
+    }
+  }
+
+  #send(exchange: Exchange, flight: Flight, request: RoundRequest, connection: HttpConnection): void {
+    const { requestTimeoutSeconds, speed } = this.#options;
+    flight.connection = connection;
+    exchange.sentAt = performance.now();
+    connection.send(request.bytes, exchange);
+    this.#sendLagsMs.push(exchange.sentAt - flight.readyAt);
+    const timeoutMs = (requestTimeoutSeconds * 1000) / speed;
+    if (timeoutMs <= MAX_TIMEOUT_MS) {
+      flight.timer = setTimeout(() => {
+        const message = `No complete answer within ${requestTimeoutSeconds} s.`;
+        this.#giveUp(exchange, flight, { reason: 'timeout', message });
+      }, timeoutMs);
+    }
+  }
+
+  #giveUp(exchange: Exchange, flight: Flight, failure: RequestFailure): void {
+    flight.connection?.destroy();
+    exchange.fail(failure, performance.now());
+  }
+
+  /** A place is free again: the next request leaves before anything of this one is looked at. */
+  #ended(exchange: Exchange, time: number): void {
+    const flight = this.#flights.get(exchange);
+    if (flight?.timer) {
+      clearTimeout(flight.timer);
+    }
+    if (flight?.connection) {
+      this.#pool.give(flight.connection);
+    }
+    this.#lastEndAt = Math.max(this.#lastEndAt, time);
+    this.#inFlight -= 1;
+    this.#freePlaces.push(time);
+    this.#dispatch();
+  }
+
+  #abort(): void {
+    this.#interrupted = true;
+    this.#wake?.();
+    const failure: RequestFailure = { reason: 'aborted', message: 'The run was interrupted.' };
+    for (const [exchange, flight] of this.#flights) {
+      if (!exchange.hasEnded) {
+        this.#giveUp(exchange, flight, failure);
+      }
+    }
+    while (this.#next < this.#requests.length) {
+      const exchange = new Exchange(0, this.#queue, () => undefined);
+      this.#flights.set(exchange, { index: this.#next, readyAt: performance.now(), connection: null, timer: null });
+      this.#next += 1;
+      exchange.fail(failure, performance.now());
+    }
+  }
+
+  #record(exchange: Exchange): void {
+    const flight = this.#flights.get(exchange);
+    const request = flight === undefined ? undefined : this.#requests[flight.index];
+    if (flight === undefined || request === undefined) {
+      return;
+    }
+    this.#flights.delete(exchange);
+    const { reader } = exchange;
+    const { text, outcome } = exchange.conclude();
+    const tokenTimes = new Float64Array(reader.tokenTimes.length);
+    for (let token = 0; token < tokenTimes.length; token += 1) {
+      tokenTimes[token] = this.#seconds(reader.tokenTimes.at(token));
+    }
+    const firstTokenAt = Number.isNaN(reader.firstContentTime) ? reader.tokenTimes.at(0) : reader.firstContentTime;
+    const record: RequestRecord = {
+      index: flight.index,
+      intendedStart: request.intendedStart,
+      readyAt: this.#seconds(flight.readyAt),
+      sentAt: this.#secondsOrNull(exchange.sentAt),
+      bodySentAt: this.#secondsOrNull(exchange.bodySentAt),
+      headersAt: this.#secondsOrNull(exchange.headersAt),
+      firstByteAt: this.#secondsOrNull(exchange.firstByteAt),
+      firstTokenAt: this.#secondsOrNull(firstTokenAt),
+      tokenTimes,
+      endedAt: this.#seconds(exchange.endedAt),
+      status: exchange.status,
+      promptTokens: reader.promptTokens,
+      completionTokens: reader.completionTokens,
+      cachedTokens: reader.cachedTokens,
+      finishReason: reader.finishReason,
+      text,
+      outcome,
+    };
+    this.#records[flight.index] = record;
+    this.#done += 1;
+    this.#failed += outcome.state === 'failed' ? 1 : 0;
+    this.#options.onRecord?.(record, { done: this.#done, failed: this.#failed, inFlight: this.#inFlight });
+    if (this.#done === this.#requests.length) {
+      this.#onAllRead();
+    }
+  }
+
+  #wakeAt(at: number): void {
+    this.#wake?.();
+    const delay = at - performance.now() - TIMER_SLACK_MS;
+    if (delay > 0) {
+      const timer = setTimeout(() => this.#dispatch(), Math.min(delay, MAX_TIMEOUT_MS));
+      this.#wake = () => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(() => this.#dispatch());
+      this.#wake = () => clearImmediate(immediate);
+    }
+  }
+
+  #seconds(time: number): number {
+    return ((time - this.#startedAt) / 1000) * this.#options.speed;
+  }
+
+  #secondsOrNull(time: number): number | null {
+    return Number.isNaN(time) ? null : this.#seconds(time);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
