@@ -1,0 +1,140 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+describe('the Buildkite pipeline', () => {
+  const { steps } = z
+    .object({
+      steps: z
+        .array(
+          z.looseObject({
+            command: z.string(),
+            timeout_in_minutes: z.number(),
+            env: z.record(z.string(), z.string()),
+            artifact_paths: z.array(z.string()),
+            retry: z.object({
+              automatic: z.array(z.object({ exit_status: z.number(), limit: z.number() })),
+              manual: z.unknown(),
+            }),
+          }),
+        )
+        .length(1),
+    })
+    .parse(parse(read('ci/buildkite-pipeline.yml')));
+  const [step] = steps;
+
+  it('runs the real thing, with a time limit', () => {
+    expect(step?.command).toBe('npm run mp-test');
+    expect(step?.timeout_in_minutes).toBe(60);
+    expect(step?.env).toMatchObject({ CI: 'true', ENGINE: 'vllm', RUNTIME: 'docker', DOCKER_BUILDKIT: '1' });
+  });
+
+  it('tries again only when the agent was lost or there was no verdict', () => {
+    expect(step?.retry.automatic.map(({ exit_status }) => exit_status)).toEqual([-1, 3]);
+  });
+
+  it('keeps the results where the artifacts are looked for', () => {
+    expect(step?.artifact_paths).toEqual([`${step?.env.RESULTS_DIR}/**/*`]);
+  });
+});
+
+describe('the GitHub workflows', () => {
+  const files = readdirSync(join(root, '.github/workflows'));
+
+  it('pin every action to a commit', () => {
+    const uses = files.flatMap((file) => [...read(`.github/workflows/${file}`).matchAll(/uses:\s*(.+)/g)]);
+    expect(uses.length).toBeGreaterThan(0);
+    for (const [, action] of uses) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+  });
+
+  it('may only read, and never put text of a pull request into a shell', () => {
+    for (const file of files) {
+      const workflow = z
+        .looseObject({ permissions: z.record(z.string(), z.string()), jobs: z.record(z.string(), z.unknown()) })
+        .parse(parse(read(`.github/workflows/${file}`)));
+      expect(workflow.permissions).toEqual({ contents: 'read' });
+      for (const [, script] of read(`.github/workflows/${file}`).matchAll(/run:\s*(.+)/g))
+        expect(script).not.toContain('${{');
+    }
+  });
+
+  it('run .ci/run, and the unit tests on every supported major of Node', () => {
+    const text = read('.github/workflows/ci.yml');
+    expect(text).toContain('run: .ci/run');
+    expect(text).toMatch(/node: \['20\.19', '22', '24'\]/);
+  });
+});
+
+describe('setup-gpu-host.sh', () => {
+  let tools: string;
+  beforeEach(() => {
+    tools = mkdtempSync(join(tmpdir(), 'lmcache-ci-tools-'));
+    for (const tool of ['bash', 'sed', 'grep', 'wc', 'id', 'tail']) {
+      const found = ['/bin', '/usr/bin'].map((directory) => join(directory, tool)).find((path) => readable(path));
+      if (found !== undefined) symlinkSync(found, join(tools, tool));
+    }
+    symlinkSync(process.execPath, join(tools, 'node'));
+  });
+  afterEach(() => rmSync(tools, { recursive: true, force: true }));
+
+  function stub(name: string, body: string): void {
+    writeFileSync(join(tools, name), `#!/bin/bash\n${body}\n`);
+    chmodSync(join(tools, name), 0o755);
+  }
+  function setUp(...args: string[]) {
+    return spawnSync(join(tools, 'bash'), [join(root, 'ci/setup-gpu-host.sh'), ...args], {
+      encoding: 'utf8',
+      env: { PATH: tools },
+      timeout: 20_000,
+    });
+  }
+  const docker = `case "$*" in
+    'info --format {{json .Runtimes}}') echo '{"nvidia":{"path":"nvidia-container-runtime"},"runc":{}}' ;;
+  esac`;
+
+  it('--check finds a machine that has it all ready', () => {
+    stub('nvidia-smi', "printf 'GPU 0: H200\\nGPU 1: H200\\n'");
+    stub('docker', docker);
+    stub('uv', '');
+    const { status, stdout } = setUp('--check');
+    expect(stdout).not.toContain('missing ');
+    expect(stdout).toContain('ready');
+    expect(status).toBe(0);
+  });
+
+  it('--check names what is missing and changes nothing', () => {
+    stub('nvidia-smi', "echo 'GPU 0: H200'");
+    stub('docker', `[[ "$1" != buildx ]] || exit 1; echo '{"runc":{}}'`);
+    stub('apt-get', 'echo installed >&2; exit 99');
+    const { status, stdout, stderr } = setUp('--check');
+    expect(status).toBe(1);
+    expect(stdout).toContain('missing  two NVIDIA GPUs');
+    expect(stdout).toContain('ok       a Docker daemon');
+    expect(stdout).toContain('missing  the buildx plugin');
+    expect(stdout).toContain('missing  the nvidia runtime');
+    expect(stdout).toContain('missing  uv, or python3');
+    expect(stdout).toContain('4 missing');
+    expect(stderr).toBe('');
+  });
+
+  it('refuses an unknown option', () => {
+    expect(setUp('--chekc')).toMatchObject({ status: 2, stderr: expect.stringContaining('unknown option "--chekc"') });
+  });
+});
+
+function readable(path: string): boolean {
+  try {
+    readFileSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
