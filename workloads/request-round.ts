@@ -74,7 +74,7 @@ class Round {
   readonly #flights = new Map<Exchange, Flight>();
   readonly #records: (RequestRecord | undefined)[];
   readonly #sendLagsMs: number[] = [];
-  /** When each free place under the limit became free, oldest first. */
+  /** When each free place under the limit became free, oldest first; unused without a limit. */
   readonly #freePlaces: number[] = [];
   readonly #limit: number;
   readonly #isOpenLoop: boolean;
@@ -109,6 +109,9 @@ class Round {
     }
     this.#startedAt = performance.now();
     this.#lastEndAt = this.#startedAt;
+    if (this.#limit < Number.POSITIVE_INFINITY) {
+      this.#freePlaces.push(...new Array<number>(Math.min(this.#limit, this.#requests.length)).fill(this.#startedAt));
+    }
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal.aborted) {
@@ -212,7 +215,9 @@ class Round {
     }
     this.#lastEndAt = Math.max(this.#lastEndAt, time);
     this.#inFlight -= 1;
-    this.#freePlaces.push(time);
+    if (this.#limit < Number.POSITIVE_INFINITY) {
+      this.#freePlaces.push(time);
+    }
     this.#dispatch();
   }
 
