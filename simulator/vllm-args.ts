@@ -41,7 +41,7 @@ export class EngineConfigError extends Error {
   override readonly name = 'EngineConfigError';
 }
 
-/** vLLM's default: all of the GPU but a tenth (0.92 since 0.2x; the flag is always given where it matters). */
+/** vLLM's default share of the GPU's memory. */
 const DEFAULT_MEMORY_UTILIZATION = 0.9;
 const DEFAULT_MODEL = 'Qwen/Qwen3-0.6B';
 /** Python's `LMCacheMPConnector` default, seconds. */

@@ -1,0 +1,157 @@
+import type { ServerResponse } from 'node:http';
+import type { FinishReason, Sequence } from '../engine/sequence.js';
+import {
+  type AnswerHead,
+  answerBody,
+  ChunkFormat,
+  DONE_EVENT,
+  type FinishedChoice,
+  type Usage,
+} from './answer-format.js';
+import type { GenerationRequest } from './generation-request.js';
+import { StopStringScanner } from './stop-strings.js';
+
+/** What an answer needs to know about its server. */
+export interface AnswerContext {
+  readonly head: AnswerHead;
+  readonly request: GenerationRequest;
+  readonly promptTokensDetails: boolean;
+  readonly blockTokens: number;
+  /** Text a token adds. */
+  tokenText(id: number): string;
+  /** Ends a sequence whose answer holds a stop string. */
+  stop(sequence: Sequence): void;
+}
+
+interface Choice {
+  readonly sequence: Sequence;
+  readonly index: number;
+  readonly scanner: StopStringScanner;
+  /** Whole text; kept only for answers that are not streamed. */
+  text: string;
+  started: boolean;
+  finishReason: FinishReason | null;
+  stopReason: string | null;
+}
+
+/** One HTTP answer that grows token by token: streamed as events, or sent as one body at the end. */
+export class Answer {
+  readonly #context: AnswerContext;
+  readonly #response: ServerResponse;
+  readonly #format: ChunkFormat;
+  readonly #choices = new Map<Sequence, Choice>();
+  readonly #sendBody: (body: string) => void;
+  #unfinished: number;
+
+  /**
+   * @param sequences n for each prompt, in the order of their choice indexes.
+   * @param echoes for each sequence the text that precedes the answer (echo), or ''.
+   */
+  constructor(
+    context: AnswerContext,
+    response: ServerResponse,
+    sequences: readonly Sequence[],
+    echoes: readonly string[],
+    sendBody: (body: string) => void,
+  ) {
+    this.#context = context;
+    this.#response = response;
+    this.#format = new ChunkFormat(context.head);
+    this.#sendBody = sendBody;
+    this.#unfinished = sequences.length;
+    const { stop, includeStop } = context.request;
+    for (const [index, sequence] of sequences.entries()) {
+      this.#choices.set(sequence, {
+        sequence,
+        index,
+        scanner: new StopStringScanner(stop, includeStop),
+        text: echoes[index] ?? '',
+        started: false,
+        finishReason: null,
+        stopReason: null,
+      });
+    }
+  }
+
+  /** A sequence of this answer got its next token. */
+  onToken(sequence: Sequence): void {
+    const choice = this.#choices.get(sequence);
+    if (choice === undefined || choice.finishReason !== null) return;
+    const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
+    const ended = sequence.finished;
+    const addedText = ended === 'stop' ? '' : this.#context.tokenText(id);
+    const delta = choice.scanner.push(addedText, ended !== null);
+    choice.finishReason = delta.stoppedBy === null ? ended : 'stop';
+    choice.stopReason = delta.stoppedBy;
+    if (choice.finishReason !== null) this.#unfinished -= 1;
+    if (this.#context.request.stream) this.#writeChunk(choice, delta.text, id);
+    else choice.text += delta.text;
+    if (delta.stoppedBy !== null) this.#context.stop(sequence);
+    if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
+  }
+
+  #writeChunk(choice: Choice, text: string, tokenId: number): void {
+    const { request, head } = this.#context;
+    const { sequence, index } = choice;
+    const promptIds = !choice.started && request.returnTokenIds ? sequence.promptIds : null;
+    const completionTokens = sequence.outputIds.length;
+    const usageOf = (tokens: number): Usage | null =>
+      request.continuousUsage
+        ? { promptTokens: sequence.promptIds.length, completionTokens: tokens, details: null }
+        : null;
+    let event = '';
+    if (!choice.started && head.endpoint === 'chat') event += this.#format.role(index, usageOf(0), promptIds);
+    event += this.#format.content(
+      {
+        index,
+        text: choice.started ? text : choice.text + text,
+        finishReason: choice.finishReason,
+        stopReason: choice.stopReason,
+        tokenIds: request.returnTokenIds ? [tokenId] : null,
+        promptTokenIds: promptIds,
+      },
+      usageOf(completionTokens),
+      this.#unfinished === 0 && !request.includeUsage,
+    );
+    choice.started = true;
+    if (this.#unfinished > 0) {
+      this.#response.write(event);
+      return;
+    }
+    if (request.includeUsage) event += this.#format.usage(this.#usage());
+    this.#response.end(event + DONE_EVENT);
+  }
+
+  #sendWhole(): void {
+    const { returnTokenIds } = this.#context.request;
+    const choices = [...this.#choices.values()].map(
+      ({ sequence, index, text, finishReason, stopReason }): FinishedChoice => ({
+        index,
+        text,
+        finishReason: finishReason ?? 'length',
+        stopReason,
+        tokenIds: returnTokenIds ? sequence.outputIds : null,
+        promptTokenIds: returnTokenIds ? sequence.promptIds : null,
+      }),
+    );
+    this.#sendBody(answerBody(this.#context.head, choices, this.#usage()));
+  }
+
+  /** A prompt counts once, however many answers it gets. */
+  #usage(): Usage {
+    const sequences = [...this.#choices.keys()];
+    const prompts = sequences.filter((_, index) => index % this.#context.request.n === 0);
+    const last = sequences[sequences.length - 1];
+    const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+    const cachedTokens = last?.cachedTokens ?? 0;
+    const { blockTokens } = this.#context;
+    const fullBlocks = Math.floor((last?.promptIds.length ?? 0) / blockTokens) * blockTokens;
+    return {
+      promptTokens: sum(prompts.map((sequence) => sequence.promptIds.length)),
+      completionTokens: sum(sequences.map((sequence) => sequence.outputIds.length)),
+      details: this.#context.promptTokensDetails
+        ? { cachedTokens, createdCacheTokens: Math.max(0, fullBlocks - cachedTokens) }
+        : null,
+    };
+  }
+}

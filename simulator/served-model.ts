@@ -1,0 +1,26 @@
+import type { Profile, StepTimeModel, TextGenerator, Tokenizer } from './contracts.js';
+import type { SimSettings } from './sim-environment.js';
+import type { VllmServeOptions } from './vllm-args.js';
+
+/** What one server process serves, decided at its start. */
+export interface ServedModel {
+  readonly options: VllmServeOptions;
+  /** The name in the answers. */
+  readonly name: string;
+  readonly maxModelLen: number;
+  readonly blockTokens: number;
+  readonly blockCount: number;
+  readonly tokenizer: Tokenizer;
+  readonly text: TextGenerator;
+  /** `vllm-0.26.0-1a2b3c4d`: version and a hash of the configuration. */
+  readonly fingerprint: string;
+  /** VLLM_SERVER_DEV_MODE=1. */
+  readonly devMode: boolean;
+}
+
+/** The parts POST /sim/control can exchange while the server runs. */
+export interface SimulationState {
+  settings: SimSettings;
+  profile: Profile;
+  stepTime: StepTimeModel;
+}
