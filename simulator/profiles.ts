@@ -9,18 +9,23 @@ const FILES: readonly { readonly name: string }[] = [h200, h200BatchInvariant];
 /** Names of the same shape: "Qwen3-14B", "Qwen3-14B-Instruct-v0.3", ... */
 const SAME_SHAPE_SUFFIX = /^(-(instruct|base|chat|it|v\d+(\.\d+)*|\d{4}))*$/;
 
+/** SIM_PROFILE names no profile. */
+export class UnknownProfileError extends Error {
+  override readonly name = 'UnknownProfileError';
+}
+
 export const profileNames: readonly string[] = FILES.map((file) => file.name);
 
 /**
  * The profile of a GPU, an engine version and a kernel mode.
- * @throws Error for an unknown name, with the known ones.
+ * @throws UnknownProfileError with the known names.
  */
 export function loadProfile(name: string): Profile {
   const found = FILES.find((file) => file.name === name);
   if (found === undefined) {
     const near = nearest(name, profileNames);
     const hint = near === null ? '' : ` Did you mean "${near}"?`;
-    throw new Error(`unknown profile "${name}".${hint} Known profiles: ${profileNames.join(', ')}.`);
+    throw new UnknownProfileError(`unknown profile "${name}".${hint} Known profiles: ${profileNames.join(', ')}.`);
   }
   return fromFile(profileFileSchema.parse(found));
 }

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { UsageError } from '../argparse.js';
+import { RealTimeClock } from '../clock.js';
+import { loadProfile, UnknownProfileError } from '../profiles.js';
+import type { SimControlState } from '../sim-control.js';
+import { formatSimFault, readSimEnvironment, SimSettingError } from '../sim-environment.js';
+import { CacheTier } from './cache-tier.js';
+import { type CacheServerOptions, parseServerArguments, type ServerSpelling } from './server-arguments.js';
+import { createHttpFrontend } from './server-http.js';
+import { createServerLog, type ServerLog } from './server-log.js';
+import { ServerMetrics } from './server-metrics.js';
+import { TierEndpoint } from './tier-endpoint.js';
+
+const GIB = 1024 ** 3;
+const SERVER = 'server.py:433:lmcache.v1.multiprocess.server';
+const HTTP_SERVER = 'http_server.py:163:lmcache.v1.multiprocess.http_server';
+
+export interface ServerRun {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Ends the server; SIGTERM and SIGINT in a process of its own. */
+  readonly signal: AbortSignal;
+  readonly write: (line: string) => void;
+  readonly writeError: (line: string) => void;
+  /** Called once it serves, with the ports it listens on. */
+  readonly onReady?: (ports: { readonly port: number; readonly httpPort: number | null }) => void;
+}
+
+/**
+ * The simulated LMCache server, from its command line (its own name excluded) to its end.
+ * @returns the exit code: 0 when asked to end, 1 when a port is taken, 2 for a wrong command line or SIM_* variable.
+ */
+export async function runCacheServer(
+  spelling: ServerSpelling,
+  argv: readonly string[],
+  run: ServerRun,
+): Promise<number> {
+  try {
+    const options = parseServerArguments(spelling, argv);
+    const settings = readSimEnvironment(run.environment);
+    const profile = loadProfile(settings.profile);
+    return await serve(options, { ...settings, profile: profile.name }, profile, run);
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof SimSettingError || error instanceof UnknownProfileError) {
+      run.writeError(`${error.message}\n`);
+      return 2;
+    }
+    throw error;
+  }
+}
+
+async function serve(
+  options: CacheServerOptions,
+  state: SimControlState,
+  profile: ReturnType<typeof loadProfile>,
+  run: ServerRun,
+): Promise<number> {
+  const log = createServerLog(run.write);
+  const clock = new RealTimeClock(state.speed);
+  announce(log, options, state, profile.lmcacheVersion);
+  const metrics = new ServerMetrics(clock);
+  const tier = new CacheTier({
+    clock,
+    metrics,
+    chunkTokens: options.chunkTokens,
+    l1Bytes: options.l1SizeGib * GIB,
+    evictionPolicy: options.evictionPolicy,
+    watermark: options.watermark,
+    evictionRatio: options.evictionRatio,
+    storePolicy: options.l2StorePolicy,
+    prefetchPolicy: options.l2PrefetchPolicy,
+    l2: options.l2Adapters,
+    prefetchMaxInFlight: options.l2PrefetchMaxInFlight,
+    sampleRate: options.metricsSampleRate,
+  });
+  tier.disabled = state.fault.kind === 'no-cache';
+  const endpoint = new TierEndpoint(tier, metrics, log);
+  const http = createHttpFrontend({
+    tier,
+    endpoint,
+    metrics,
+    server: options,
+    clock,
+    state,
+    lmcacheVersion: profile.lmcacheVersion,
+    instanceId: randomUUID(),
+    log,
+  });
+  try {
+    await delay((profile.loadSeconds.lmcacheServer * 1000) / state.speed, undefined, { signal: run.signal });
+    const port = await endpoint.listen(options.host, options.port);
+    log.info(SERVER, `LMCache ZMQ cache server is running on tcp://${options.host}:${port}`);
+    let httpPort: number | null = null;
+    if (options.http !== null) {
+      http.listen(options.http.port, options.http.host);
+      await once(http, 'listening');
+      const address = http.address();
+      httpPort = typeof address === 'object' && address !== null ? address.port : options.http.port;
+      log.info(HTTP_SERVER, 'LMCache HTTP server initialized');
+      log.uvicorn('INFO', `Uvicorn running on http://${options.http.host}:${httpPort} (Press CTRL+C to quit)`);
+    }
+    run.onReady?.({ port, httpPort });
+    if (!run.signal.aborted) await once(run.signal, 'abort');
+    log.info(SERVER, 'MPCacheServer closed');
+    return 0;
+  } catch (error) {
+    if (run.signal.aborted) return 0;
+    run.writeError(`ERROR:    ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    endpoint.close();
+    http.close();
+    http.closeAllConnections();
+  }
+}
+
+function announce(log: ServerLog, options: CacheServerOptions, state: SimControlState, version: string): void {
+  log.warning(
+    'lmcache-ci simulator',
+    `SIMULATED LMCache ${version} server: profile "${state.profile}", speed ${state.speed}, fault ${formatSimFault(state.fault)}; no KV bytes are held`,
+  );
+  log.info(
+    SERVER,
+    `L1 ${options.l1SizeGib} GiB, eviction ${options.evictionPolicy}, chunks of ${options.chunkTokens} tokens, ${options.l2Adapters.length} L2 adapter(s)`,
+  );
+}
