@@ -68,6 +68,7 @@ export interface Fleet {
   waitUntilReady(roles: readonly EngineRole[], options: WaitOptions): Promise<Readiness>;
   /** @throws when the run has no such engine, naming the step that launches it. */
   require(role: EngineRole): EngineEndpoint;
+  /** null where there is none, or none with an HTTP API (an LMCache server launched as a module). */
   find(role: EngineRole): EngineEndpoint | null;
   state(role: EngineRole): EngineState;
   /** The first engine that ended although nobody stopped it; null while all is well. */

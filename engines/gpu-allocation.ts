@@ -73,7 +73,8 @@ export async function allocateGpus(
     const attempt = await registry.withLock(
       async () => {
         const inventory = await dependencies.readInventory(signal);
-        const reservedBy = reservations(registry.list().live, buildId);
+        const { live, foreign } = registry.list();
+        const reservedBy = reservations([...live, ...foreign], buildId);
         const chosen = qualifyingGpus(inventory, reservedBy, requirements).slice(0, requirements.count);
         if (chosen.length < requirements.count) return { lines: describeGpus(inventory, reservedBy), inventory };
         const gpus = chosen.map(({ index, uuid, name, memoryTotalMiB, memoryFreeMiB }) => {

@@ -38,13 +38,15 @@ function keeperMainPath(): string {
  * @param options.logPath where its own errors go; null discards them
  */
 export function spawnKeeper(options: { readonly registryDir: string; readonly logPath: string | null }): KeeperClient {
-  if (options.logPath !== null) mkdirSync(path.dirname(options.logPath), { recursive: true });
-  const errors = options.logPath === null ? null : openSync(options.logPath, 'a');
+  const logPath = options.logPath ?? '/dev/null';
+  mkdirSync(path.dirname(logPath), { recursive: true });
+  const errors = openSync(logPath, 'a');
   try {
     const child = spawn(process.execPath, [keeperMainPath(), options.registryDir], {
-      stdio: ['pipe', 'pipe', errors ?? 'ignore'],
+      stdio: ['pipe', 'pipe', errors],
       detached: true,
     });
+    if (!child.stdout || !child.stdin) throw new Error('The keeper was started without pipes');
     const failed = new Promise<void>((resolve) => child.once('error', () => resolve()));
     const client = openClient(child.stdout, child.stdin, failed);
     return {
@@ -58,7 +60,7 @@ export function spawnKeeper(options: { readonly registryDir: string; readonly lo
       },
     };
   } finally {
-    if (errors !== null) closeSync(errors);
+    closeSync(errors);
   }
 }
 

@@ -29,7 +29,7 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('own'), group: processGroupSchema }),
   z.object({ id, op: z.literal('disown'), pgid: z.int().positive() }),
   /** Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. */
-  z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema) }),
+  z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema).readonly() }),
   z.object({ id, op: z.literal('detach') }),
   z.object({ id, op: z.literal('release') }),
 ]);

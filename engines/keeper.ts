@@ -6,10 +6,10 @@ import type { EngineState } from './engine-state.js';
 import { EngineStartError } from './errors.js';
 import type { ReleaseReport } from './fleet.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
-import type { EngineRole } from './launch-spec.js';
+import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
 import type { OrchestratorLost } from './orchestrator-lost.js';
-import { identifyProcess, identifySelf, ticksSinceBoot } from './process-identity.js';
+import { identifyProcess, identifySelf } from './process-identity.js';
 import type { Registry } from './registry.js';
 import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
 import { runLabels } from './run-labels.js';
@@ -52,7 +52,6 @@ export class Keeper {
   readonly #stopping = new Set<EngineRole>();
   /** Groups by pgid, each with the client that handed it over. */
   readonly #groups = new Map<number, { readonly group: ProcessGroup; readonly owner: KeeperConnection }>();
-  readonly #startedAtTicks = ticksSinceBoot();
   #run: LiveRun | null = null;
   #runtime: Promise<EngineRuntime> | null = null;
   #stopGraceMs = 10_000;
@@ -160,7 +159,7 @@ export class Keeper {
     return this.#run;
   }
 
-  async #start(spec: LiveEngine['spec']): Promise<void> {
+  async #start(spec: LaunchSpec): Promise<void> {
     const run = this.#requireRun();
     if (this.#engines.has(spec.role) || run.engines[spec.role]) {
       throw new EngineStartError(`The ${spec.role} engine of run "${run.buildId}" was launched already`, {
@@ -241,7 +240,6 @@ export class Keeper {
       if (this.#run) {
         await releaseStrays(this.#run, {
           graceMs: Math.min(graceMs, lastGraceMs),
-          startedAtTicks: this.#startedAtTicks,
           log,
           openCleaner: this.#dependencies.openCleaner,
         });

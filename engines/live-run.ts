@@ -42,16 +42,16 @@ export const launchSpecSchema = z.object({
   role: engineRoleSchema,
   name: z.string().min(1),
   program: z.enum(['vllm-serve', 'lmcache-server', 'lmcache-module']),
-  args: z.array(z.string()),
-  environment: z.record(z.string(), z.string()),
+  args: z.array(z.string()).readonly(),
+  environment: z.record(z.string(), z.string()).readonly(),
   container: z.object({
     image: z.string(),
-    entrypoint: z.array(z.string()).nullable(),
-    mounts: z.array(z.object({ source: z.string(), target: z.string(), readOnly: z.boolean() })),
-    gpu: z.object({ runtime: z.literal('nvidia'), uuids: z.array(z.string()) }).nullable(),
+    entrypoint: z.array(z.string()).readonly().nullable(),
+    mounts: z.array(z.object({ source: z.string(), target: z.string(), readOnly: z.boolean() })).readonly(),
+    gpu: z.object({ runtime: z.literal('nvidia'), uuids: z.array(z.string()).readonly() }).nullable(),
   }),
-  command: z.array(z.string()),
-  ports: z.array(z.int().min(1).max(65535)),
+  command: z.array(z.string()).readonly(),
+  ports: z.array(z.int().min(1).max(65535)).readonly(),
   healthUrl: z.string().nullable(),
 });
 
@@ -96,8 +96,8 @@ export const liveRunSchema = z.object({
   runtime: z.enum(['docker', 'process']),
   ports: z.object({ vllm: port, baseline: port, lmcache: port, lmcacheHttp: port }),
   /** Settings a joining step takes over, by name. */
-  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
-  gpus: z.array(reservedGpuSchema),
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).readonly(),
+  gpus: z.array(reservedGpuSchema).readonly(),
   engines: z.partialRecord(engineRoleSchema, liveEngineSchema),
   processGroups: z.array(processGroupSchema),
 });

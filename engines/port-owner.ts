@@ -10,9 +10,11 @@ export interface PortOwner {
   readonly pid: number | null;
   readonly command: string | null;
   /** User id of the socket's owner. */
-  readonly uid: number | null;
+  readonly uid: number;
   /** Our own live run, if it is one. */
   readonly buildId: string | null;
+  /** One line for a person: `process 4711 (python -m http.server 8000)`. */
+  readonly description: string;
 }
 
 interface Listener {
@@ -37,26 +39,27 @@ export function parseListeners(table: string): Listener[] {
 }
 
 /** @returns null when the port is free. */
-export function portOwner(port: number, registry?: Registry): PortOwner | null {
-  const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => {
-    try {
-      return parseListeners(readFileSync(table, 'utf8'));
-    } catch {
-      // No IPv6.
-      return [];
-    }
-  });
-  const listener = listeners.find((candidate) => candidate.port === port);
+export function findPortOwner(port: number, registry?: Registry): PortOwner | null {
+  const listener = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap(readListeners).find((found) => found.port === port);
   if (!listener) return null;
   const pid = processOfSocket(listener.inode);
-  const run = registry?.list().live.find((candidate) => runUsesPort(candidate, port));
-  return {
-    port,
-    pid,
-    command: pid === null ? null : readCommandLine(pid),
-    uid: listener.uid,
-    buildId: run?.buildId ?? null,
-  };
+  const command = pid === null ? null : readCommandLine(pid);
+  const buildId = registry?.list().live.find((run) => runUsesPort(run, port))?.buildId ?? null;
+  const who =
+    pid === null
+      ? `a process of user ${listener.uid} that may not be looked at`
+      : `process ${pid} (${command ?? 'unknown command'})`;
+  const description = buildId === null ? who : `${who}, run ${buildId}`;
+  return { port, pid, command, uid: listener.uid, buildId, description };
+}
+
+function readListeners(table: string): Listener[] {
+  try {
+    return parseListeners(readFileSync(table, 'utf8'));
+  } catch {
+    // No IPv6 on this machine.
+    return [];
+  }
 }
 
 /** The run has an engine that was given this port and has not ended. */
@@ -64,15 +67,6 @@ export function runUsesPort(run: LiveRun, port: number): boolean {
   return Object.values(run.engines).some(
     ({ spec, state }) => spec.ports.includes(port) && (state.status === 'starting' || state.status === 'ready'),
   );
-}
-
-/** One line for a person: `port 8000: process 4711 (python -m http.server 8000)`. */
-export function describePortOwner(owner: PortOwner): string {
-  const run = owner.buildId === null ? '' : `, run ${owner.buildId}`;
-  if (owner.pid === null) {
-    return `port ${owner.port}: a process of user ${owner.uid ?? 'unknown'} that cannot be looked at${run}`;
-  }
-  return `port ${owner.port}: process ${owner.pid} (${owner.command ?? 'unknown command'})${run}`;
 }
 
 function processOfSocket(inode: string): number | null {

@@ -114,8 +114,3 @@ export function readBootId(): string {
 export function readPidNamespace(): string {
   return readlinkSync('/proc/self/ns/pid');
 }
-
-/** Clock ticks since boot until now, comparable with a process's `startTime` (USER_HZ is 100 on every Linux). */
-export function ticksSinceBoot(): number {
-  return Math.round(Number.parseFloat(readFileSync('/proc/uptime', 'utf8')) * 100);
-}

@@ -2,7 +2,7 @@ import type { ContainerCleaner } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
 import { endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
-import { readCommandLine } from './process-identity.js';
+import { type ProcessStat, readBootId, readCommandLine } from './process-identity.js';
 
 /** Collects what was ended while things are ended in parallel. */
 export class ReleaseLog {
@@ -43,24 +43,27 @@ export async function releaseGroups(groups: readonly ProcessGroup[], graceMs: nu
   );
 }
 
-/**
- * Ends what left its process group but still carries the run's mark, then what is still labelled with it.
- * @param run `startedAt` in clock ticks since boot: nothing older is touched.
- */
+/** Processes with the run's mark that are neither its orchestrator nor its keeper, and younger than the run. */
+export function strayProcesses(
+  run: Pick<LiveRun, 'buildId' | 'bootId' | 'orchestrator' | 'keeper'>,
+): readonly ProcessStat[] {
+  if (run.bootId !== readBootId()) return [];
+  const ours = new Set([process.pid, run.orchestrator.pid, run.keeper?.pid]);
+  return findMarked(run.buildId, run.orchestrator.startTime).filter((stray) => !ours.has(stray.pid));
+}
+
+/** Ends what left its process group but still carries the run's mark, then what is still labelled with it. */
 export async function releaseStrays(
-  run: Pick<LiveRun, 'buildId' | 'runtime' | 'orchestrator' | 'keeper'>,
+  run: LiveRun,
   options: {
     readonly graceMs: number;
-    readonly startedAtTicks: number;
     readonly log: ReleaseLog;
     readonly openCleaner: () => Promise<ContainerCleaner>;
   },
 ): Promise<void> {
   const { log, graceMs } = options;
-  const ours = new Set([process.pid, run.orchestrator.pid, run.keeper?.pid]);
-  const strays = findMarked(run.buildId, options.startedAtTicks).filter((stray) => !ours.has(stray.pid));
   await Promise.all(
-    strays.map(async (stray) => {
+    strayProcesses(run).map(async (stray) => {
       const command = readCommandLine(stray.pid) ?? 'unknown command';
       log.ended(`process ${stray.pid} (${shorten(command)})`, await endProcesses([stray], graceMs));
     }),
@@ -70,9 +73,8 @@ export async function releaseStrays(
     const cleaner = await options.openCleaner();
     log.add(await cleaner.remove(await cleaner.list(run.buildId), graceMs));
   } catch (error) {
-    log.problems.push(
-      `containers of run "${run.buildId}" could not be looked for: ${error instanceof Error ? error.message : error}`,
-    );
+    const why = error instanceof Error ? error.message : String(error);
+    log.problems.push(`containers of run ${run.buildId} could not be looked for: ${why}`);
   }
 }
 

@@ -1,0 +1,105 @@
+import type { EngineState } from './engine-state.js';
+import type { EngineEndpoint, Readiness, ReleaseReport, UnexpectedExit, WaitOptions } from './fleet.js';
+import { waitForFleet } from './fleet-readiness.js';
+import { type KeeperClient, spawnKeeper } from './keeper-client.js';
+import type { EngineRole } from './launch-spec.js';
+import type { ReservedGpu } from './live-run.js';
+import { identifyProcess } from './process-identity.js';
+import { defaultRegistryDirectory } from './registry.js';
+import type { ExternalServers, RunFleet } from './run-fleet.js';
+
+/**
+ * Servers that somebody else runs: they are asked, never launched, stopped or removed. The run's own child
+ * processes still get a keeper, started with the first of them.
+ */
+export class ExternalFleet implements RunFleet {
+  readonly gpus: readonly ReservedGpu[] = [];
+  readonly #urls: ReadonlyMap<EngineRole, string>;
+  #guard: Promise<KeeperClient> | null = null;
+
+  constructor(servers: ExternalServers) {
+    const entries: readonly (readonly [EngineRole, string | null])[] = [
+      ['vllm', servers.vllmUrl],
+      ['baseline', servers.baselineUrl],
+      ['lmcache', servers.lmcacheUrl],
+    ];
+    this.#urls = new Map(
+      entries.flatMap(([role, url]): [EngineRole, string][] => (url ? [[role, url.replace(/\/+$/, '')]] : [])),
+    );
+  }
+
+  async reserveGpus(): Promise<readonly ReservedGpu[]> {
+    return [];
+  }
+
+  async launch(): Promise<void> {}
+
+  async waitUntilReady(roles: readonly EngineRole[], options: WaitOptions): Promise<Readiness> {
+    return waitForFleet(roles, options, {
+      spec: (role) => ({
+        healthUrl: `${this.require(role).baseUrl}${role === 'lmcache' ? '/healthcheck' : '/health'}`,
+        ports: [],
+      }),
+      isReady: () => false,
+      unexpectedExit: () => this.unexpectedExit(),
+      onChange: () => () => {},
+      markReady: async () => {},
+    });
+  }
+
+  require(role: EngineRole): EngineEndpoint {
+    const endpoint = this.find(role);
+    if (endpoint) return endpoint;
+    const variable = { vllm: 'VLLM_URL', baseline: 'VLLM_BASELINE_URL', lmcache: 'LMCACHE_URL' }[role];
+    throw new Error(`RUNTIME=external names no ${role} server: set ${variable}`);
+  }
+
+  find(role: EngineRole): EngineEndpoint | null {
+    const baseUrl = this.#urls.get(role);
+    return baseUrl === undefined ? null : { role, baseUrl, containerName: null, logPath: null };
+  }
+
+  /** Always `unstarted`: we did not start it and cannot see its process. */
+  state(): EngineState {
+    return { status: 'unstarted' };
+  }
+
+  async unexpectedExit(): Promise<UnexpectedExit | null> {
+    return null;
+  }
+
+  async logTail(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async own(processGroup: number): Promise<void> {
+    const leader = identifyProcess(processGroup);
+    if (!leader) return;
+    this.#guard ??= startGuard();
+    const group = { pgid: processGroup, startTime: leader.startTime };
+    await this.#guard.then((guard) => guard.request({ op: 'own', group })).catch(() => undefined);
+  }
+
+  async disown(processGroup: number): Promise<void> {
+    await this.#guard?.then((guard) => guard.request({ op: 'disown', pgid: processGroup })).catch(() => undefined);
+  }
+
+  async detach(): Promise<void> {
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#guard?.then((guard) => guard.close()).catch(() => undefined);
+  }
+
+  async release(): Promise<ReleaseReport> {
+    await this.close();
+    return { removed: [], forced: [], problems: [] };
+  }
+}
+
+async function startGuard(): Promise<KeeperClient> {
+  const guard = spawnKeeper({ registryDir: defaultRegistryDirectory(), logPath: null });
+  await guard.request({ op: 'guard' });
+  return guard;
+}

@@ -1,0 +1,318 @@
+import path from 'node:path';
+import type { GpuInventory } from '../docker/nvidia-smi-parser.js';
+import { releaseDeadRun } from './clean.js';
+import { describeExit } from './describe-exit.js';
+import { readLogTail } from './engine-log.js';
+import type { EngineExit, EngineState } from './engine-state.js';
+import { EngineStartError } from './errors.js';
+import { ExternalFleet } from './external-fleet.js';
+import type {
+  EngineEndpoint,
+  GpuRequirements,
+  Readiness,
+  ReleaseReport,
+  UnexpectedExit,
+  WaitOptions,
+} from './fleet.js';
+import { waitForFleet } from './fleet-readiness.js';
+import { allocateGpus, waitForGpuMemory } from './gpu-allocation.js';
+import { connectKeeper, type KeeperClient, type KeeperEvent, spawnKeeper } from './keeper-client.js';
+import type { EngineRole, LaunchSpec } from './launch-spec.js';
+import type { LiveEngine, LiveRun, ReservedGpu } from './live-run.js';
+import { refuseTakenPorts } from './port-check.js';
+import { identifyProcess, identifySelf, readBootId, readPidNamespace } from './process-identity.js';
+import { openRegistry, type Registry } from './registry.js';
+import type { CreateFleetOptions, EngineEvent, ExternalServers, JoinFleetOptions, RunFleet } from './run-fleet.js';
+
+const defaultStopGraceMs = 10_000;
+/** The driver gave memory back within 1 s of SIGTERM where it was measured; minutes were seen elsewhere. */
+const gpuMemoryLimitMs = 30_000;
+const shownLogLines = 50;
+
+/**
+ * Announces a new run in the registry and starts its keeper; nothing else is started yet. What a dead run of
+ * the same BUILD_ID has left is removed first.
+ * @throws BuildIdTakenError when a live run has the BUILD_ID; EngineStartError when the keeper does not start.
+ */
+export async function createFleet(options: CreateFleetOptions): Promise<RunFleet> {
+  const registry = openRegistry(options.registryDir);
+  const run: LiveRun = {
+    version: 1,
+    buildId: options.buildId,
+    bootId: readBootId(),
+    pidNamespace: readPidNamespace(),
+    orchestrator: identifySelf(),
+    keeper: null,
+    socketPath: null,
+    mode: 'attached',
+    createdAt: new Date().toISOString(),
+    resultsDir: options.resultsDir,
+    engine: options.engine,
+    runtime: options.runtime,
+    ports: options.ports,
+    settings: options.settings,
+    gpus: [],
+    engines: {},
+    processGroups: [],
+  };
+  const keeper = spawnKeeper({
+    registryDir: registry.directory,
+    logPath: path.join(options.resultsDir, 'logs', 'keeper.log'),
+  });
+  try {
+    const { replaced } = await registry.create(run);
+    if (replaced) await releaseDeadRun(replaced, { registry, keepRecord: true });
+    await keeper.request({ op: 'open', run, stopGraceMs: options.stopGraceMs ?? defaultStopGraceMs });
+  } catch (error) {
+    await keeper.close();
+    if (registry.read(run.buildId)?.orchestrator.pid === process.pid) registry.remove(run.buildId);
+    throw error;
+  }
+  return new LiveFleet(registry, run, keeper, options.onEvent);
+}
+
+/**
+ * The fleet of a run that another process has started. Where its keeper cannot be reached any more, the
+ * registry's record is all that is known.
+ */
+export async function joinFleet(run: LiveRun, options: JoinFleetOptions = {}): Promise<RunFleet> {
+  const registry = openRegistry(options.registryDir);
+  const keeper = run.socketPath === null ? null : await connectKeeper(run.socketPath).catch(() => null);
+  const current = (await keeper?.request({ op: 'join' }))?.run ?? run;
+  return new LiveFleet(registry, current, keeper, options.onEvent);
+}
+
+/** Servers that run already: nothing is launched, nothing is removed. */
+export function externalFleet(servers: ExternalServers): RunFleet {
+  return new ExternalFleet(servers);
+}
+
+class LiveFleet implements RunFleet {
+  readonly #registry: Registry;
+  readonly #run: LiveRun;
+  readonly #keeper: KeeperClient | null;
+  readonly #onEvent: (event: EngineEvent) => void;
+  readonly #engines = new Map<EngineRole, LiveEngine>();
+  readonly #changed = new Set<() => void>();
+  #gpus: readonly ReservedGpu[];
+  #letGo = false;
+  #released: Promise<ReleaseReport> | null = null;
+
+  constructor(
+    registry: Registry,
+    run: LiveRun,
+    keeper: KeeperClient | null,
+    onEvent: ((event: EngineEvent) => void) | undefined,
+  ) {
+    this.#registry = registry;
+    this.#run = run;
+    this.#keeper = keeper;
+    this.#onEvent = onEvent ?? (() => {});
+    this.#gpus = run.gpus;
+    for (const engine of Object.values(run.engines)) this.#engines.set(engine.spec.role, engine);
+    keeper?.onEvent((event) => this.#receive(event));
+    void keeper?.closed.then(() => this.#keeperLost());
+  }
+
+  get gpus(): readonly ReservedGpu[] {
+    return this.#gpus;
+  }
+
+  async reserveGpus(requirements: GpuRequirements): Promise<readonly ReservedGpu[]> {
+    const keeper = this.#requireKeeper();
+    this.#gpus = await allocateGpus(this.#run.buildId, requirements, {
+      registry: this.#registry,
+      readInventory,
+      claim: async (gpus) => {
+        await keeper.request({ op: 'claim', gpus });
+      },
+    });
+    return this.#gpus;
+  }
+
+  async launch(specs: readonly LaunchSpec[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const keeper = this.#requireKeeper();
+    refuseTakenPorts(specs, this.#run, this.#registry);
+    const starts = specs.map((spec) => {
+      this.#onEvent({ type: 'engine-starting', role: spec.role, name: spec.name });
+      return keeper.request({ op: 'start', spec });
+    });
+    const all = Promise.allSettled(starts);
+    // What is still being started when the run is aborted is ended by its release.
+    const results = await Promise.race([all, aborted(signal)]);
+    const failure = results.find((result) => result.status === 'rejected');
+    if (failure) throw failure.reason;
+  }
+
+  async waitUntilReady(roles: readonly EngineRole[], options: WaitOptions): Promise<Readiness> {
+    return waitForFleet(roles, options, {
+      spec: (role) => this.#requireEngine(role).spec,
+      isReady: (role) => this.state(role).status === 'ready',
+      unexpectedExit: () => this.unexpectedExit(),
+      onChange: (listener) => {
+        this.#changed.add(listener);
+        return () => this.#changed.delete(listener);
+      },
+      markReady: async (role, afterMs) => {
+        const { name } = this.#requireEngine(role).spec;
+        this.#onEvent({ type: 'engine-ready', role, name, readyAfterSeconds: afterMs / 1000 });
+        await this.#keeper?.request({ op: 'ready', role });
+      },
+    });
+  }
+
+  require(role: EngineRole): EngineEndpoint {
+    const { spec } = this.#requireEngine(role);
+    const endpoint = this.find(role);
+    if (endpoint) return endpoint;
+    throw new Error(`${spec.name} has no HTTP API: it was launched with LMCACHE_LAUNCH=module`);
+  }
+
+  find(role: EngineRole): EngineEndpoint | null {
+    const engine = this.#engines.get(role);
+    if (!engine || engine.spec.healthUrl === null) return null;
+    return {
+      role,
+      baseUrl: new URL(engine.spec.healthUrl).origin,
+      containerName: this.#run.runtime === 'docker' ? engine.spec.name : null,
+      logPath: engine.logPath,
+    };
+  }
+
+  state(role: EngineRole): EngineState {
+    return this.#engines.get(role)?.state ?? { status: 'unstarted' };
+  }
+
+  async unexpectedExit(): Promise<UnexpectedExit | null> {
+    const ended = [...this.#engines.values()]
+      .flatMap(({ spec, state }) => (state.status === 'failed' && state.exit ? [{ spec, exit: state.exit }] : []))
+      .sort((a, b) => a.exit.at.localeCompare(b.exit.at))[0];
+    if (!ended) return null;
+    const { role, name } = ended.spec;
+    return { role, name, exit: ended.exit, logTail: await this.logTail(role, shownLogLines) };
+  }
+
+  async logTail(role: EngineRole, lines: number): Promise<readonly string[]> {
+    const engine = this.#engines.get(role);
+    return engine ? readLogTail(engine.logPath, lines) : [];
+  }
+
+  async own(processGroup: number): Promise<void> {
+    const leader = identifyProcess(processGroup);
+    if (!leader) return;
+    const group = { pgid: processGroup, startTime: leader.startTime };
+    // Without its keeper the run is about to fail; the caller's own ending of the group must not suffer.
+    await this.#keeper?.request({ op: 'own', group }).catch(() => undefined);
+  }
+
+  async disown(processGroup: number): Promise<void> {
+    await this.#keeper?.request({ op: 'disown', pgid: processGroup }).catch(() => undefined);
+  }
+
+  async detach(): Promise<void> {
+    await this.#requireKeeper().request({ op: 'detach' });
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    this.#letGo = true;
+    await this.#keeper?.close();
+  }
+
+  release(): Promise<ReleaseReport> {
+    this.#released ??= this.#release();
+    return this.#released;
+  }
+
+  async #release(): Promise<ReleaseReport> {
+    this.#letGo = true;
+    const report = (await this.#releaseByKeeper()) ?? (await this.#releaseWithoutKeeper());
+    await this.#keeper?.close();
+    if (this.#gpus.length === 0) return report;
+    const held = await waitForGpuMemory(this.#gpus, readInventory, gpuMemoryLimitMs).catch((error: unknown) => [
+      `whether GPU memory was given back is not known: ${error instanceof Error ? error.message : error}`,
+    ]);
+    return { ...report, problems: [...report.problems, ...held] };
+  }
+
+  async #releaseByKeeper(): Promise<ReleaseReport | null> {
+    if (!this.#keeper || this.#keeper.isClosed) return null;
+    try {
+      return (await this.#keeper.request({ op: 'release' })).report ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** The keeper is gone: killed, or ended with the run by another process. What it left is ours to remove. */
+  async #releaseWithoutKeeper(): Promise<ReleaseReport> {
+    const left = this.#registry.read(this.#run.buildId);
+    if (!left || left.orchestrator.startTime !== this.#run.orchestrator.startTime) {
+      return { removed: [], forced: [], problems: [] };
+    }
+    return releaseDeadRun(left, { registry: this.#registry });
+  }
+
+  #receive(event: KeeperEvent): void {
+    if (event.event === 'stopping') {
+      const name = this.#engines.get(event.role)?.spec.name ?? event.role;
+      this.#onEvent({ type: 'engine-stopping', role: event.role, name });
+      return;
+    }
+    this.#update(event.engine);
+  }
+
+  #update(engine: LiveEngine): void {
+    const { spec, state } = engine;
+    const { role, name } = spec;
+    this.#engines.set(role, engine);
+    if (state.status === 'starting') this.#onEvent({ type: 'engine-started', role, name });
+    if (state.status === 'stopped')
+      this.#onEvent({ type: 'engine-exited', role, name, expected: true, exit: state.exit });
+    if (state.status === 'failed')
+      this.#onEvent({ type: 'engine-exited', role, name, expected: false, exit: state.exit });
+    for (const listener of this.#changed) listener();
+  }
+
+  /** Nobody watches the engines any more: whatever they do now, the run must not count on them. */
+  #keeperLost(): void {
+    if (this.#letGo) return;
+    const exit: EngineExit = { code: null, signal: null, outOfMemory: false, at: new Date().toISOString() };
+    for (const engine of this.#engines.values()) {
+      if (engine.state.status !== 'starting' && engine.state.status !== 'ready') continue;
+      const message = `the keeper of the run is gone, so ${engine.spec.name} ${describeExit(exit)}`;
+      this.#update({ ...engine, state: { status: 'failed', exit, message } });
+    }
+  }
+
+  #requireKeeper(): KeeperClient {
+    if (this.#keeper && !this.#keeper.isClosed) return this.#keeper;
+    throw new EngineStartError(
+      `The keeper of run "${this.#run.buildId}" is gone; remove the run: lmcache-ci step cleanup`,
+      {
+        failureCause: 'orchestrator-lost',
+      },
+    );
+  }
+
+  #requireEngine(role: EngineRole): LiveEngine {
+    const engine = this.#engines.get(role);
+    if (engine) return engine;
+    throw new Error(
+      `Run "${this.#run.buildId}" has no ${role} engine. Launch it first: npx zx steps/launch-containers.mjs`,
+    );
+  }
+}
+
+/** Loaded only where GPUs are used: parsing nvidia-smi's XML takes a library. */
+async function readInventory(signal: AbortSignal): Promise<GpuInventory> {
+  const { readGpuInventory } = await import('../docker/gpu-inventory.js');
+  return readGpuInventory({ signal });
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
