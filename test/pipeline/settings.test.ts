@@ -13,24 +13,24 @@ const definitions = defineSettings({
   BATCH_INVARIANT: { type: 'flag', default: true, description: 'x' },
   VLLM_URL: { type: 'url', default: null, description: 'x' },
 });
-const valueOf = (sources: Parameters<typeof resolveSettings>[1], name: string) =>
+const resolvedValue = (sources: Parameters<typeof resolveSettings>[1], name: string) =>
   resolveSettings(definitions, sources).settings.find((setting) => setting.name === name);
 
 describe('precedence', () => {
   it('takes flag, environment, .env, default, in this order, and remembers which', () => {
     const all = { flag: { NUM_PROMPTS: '1' }, environment: { NUM_PROMPTS: '2' }, '.env': { NUM_PROMPTS: '3' } };
-    expect(valueOf(all, 'NUM_PROMPTS')).toMatchObject({ value: 1, origin: 'flag', source: '--num-prompts' });
-    expect(valueOf({ ...all, flag: {} }, 'NUM_PROMPTS')).toMatchObject({ value: 2, origin: 'environment' });
-    expect(valueOf({ '.env': all['.env'] }, 'NUM_PROMPTS')).toMatchObject({ value: 3, origin: '.env' });
-    expect(valueOf({}, 'NUM_PROMPTS')).toMatchObject({ value: 50, origin: 'default', source: null });
+    expect(resolvedValue(all, 'NUM_PROMPTS')).toMatchObject({ value: 1, origin: 'flag', source: '--num-prompts' });
+    expect(resolvedValue({ ...all, flag: {} }, 'NUM_PROMPTS')).toMatchObject({ value: 2, origin: 'environment' });
+    expect(resolvedValue({ '.env': all['.env'] }, 'NUM_PROMPTS')).toMatchObject({ value: 3, origin: '.env' });
+    expect(resolvedValue({}, 'NUM_PROMPTS')).toMatchObject({ value: 50, origin: 'default', source: null });
   });
 
   it('knows an older name, and treats an empty variable as unset', () => {
-    expect(valueOf({ environment: { CPU_BUFFER_SIZE: '40' } }, 'L1_SIZE_GB')).toMatchObject({
+    expect(resolvedValue({ environment: { CPU_BUFFER_SIZE: '40' } }, 'L1_SIZE_GB')).toMatchObject({
       value: 40,
       source: 'CPU_BUFFER_SIZE',
     });
-    expect(valueOf({ environment: { NUM_PROMPTS: '' } }, 'NUM_PROMPTS')).toMatchObject({
+    expect(resolvedValue({ environment: { NUM_PROMPTS: '' } }, 'NUM_PROMPTS')).toMatchObject({
       value: 50,
       origin: 'default',
     });
