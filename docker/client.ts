@@ -153,6 +153,18 @@ class DockerodeHost implements ContainerHost {
     );
   }
 
+  async listImages(label: string): Promise<readonly ImageInfo[]> {
+    return await this.#call('list images', callLimitMs, undefined, async (abortSignal) => {
+      const images = await this.#docker.listImages({ filters: { label: [label] }, abortSignal });
+      return images.map((image) => ({
+        id: image.Id,
+        tags: (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
+        createdAt: new Date(image.Created * 1000).toISOString(),
+        sizeBytes: image.Size,
+      }));
+    });
+  }
+
   async buildWithSession(
     context: NodeJS.ReadableStream,
     options: SessionBuildOptions,

@@ -83,7 +83,10 @@ export interface ContainerHost {
     reference: string,
     options: { readonly signal: AbortSignal; readonly timeoutMs: number; onProgress?(progress: PullProgress): void },
   ): Promise<void>;
+  /** Refused by the daemon while a container uses it. */
   removeImage(reference: string): Promise<void>;
+  /** Tagged images that carry this label, `name=value`. */
+  listImages(label: string): Promise<readonly ImageInfo[]>;
   /**
    * Starts a BuildKit build from a tar stream of the context. The answer's lines are JSON; a build that fails
    * still answers 200. `close` must be called when done with it.
