@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
 import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
@@ -8,7 +9,6 @@ import type { ReleaseReport } from './fleet.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
-import type { OrchestratorLost } from './orchestrator-lost.js';
 import { identifyProcess, identifySelf } from './process-identity.js';
 import type { Registry } from './registry.js';
 import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';

@@ -1,0 +1,70 @@
+import type { FailureCause, FailureReason } from '../results-schema/step-result.js';
+import type { EngineExit } from './engine-state.js';
+
+/** Who is to blame for an engine's end, and the line that says so. */
+export interface Blame {
+  readonly reason: FailureReason;
+  readonly cause: FailureCause;
+  /** The line of the log (or the exit) that decided it; null when nothing did. */
+  readonly evidence: string | null;
+}
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly cause: FailureCause;
+}
+
+/** What a machine, not the code under test, does to an engine. The first rule that matches a line decides. */
+const infrastructureRules: readonly Rule[] = [
+  { pattern: /address already in use|EADDRINUSE|errno 98\b/i, cause: 'port-taken' },
+  {
+    pattern:
+      /CUDA out of memory|OutOfMemoryError|CUDA error: out of memory|Free memory on device .* is less than desired/i,
+    cause: 'out-of-memory',
+  },
+  { pattern: /Cannot allocate memory|MemoryError\b|errno 12\b/i, cause: 'out-of-memory' },
+  {
+    pattern:
+      /No CUDA GPUs are available|Found no NVIDIA driver|no CUDA-capable device|could not select device driver|NVIDIA-SMI has failed|Failed to infer device type/i,
+    cause: 'no-gpu',
+  },
+  {
+    pattern: /\bXid\b|CUDA error|uncorrectable ECC|NCCL error|CUDA driver version is insufficient/i,
+    cause: 'engine-died',
+  },
+  { pattern: /No space left on device|ENOSPC|Disk quota exceeded/i, cause: 'disk' },
+  {
+    pattern:
+      /huggingface\.co.*(?:Max retries|timed out|unreachable)|Cannot reach https:\/\/huggingface|LocalEntryNotFoundError|couldn't connect to 'https:\/\/huggingface|Temporary failure in name resolution|Name or service not known|Network is unreachable/i,
+    cause: 'engine-unreachable',
+  },
+];
+
+/** `  File "/x/y.py", line 12, in f` */
+const frame = /^.*\bFile "([^"]+)", line (\d+), in (.+)$/;
+const exceptionLine = /^(?:\([^)]*\)\s*)?(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*$/;
+
+/**
+ * Judges an engine that ended by itself. A known trouble of the machine is `infrastructure`; everything else is
+ * `unknown`, with the last frame of its Python traceback where there is one: it is shown, not guessed at.
+ */
+export function classifyEngineEnd(logTail: readonly string[], exit: EngineExit | null): Blame {
+  if (exit?.outOfMemory) {
+    return { reason: 'infrastructure', cause: 'out-of-memory', evidence: 'ended by the out-of-memory killer' };
+  }
+  for (const { pattern, cause } of infrastructureRules) {
+    const line = logTail.findLast((candidate) => pattern.test(candidate));
+    if (line !== undefined) return { reason: 'infrastructure', cause, evidence: line.trim() };
+  }
+  return { reason: 'unknown', cause: 'engine-died', evidence: lastTracebackFrame(logTail) };
+}
+
+/** `file.py:12 in function: RuntimeError: ...`, or null without a traceback. */
+export function lastTracebackFrame(logTail: readonly string[]): string | null {
+  const at = logTail.findLastIndex((line) => frame.test(line));
+  const match = frame.exec(logTail[at] ?? '');
+  if (!match) return null;
+  const [, file, line, name] = match;
+  const exception = logTail.slice(at + 1).find((candidate) => exceptionLine.test(candidate.trim()));
+  return `${file}:${line} in ${name}${exception === undefined ? '' : `: ${exception.trim()}`}`;
+}
