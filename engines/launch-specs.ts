@@ -41,9 +41,11 @@ const containerCacheDirectory = '/root/.cache/huggingface';
 const containerTokenPath = '/run/secrets/hf-token';
 const largeGpuMiB = 90 * 1024;
 
-/** The container names, which are also the stems of the log files: `vllm-mp-test-<BUILD_ID>`. */
+const nameStems = { lmcache: 'lmcache-mp-test', vllm: 'vllm-mp-test', baseline: 'vllm-baseline-test' } as const;
+
+/** The container's name, which is also the stem of the log file: `vllm-mp-test-<BUILD_ID>`. */
 export function engineName(role: EngineRole, buildId: string): string {
-  return { lmcache: 'lmcache-mp-test', vllm: 'vllm-mp-test', baseline: 'vllm-baseline-test' }[role] + `-${buildId}`;
+  return `${nameStems[role]}-${buildId}`;
 }
 
 /** The LMCache server, the vLLM that uses it, and the vLLM that does not: what the original suite starts. */
