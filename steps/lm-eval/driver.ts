@@ -31,6 +31,8 @@ export interface DriverOptions {
   readonly signal: AbortSignal;
   /** Read by its libraries while they are imported: HF_HUB_OFFLINE and the like. */
   readonly environment: Readonly<Record<string, string>>;
+  /** False: prepared data sets are kept in a cache that ends with the process. */
+  readonly keepDatasets: boolean;
   readonly workingDirectory: string;
   /** For what Python itself prints. */
   readonly logPath: string;
@@ -45,8 +47,7 @@ export async function startDriver(options: DriverOptions): Promise<LmEvalDriver>
     .execute([options.venv.python, assetPath('steps', 'lm-eval', 'driver.py'), socketPath], {
       environment: {
         ...options.environment,
-        // Its cache of prepared data sets must not outlive the run.
-        HF_DATASETS_CACHE: options.environment['HF_DATASETS_CACHE'] ?? path.join(directory, 'datasets'),
+        ...(options.keepDatasets ? {} : { HF_DATASETS_CACHE: path.join(directory, 'datasets') }),
       },
       workingDirectory: options.workingDirectory,
       logPath: options.logPath,

@@ -1,0 +1,72 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describeExit } from '../engines/describe-exit.js';
+import type { UnexpectedExit } from '../engines/fleet.js';
+import type { FailureCause, FailureReason, StepResult } from '../results-schema/step-result.js';
+import { ServerAnswerError, ServerUnreachableError } from '../workloads/server-api.js';
+import type { StepContext } from './step.js';
+import { StepFailure } from './step-failure.js';
+
+type GuardContext = Pick<StepContext<unknown>, 'fleet' | 'signal'>;
+
+/** A dead engine may be noticed a little after its last answer. */
+const noticeLimitMs = 1000;
+const noticePauseMs = 50;
+
+/**
+ * Runs a test and looks at what else may explain its failure: when an engine has died meanwhile, that is
+ * the result, with the end of its log, whatever the test made of it.
+ */
+export async function judgeWithEngines(context: GuardContext, test: () => Promise<StepResult>): Promise<StepResult> {
+  const result = await runTest(context, test);
+  const died = await findDeadEngine(context, result.outcome === 'passed' ? 0 : noticeLimitMs);
+  if (died === null) {
+    return result;
+  }
+  const { exit, logTail, name, role } = died;
+  const told = result.outcome === 'failed' || result.outcome === 'inconclusive' ? `\n${result.message}` : '';
+  return {
+    outcome: 'failed',
+    reason: exit.outOfMemory ? 'infrastructure' : 'unknown',
+    cause: exit.outOfMemory ? 'out-of-memory' : 'engine-died',
+    message: `The ${role} engine "${name}" died during the test: ${describeExit(exit)}.${told}`,
+    evidence: [...logTail, ...(result.outcome === 'failed' ? result.evidence : [])],
+    verdicts: result.outcome === 'skipped' ? [] : result.verdicts,
+  };
+}
+
+async function runTest(context: GuardContext, test: () => Promise<StepResult>): Promise<StepResult> {
+  try {
+    return await test();
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const failed = (reason: FailureReason, cause: FailureCause, evidence: readonly string[] = []): StepResult => ({
+      outcome: 'failed',
+      reason,
+      cause,
+      message: error instanceof Error ? error.message : String(error),
+      evidence: [...evidence],
+      verdicts: [],
+    });
+    if (error instanceof StepFailure) {
+      return failed(error.reason, error.failureCause, error.evidence);
+    }
+    if (error instanceof ServerUnreachableError) {
+      return failed('infrastructure', 'engine-unreachable');
+    }
+    if (error instanceof ServerAnswerError) {
+      return failed('unknown', 'request-failed');
+    }
+    throw error;
+  }
+}
+
+async function findDeadEngine({ fleet, signal }: GuardContext, limitMs: number): Promise<UnexpectedExit | null> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    const died = await fleet.unexpectedExit();
+    if (died !== null || performance.now() >= deadline) {
+      return died;
+    }
+    await delay(noticePauseMs, undefined, { signal });
+  }
+}
