@@ -19,6 +19,8 @@ export interface LongDocQaOptions extends LongDocQaPlanOptions {
   readonly maxInflightRequests?: number;
   /** Seconds of the server's time between the rounds; default 0. */
   readonly sleepTimeAfterWarmupSeconds?: number;
+  /** Awaited between the rounds, in the time of neither: to read the servers' counters, for example. */
+  betweenRounds?(): Promise<void>;
   /** /v1/completions instead of /v1/chat/completions; default false. */
   readonly completions?: boolean;
   /** Biased against, so that the model generates all the tokens it is asked for. */
@@ -74,6 +76,7 @@ export async function runLongDocQa(
     let query: RoundResult;
     try {
       warmup = await runPrompts(client, plan.documents, 'warm-up', options);
+      await options.betweenRounds?.();
       await pause((options.sleepTimeAfterWarmupSeconds ?? 0) / client.speed, options.signal);
       query = await runPrompts(
         client,
