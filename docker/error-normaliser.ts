@@ -37,7 +37,7 @@ const kindsByWords: readonly (readonly [RegExp, DockerErrorKind])[] = [
   [/invalid mount config|bind source path does not exist|error while creating mount source path/i, 'bad-mount'],
   [/no such container/i, 'container-missing'],
   [
-    /no such image|unable to find image|manifest unknown|pull access denied|repository does not exist|manifest for .* not found/i,
+    /no such image|unable to find image|manifest unknown|pull access denied|repository does not exist|manifest for .* not found|Get "https?:\/\/[^"]+\/v2\//i,
     'image-missing',
   ],
   [/exec: |executable file not found|OCI runtime create failed/i, 'entrypoint-failed'],
