@@ -307,8 +307,12 @@ class LiveFleet implements RunFleet {
 
 /** Loaded only where GPUs are used: parsing nvidia-smi's XML takes a library. */
 async function readInventory(signal: AbortSignal): Promise<GpuInventory> {
-  const { readGpuInventory } = await import('../docker/gpu-inventory.js');
-  return readGpuInventory({ signal });
+  const { GpuInventoryError, readGpuInventory } = await import('../docker/gpu-inventory.js');
+  return readGpuInventory({ signal }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    if (!(error instanceof GpuInventoryError)) throw error;
+    throw new EngineStartError(error.message, { failureCause: 'no-gpu', cause: error });
+  });
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
