@@ -19,9 +19,11 @@ export interface Gate {
   /** What a miss means, without the numbers: those are added from the verdict. */
   readonly meaning: string;
   readonly evidence?: readonly string[];
+  /** Its number is a time or a rate: it does not count where there is a doubt. */
+  readonly timed?: boolean;
 }
 
-/** A circumstance under which no number of the step can be trusted. */
+/** A circumstance under which the measured times and rates cannot be trusted. */
 export interface Doubt {
   readonly reason: 'client-overloaded' | 'too-few-samples' | 'noise';
   readonly message: string;
@@ -116,15 +118,12 @@ export function conclude(parts: {
   readonly gates: readonly Gate[];
   readonly reported?: readonly Verdict[];
   readonly doubts?: readonly Doubt[];
-  /** Gates of these reasons do not count when there is a doubt: their numbers are what is doubted. */
-  readonly doubted?: readonly FailureReason[];
   readonly message?: string;
 }): StepResult {
   const verdicts = [...parts.gates.map((gate) => gate.verdict), ...(parts.reported ?? [])];
   const doubt = parts.doubts?.[0];
   const missed = parts.gates.filter(
-    (gate) =>
-      gate.verdict.outcome === 'failed' && (doubt === undefined || !(parts.doubted ?? []).includes(gate.reason)),
+    (gate) => gate.verdict.outcome === 'failed' && (doubt === undefined || gate.timed !== true),
   );
   const first = missed[0];
   if (first !== undefined) {

@@ -1,0 +1,161 @@
+import type { StepResult } from '../../results-schema/step-result.js';
+import { changePercent, conclude, type Doubt, type Gate, judge, report } from '../../results-schema/verdicts.js';
+import type { VllmBenchFile } from '../../results-schema/vllm-bench.js';
+import { type CacheCounters, chunkTokens, proofGate } from '../cache-proof.js';
+import type { VllmBenchSettingValues } from './settings.js';
+
+/** Faster than this beside the baseline is no success of a cache that had nothing to give, but noise. */
+const implausibleGainPercent = 10;
+/** Tokenizers and chat templates add or lose a token here and there. */
+const inputTolerancePercent = 1;
+
+export interface BenchMeasurement {
+  readonly file: VllmBenchFile;
+  /** What to do about a client that did not keep up; null while it did. */
+  readonly clientOverload: string | null;
+  /** First failures in words. */
+  readonly failures: readonly string[];
+}
+
+export interface VllmBenchMeasurements {
+  readonly settings: Pick<VllmBenchSettingValues, 'NUM_PROMPTS' | 'RANDOM_INPUT_LEN' | 'MAX_SLOWDOWN_PERCENT'>;
+  readonly baseline: BenchMeasurement;
+  readonly lmcache: BenchMeasurement;
+  /** Counters over the timed part on LMCache. */
+  readonly timedRise: CacheCounters;
+  readonly replay: {
+    readonly prompts: number;
+    readonly rise: CacheCounters;
+    /** Why the engine's own cache was not emptied before it; null: it was. */
+    readonly resetProblem: string | null;
+  };
+  /** Whether the LMCache server's own counters can be read. */
+  readonly lmcacheHasHttp: boolean;
+  /** Added to each throughput, e.g. that it is wall time on a simulator. */
+  readonly note: string | null;
+}
+
+/** The result of the step from what both servers did. */
+export function judgeVllmBench(measurements: VllmBenchMeasurements): StepResult {
+  const { settings, baseline, lmcache, note } = measurements;
+  const gain = changePercent(lmcache.file.total_token_throughput, baseline.file.total_token_throughput);
+  const throughput = (name: string, title: string, file: VllmBenchFile) =>
+    report({ name, title, unit: 'tok/s', measured: file.total_token_throughput, ...(note === null ? {} : { note }) });
+  return conclude({
+    gates: [
+      completed('baseline', baseline, settings.NUM_PROMPTS),
+      completed('lmcache', lmcache, settings.NUM_PROMPTS),
+      ...proof(measurements),
+      inputTokens('baseline', baseline.file, settings),
+      inputTokens('lmcache', lmcache.file, settings),
+      {
+        verdict: judge({
+          name: 'throughput_of_baseline',
+          title: 'Token throughput with LMCache',
+          unit: '% of baseline',
+          measured: gain === null ? null : 100 + gain,
+          comparison: '>=',
+          threshold: 100 - settings.MAX_SLOWDOWN_PERCENT,
+        }),
+        reason: 'regression',
+        cause: 'threshold',
+        timed: true,
+        meaning: 'LMCache slows the engine down.',
+      },
+    ],
+    reported: [
+      throughput('baseline_throughput', 'Token throughput, baseline', baseline.file),
+      throughput('lmcache_throughput', 'Token throughput, LMCache', lmcache.file),
+    ],
+    doubts: findDoubts(measurements, gain),
+  });
+}
+
+function findDoubts({ baseline, lmcache }: VllmBenchMeasurements, gain: number | null): readonly Doubt[] {
+  const doubts: Doubt[] = [];
+  for (const remedy of [baseline.clientOverload, lmcache.clientOverload]) {
+    if (remedy !== null) {
+      doubts.push({ reason: 'client-overloaded', message: remedy });
+    }
+  }
+  if (gain !== null && gain > implausibleGainPercent) {
+    doubts.push({
+      reason: 'noise',
+      message:
+        `With LMCache the throughput was ${gain.toFixed(1)} % higher although no prompt could come from the cache: ` +
+        'the baseline was disturbed or cold. Run it again on a quiet machine.',
+    });
+  }
+  return doubts;
+}
+
+function completed(server: 'baseline' | 'lmcache', measurement: BenchMeasurement, expected: number): Gate {
+  return {
+    verdict: judge({
+      name: `${server}_completed`,
+      title: `Completed prompts, ${server}`,
+      unit: 'prompts',
+      measured: measurement.file.completed,
+      comparison: '==',
+      threshold: expected,
+    }),
+    reason: 'regression',
+    cause: 'request-failed',
+    meaning: `Not all prompts were answered (${server}).`,
+    evidence: measurement.failures,
+  };
+}
+
+function inputTokens(
+  server: 'baseline' | 'lmcache',
+  file: VllmBenchFile,
+  settings: VllmBenchMeasurements['settings'],
+): Gate {
+  const expected = settings.NUM_PROMPTS * settings.RANDOM_INPUT_LEN;
+  const change = changePercent(file.total_input_tokens, expected);
+  return {
+    verdict: judge({
+      name: `${server}_input_tokens`,
+      title: `Input tokens beside the ${expected} asked for, ${server}`,
+      unit: '%',
+      measured: change === null ? null : Math.abs(change),
+      comparison: '<=',
+      threshold: inputTolerancePercent,
+      note: `${file.total_input_tokens} tokens`,
+    }),
+    reason: 'unknown',
+    cause: 'threshold',
+    meaning: 'The prompts did not have the length that was asked for, so the throughput says nothing.',
+  };
+}
+
+/** The prompts are new, so nothing hits while it is timed; but they are looked up, stored, and found again later. */
+function proof({ timedRise, replay, lmcacheHasHttp }: VllmBenchMeasurements): readonly Gate[] {
+  const lookedUp = {
+    name: 'looked_up_tokens',
+    title: 'Tokens looked up in LMCache while timed',
+    unit: 'tokens',
+    measured: lmcacheHasHttp ? timedRise.lookupRequestedTokens : timedRise.externalQueryTokens,
+    atLeast: chunkTokens,
+  } as const;
+  const stored = {
+    name: 'stored_chunks',
+    title: 'Chunks stored in LMCache while timed',
+    unit: 'chunks',
+    measured: timedRise.l1WriteChunks,
+    atLeast: 1,
+  } as const;
+  const found = {
+    name: 'replay_hit_tokens',
+    title: `Tokens a replay of ${replay.prompts} prompts took from LMCache`,
+    unit: 'tokens',
+    measured: replay.rise.externalHitTokens,
+    atLeast: replay.prompts * chunkTokens,
+  } as const;
+  const replayMeaning = `A replay did not find in LMCache what had just been stored.${replay.resetProblem === null ? '' : ` ${replay.resetProblem}`}`;
+  return [
+    proofGate(lookedUp, 'The prompts were not looked up in LMCache.'),
+    ...(lmcacheHasHttp ? [proofGate(stored, 'The prompts were not stored in LMCache.')] : []),
+    proofGate(found, replayMeaning),
+  ];
+}
