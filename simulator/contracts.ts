@@ -169,31 +169,3 @@ export interface LmcacheConnector {
 export interface SimulatedClock {
   now(): number;
 }
-
-/**
- * What the engine side calls, by the place where it lies:
- * `profiles/load-profile.ts` loadProfile, `tokenizer/load-tokenizer.ts` loadTokenizer,
- * `text.ts` createTextGenerator, `lmcache/connector.ts` connectLmcache, `lmcache/main.ts` runLmcacheServer.
- */
-export interface SimulatorParts {
-  /** @throws Error that lists the known names. */
-  loadProfile(name: string): Profile;
-  loadTokenizer(source: TokenizerSource): Promise<Tokenizer>;
-  createTextGenerator(tokenizer: Tokenizer): TextGenerator;
-  /** Never waits for the server: until it answers, everything is a miss. */
-  connectLmcache(options: LmcacheConnectorOptions): LmcacheConnector;
-}
-
-export interface LmcacheConnectorOptions {
-  /** Host name or address without scheme. */
-  readonly host: string;
-  readonly port: number;
-  /** lmcache.mp.mq_timeout: wall seconds until an unanswered call counts as a miss. */
-  readonly timeoutSeconds: number;
-  /** Tells the caches of different models apart. */
-  readonly model: string;
-  readonly kvBytesPerToken: number;
-  readonly clock: SimulatedClock;
-  /** One line for the engine's log, e.g. when the server is lost or found again. */
-  log(line: string): void;
-}

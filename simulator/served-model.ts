@@ -1,10 +1,11 @@
 import type { Profile, StepTimeModel, TextGenerator, Tokenizer } from './contracts.js';
-import type { SimSettings } from './sim-environment.js';
 import type { VllmServeOptions } from './vllm-args.js';
 
 /** What one server process serves, decided at its start. */
 export interface ServedModel {
   readonly options: VllmServeOptions;
+  readonly profile: Profile;
+  readonly stepTime: StepTimeModel;
   /** The name in the answers. */
   readonly name: string;
   readonly maxModelLen: number;
@@ -16,11 +17,4 @@ export interface ServedModel {
   readonly fingerprint: string;
   /** VLLM_SERVER_DEV_MODE=1. */
   readonly devMode: boolean;
-}
-
-/** The parts POST /sim/control can exchange while the server runs. */
-export interface SimulationState {
-  settings: SimSettings;
-  profile: Profile;
-  stepTime: StepTimeModel;
 }

@@ -1,14 +1,6 @@
-import { z } from 'zod';
 import { type FlagValue, type ParserSpec, parseArguments, UsageError } from './argparse.js';
+import { type KvTransferConfig, parseKvTransferConfig } from './lmcache/kv-transfer-config.js';
 import { VLLM_SERVE_FLAGS } from './vllm-flags.js';
-
-/** The connector an engine is launched with (`--kv-transfer-config`). */
-export interface ConnectorConfig {
-  readonly host: string;
-  readonly port: number;
-  /** lmcache.mp.mq_timeout, seconds. */
-  readonly timeoutSeconds: number;
-}
 
 export interface VllmServeOptions {
   readonly model: string;
@@ -29,7 +21,7 @@ export interface VllmServeOptions {
   readonly promptTokensDetails: boolean;
   readonly forceIncludeUsage: boolean;
   readonly accessLog: boolean;
-  readonly connector: ConnectorConfig | null;
+  readonly connector: KvTransferConfig | null;
   /** What was given, as the log's "non-default args" shows it. */
   readonly given: Readonly<Record<string, unknown>>;
   /** Flags that were accepted but change nothing here. */
@@ -44,9 +36,6 @@ export class EngineConfigError extends Error {
 /** vLLM's default share of the GPU's memory. */
 const DEFAULT_MEMORY_UTILIZATION = 0.9;
 const DEFAULT_MODEL = 'Qwen/Qwen3-0.6B';
-/** Python's `LMCacheMPConnector` default, seconds. */
-const DEFAULT_MQ_TIMEOUT = 300;
-const DEFAULT_CONNECTOR_PORT = 5555;
 
 const USED_FLAGS = new Set([
   'model',
@@ -86,22 +75,6 @@ export const API_SERVER_PARSER: ParserSpec = {
   flags: VLLM_SERVE_FLAGS,
   maxPositionals: 0,
 };
-
-const transferConfigSchema = z.looseObject({
-  kv_connector: z.string(),
-  kv_role: z.enum(['kv_both', 'kv_producer', 'kv_consumer']).optional(),
-  kv_connector_extra_config: z
-    .looseObject({
-      'lmcache.mp.host': z.string().default('tcp://localhost'),
-      'lmcache.mp.port': z.coerce.number().int().min(1).max(65535).default(DEFAULT_CONNECTOR_PORT),
-      'lmcache.mp.mq_timeout': z.coerce.number().positive().default(DEFAULT_MQ_TIMEOUT),
-    })
-    .default({
-      'lmcache.mp.host': 'tcp://localhost',
-      'lmcache.mp.port': DEFAULT_CONNECTOR_PORT,
-      'lmcache.mp.mq_timeout': DEFAULT_MQ_TIMEOUT,
-    }),
-});
 
 /**
  * Parses what follows `vllm serve`.
@@ -159,26 +132,13 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
   };
 }
 
-function connectorConfig(value: FlagValue | undefined): ConnectorConfig | null {
+function connectorConfig(value: FlagValue | undefined): KvTransferConfig | null {
   if (value === undefined || value === null) return null;
-  const parsed = transferConfigSchema.safeParse(value);
-  if (!parsed.success) {
-    throw new EngineConfigError(`1 validation error for KVTransferConfig\n${z.prettifyError(parsed.error)}`);
+  try {
+    return parseKvTransferConfig(typeof value === 'string' ? value : JSON.stringify(value));
+  } catch (error) {
+    throw new EngineConfigError(error instanceof Error ? error.message : String(error));
   }
-  const { kv_connector: name, kv_role: role, kv_connector_extra_config: extra } = parsed.data;
-  if (name !== 'LMCacheMPConnector') {
-    throw new EngineConfigError(`Unsupported connector type: ${name} (the simulator has LMCacheMPConnector only)`);
-  }
-  if (role === undefined) {
-    throw new EngineConfigError(
-      'Please specify kv_role when kv_connector is set, supported roles are kv_producer, kv_consumer, kv_both',
-    );
-  }
-  return {
-    host: extra['lmcache.mp.host'].replace(/^\w+:\/\//, ''),
-    port: extra['lmcache.mp.port'],
-    timeoutSeconds: extra['lmcache.mp.mq_timeout'],
-  };
 }
 
 /** `--max-model-len 16k` (decimal) or `16K` (binary), as vLLM reads them. */

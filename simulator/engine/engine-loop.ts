@@ -45,7 +45,7 @@ interface RunningStep {
 export class EngineLoop {
   readonly scheduler: Scheduler;
   readonly #options: EngineLoopOptions;
-  #stepTime: StepTimeModel;
+  readonly #stepTime: StepTimeModel;
   /** Simulated time up to which the engine's history is decided. */
   #time = 0;
   #step: RunningStep | null = null;
@@ -64,11 +64,6 @@ export class EngineLoop {
       options.limits,
       options.connector === null ? null : (sequence, hit, local) => this.#load(sequence, hit, local),
     );
-  }
-
-  /** Another profile's times from the next step on; the pool keeps its size. */
-  setStepTime(stepTime: StepTimeModel): void {
-    this.#stepTime = stepTime;
   }
 
   /**

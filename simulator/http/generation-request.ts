@@ -5,12 +5,12 @@ import { type JsonObject, parseFields } from './request-body.js';
 
 /** pydantic's lax mode: numbers also come as strings. */
 const number = z.preprocess((value) => (isNumeric(value) ? Number(value) : value), z.number());
-const integer = z.preprocess(
-  (value) => (isNumeric(value) && Number.isInteger(Number(value)) ? Number(value) : value),
-  z.number().superRefine((value, context) => {
-    if (!Number.isInteger(value)) context.addIssue({ code: 'invalid_type', expected: 'int', input: value });
-  }),
-);
+const integer = z.unknown().transform((value, context) => {
+  const number = isNumeric(value) ? Number(value) : value;
+  if (typeof number === 'number' && Number.isInteger(number)) return number;
+  context.issues.push({ code: 'invalid_type', expected: 'int', input: value });
+  return z.NEVER;
+});
 const boolean = z.preprocess(
   (value) => (value === 'true' || value === 1 ? true : value === 'false' || value === 0 ? false : value),
   z.boolean(),

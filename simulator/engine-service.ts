@@ -1,0 +1,174 @@
+import { Registry } from 'prom-client';
+import type { LmcacheConnector } from './contracts.js';
+import type { EngineClock } from './engine/engine-clock.js';
+import { EngineLoop, type StepReport } from './engine/engine-loop.js';
+import type { FinishReason, Sequence } from './engine/sequence.js';
+import type { EngineLog } from './log.js';
+import { EngineMetrics } from './metrics.js';
+import type { ServedModel } from './served-model.js';
+import type { SimControlState } from './sim-control.js';
+
+/** How often the engine logs its throughput while it works, simulated seconds (as vLLM does in real ones). */
+const STATISTICS_INTERVAL_SECONDS = 10;
+
+/** What follows the tokens of a request. */
+export interface TokenSink {
+  onToken(sequence: Sequence): void;
+}
+
+export interface EngineServiceOptions {
+  readonly served: ServedModel;
+  /** The simulator's own options, which may change while it runs. */
+  readonly control: SimControlState;
+  readonly clock: EngineClock;
+  readonly connector: LmcacheConnector | null;
+  readonly log: EngineLog;
+  /** The engine has died. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** SIM_FAULT=crash-after=N has struck. */
+export class SimulatedCrash extends Error {
+  override readonly name = 'SimulatedCrash';
+}
+
+/** The engine as its API server sees it: takes requests, hands out tokens, keeps count. */
+export class EngineService {
+  readonly registry = new Registry();
+  readonly loop: EngineLoop;
+  readonly #options: EngineServiceOptions;
+  readonly #metrics: EngineMetrics;
+  readonly #sinks = new Map<Sequence, { readonly sink: TokenSink; readonly n: number }>();
+  #requests = 0;
+  #statistics = { since: 0, promptTokens: 0, generatedTokens: 0 };
+
+  constructor(options: EngineServiceOptions) {
+    this.#options = options;
+    const { served, clock, connector } = options;
+    const { profile, stepTime } = served;
+    this.loop = new EngineLoop({
+      limits: {
+        maxNumBatchedTokens: served.options.maxNumBatchedTokens ?? profile.maxNumBatchedTokens,
+        maxNumSeqs: served.options.maxNumSeqs ?? profile.maxNumSeqs,
+        maxModelLen: served.maxModelLen,
+        blockTokens: served.blockTokens,
+        blockCount: served.blockCount,
+        prefixCaching: served.options.prefixCaching,
+      },
+      stepTime,
+      clock,
+      connector,
+      listener: {
+        onToken: (sequence, at) => this.#onToken(sequence, at),
+        onStep: (report) => this.#onStep(report),
+        onFatal: options.onFatal,
+      },
+    });
+    this.#metrics = new EngineMetrics({
+      registry: this.registry,
+      modelName: served.name,
+      scheduler: this.loop.scheduler,
+      arriving: () => this.loop.unfinished - this.loop.scheduler.running.length - this.loop.scheduler.waiting.length,
+      cacheConfig: cacheConfigLabels(served),
+    });
+  }
+
+  /** @param arrival simulated time at which the request reached the server; `n` sequences a prompt. */
+  submit(sequences: readonly Sequence[], n: number, arrival: number, sink: TokenSink): void {
+    this.#requests += 1;
+    for (const sequence of sequences) this.#sinks.set(sequence, { sink, n });
+    for (let first = 0; first < sequences.length; first += n) {
+      this.loop.submit(sequences.slice(first, first + n), arrival);
+    }
+  }
+
+  /** The client has gone, or the answer is complete before the model's end. */
+  end(sequence: Sequence, reason: FinishReason): void {
+    if (sequence.finished === null) {
+      this.loop.finish(sequence, reason);
+      this.#ended(sequence, reason, this.#options.clock.now());
+    }
+  }
+
+  #onToken(sequence: Sequence, at: number): void {
+    this.#metrics.onToken(sequence, at);
+    const { finished } = sequence;
+    this.#sinks.get(sequence)?.sink.onToken(sequence);
+    if (finished !== null) this.#ended(sequence, finished, at);
+  }
+
+  #ended(sequence: Sequence, reason: FinishReason, at: number): void {
+    const entry = this.#sinks.get(sequence);
+    if (entry === undefined) return;
+    this.#sinks.delete(sequence);
+    this.#metrics.onEnd(sequence, reason, at, entry.n);
+  }
+
+  #onStep(report: StepReport): void {
+    this.#metrics.onStep(report);
+    const { fault } = this.#options.control;
+    if (fault.kind === 'crash-after' && this.#requests > fault.requests) {
+      throw new SimulatedCrash(`SIM_FAULT=crash-after=${fault.requests}: the engine dies now`);
+    }
+    this.#statistics.promptTokens += report.promptTokens;
+    this.#statistics.generatedTokens += report.generatedTokens;
+    const elapsed = report.at - this.#statistics.since;
+    if (elapsed >= STATISTICS_INTERVAL_SECONDS) this.#logStatistics(report.at, elapsed);
+  }
+
+  #logStatistics(at: number, elapsed: number): void {
+    const { scheduler } = this.loop;
+    const { counters, pool } = scheduler;
+    const share = (part: number, whole: number): string => `${(whole === 0 ? 0 : (part / whole) * 100).toFixed(1)}%`;
+    // After a pause the rate would be of the pause.
+    const seconds = Math.min(elapsed, 2 * STATISTICS_INTERVAL_SECONDS);
+    const figures = [
+      `Avg prompt throughput: ${(this.#statistics.promptTokens / seconds).toFixed(1)} tokens/s`,
+      `Avg generation throughput: ${(this.#statistics.generatedTokens / seconds).toFixed(1)} tokens/s`,
+      `Running: ${scheduler.running.length} reqs`,
+      `Waiting: ${scheduler.waiting.length} reqs`,
+      `GPU KV cache usage: ${share(pool.usedBlocks, pool.usableBlocks)}`,
+      `Prefix cache hit rate: ${share(counters.prefixHits, counters.prefixQueries)}`,
+    ];
+    if (this.#options.connector !== null) {
+      figures.push(`External prefix cache hit rate: ${share(counters.externalHits, counters.externalQueries)}`);
+    }
+    this.#options.log.api('INFO', 'loggers.py:310', `Engine 000: ${figures.join(', ')} (simulated seconds)`);
+    this.#statistics = { since: at, promptTokens: 0, generatedTokens: 0 };
+  }
+}
+
+function cacheConfigLabels(served: ServedModel): Readonly<Record<string, string>> {
+  const { blockTokens, blockCount, maxModelLen, options } = served;
+  const tokens = blockCount * blockTokens;
+  return {
+    _block_size_resolved: 'True',
+    block_size: String(blockTokens),
+    cache_dtype: 'auto',
+    calculate_kv_scales: 'False',
+    enable_prefix_caching: options.prefixCaching ? 'True' : 'False',
+    gpu_memory_utilization: String(options.gpuMemoryUtilization),
+    is_attention_free: 'False',
+    kv_cache_dtype_skip_layers: '[]',
+    kv_cache_max_concurrency: String(tokens / maxModelLen),
+    kv_cache_memory_bytes: 'None',
+    kv_cache_size_tokens: String(tokens),
+    kv_offloading_backend: 'native',
+    kv_offloading_size: 'None',
+    kv_sharing_fast_prefill: 'False',
+    mamba_block_size: 'None',
+    mamba_cache_dtype: 'auto',
+    mamba_cache_mode: 'none',
+    mamba_page_size_padded: 'None',
+    mamba_ssm_cache_dtype: 'auto',
+    num_cpu_blocks: 'None',
+    num_gpu_blocks: String(blockCount),
+    num_gpu_blocks_override: options.gpuBlocksOverride === null ? 'None' : String(options.gpuBlocksOverride),
+    prefix_caching_hash_algo: 'sha256',
+    prefix_match_unit: 'None',
+    skip_page_size_padded: 'None',
+    sliding_window: 'None',
+    user_specified_block_size: 'False',
+    user_specified_mamba_block_size: 'False',
+  };
+}

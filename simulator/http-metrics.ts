@@ -1,0 +1,55 @@
+import { Counter, Histogram, type Registry, Summary } from 'prom-client';
+
+/** What one answered request adds. */
+export interface AnsweredRequest {
+  /** The route, or `none` where there is none. */
+  readonly handler: string;
+  readonly method: string;
+  readonly status: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** Simulated seconds. */
+  readonly seconds: number;
+}
+
+/** Routes that vLLM leaves out of these metrics. */
+const EXCLUDED = new Set(['/metrics', '/health', '/load', '/ping', '/version', '/server_info', '/sim/control']);
+const FINE_BUCKETS = [
+  0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60,
+];
+
+/** The http_* part of /metrics (prometheus-fastapi-instrumentator's names). @returns how to count a request. */
+export function createHttpMetrics(registry: Registry): (answered: AnsweredRequest) => void {
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'http_requests_total',
+    help: 'Requests by method, status and handler.',
+    labelNames: ['handler', 'method', 'status'],
+    registers,
+  });
+  const sizes = (name: string, help: string): Summary<'handler'> =>
+    new Summary({ name, help, labelNames: ['handler'], percentiles: [], registers });
+  const requestSize = sizes('http_request_size_bytes', 'Content length of requests.');
+  const responseSize = sizes('http_response_size_bytes', 'Content length of answers.');
+  const fineDuration = new Histogram({
+    name: 'http_request_duration_highr_seconds',
+    help: 'Duration of all requests.',
+    buckets: FINE_BUCKETS,
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'http_request_duration_seconds',
+    help: 'Duration by handler.',
+    labelNames: ['handler', 'method'],
+    buckets: [0.1, 0.5, 1],
+    registers,
+  });
+  return ({ handler, method, status, requestBytes, responseBytes, seconds }) => {
+    if (EXCLUDED.has(handler)) return;
+    requests.inc({ handler, method, status: `${Math.floor(status / 100)}xx` });
+    requestSize.observe({ handler }, requestBytes);
+    responseSize.observe({ handler }, responseBytes);
+    fineDuration.observe(seconds);
+    duration.observe({ handler, method }, seconds);
+  };
+}

@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+
+import { z } from 'zod';
+import type { RealTimeClock } from '../clock.js';
+import type { EngineService } from '../engine-service.js';
+import { createHttpMetrics } from '../http-metrics.js';
+import type { EngineLog } from '../log.js';
+import type { ServedModel } from '../served-model.js';
+import { applySimControl, type SimControlState } from '../sim-control.js';
+import { simulatedHeaders } from '../sim-environment.js';
+import { ApiError, badRequest } from './api-error.js';
+import { checkModel, handleGeneration, tokenize } from './generate.js';
+import { Reply } from './reply.js';
+import { parseFields, parseJsonObject, readBody } from './request-body.js';
+
+export interface ApiServerOptions {
+  readonly served: ServedModel;
+  readonly control: SimControlState;
+  readonly engine: EngineService;
+  readonly clock: RealTimeClock;
+  readonly log: EngineLog;
+  /** The simulator's options have changed. */
+  readonly onControl: () => void;
+}
+
+type Handler = (request: IncomingMessage, reply: Reply) => Promise<void> | void;
+type Routes = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
+
+/** uvicorn's idle limit of a connection, as vLLM sets it. */
+const KEEP_ALIVE_MS = 5000;
+const detokenizeSchema = z.looseObject({ tokens: z.array(z.number().int()) });
+
+/** vLLM's OpenAI-compatible HTTP server, not yet listening. */
+export function createApiServer(options: ApiServerOptions): Server {
+  const { control, clock, log, served, engine } = options;
+  const routes = createRoutes(options);
+  const count = createHttpMetrics(engine.registry);
+  const accessLog = served.options.accessLog ? (line: string) => log.server(line) : () => undefined;
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+    const reply = new Reply(request, response, clock.now(), simulatedHeaders(control), accessLog);
+    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+    const handlers = routes.get(path);
+    response.on('close', () => {
+      count({
+        handler: handlers === undefined ? 'none' : path,
+        method: request.method ?? '',
+        status: response.statusCode,
+        requestBytes: Number(request.headers['content-length'] ?? 0),
+        responseBytes: Number(response.getHeader('content-length') ?? 0),
+        seconds: clock.now() - reply.arrival,
+      });
+    });
+    void dispatch(options, handlers, path, request, reply);
+  });
+  server.setTimeout(0);
+  server.requestTimeout = 0;
+  return server;
+}
+
+async function dispatch(
+  { served, log }: ApiServerOptions,
+  handlers: Readonly<Record<string, Handler>> | undefined,
+  path: string,
+  request: IncomingMessage,
+  reply: Reply,
+): Promise<void> {
+  try {
+    if (!isAuthorized(served, path, request)) return reply.json({ error: 'Unauthorized' }, 401);
+    if (handlers === undefined) return reply.json({ detail: 'Not Found' }, 404);
+    const handler = handlers[request.method ?? ''];
+    if (handler === undefined) {
+      const allow = { allow: Object.keys(handlers).join(', ') };
+      return reply.send(405, JSON.stringify({ detail: 'Method Not Allowed' }), 'application/json', allow);
+    }
+    await handler(request, reply);
+  } catch (error) {
+    answerFailure(error, request, reply, log);
+  }
+}
+
+function answerFailure(error: unknown, request: IncomingMessage, reply: Reply, log: EngineLog): void {
+  if (error instanceof ApiError) {
+    log.api('ERROR', 'server_utils.py:384', `${request.method} ${request.url} ${error.status}: ${error.message}`);
+    reply.send(error.status, error.body);
+    return;
+  }
+  // A client that goes away while it sends its body is nobody's fault.
+  if (reply.response.destroyed || request.destroyed) return;
+  const message = error instanceof Error ? error.message : String(error);
+  log.api('ERROR', 'server_utils.py:384', error instanceof Error ? (error.stack ?? message) : message);
+  reply.json({ error: { message, type: 'InternalServerError', param: null, code: 500 } }, 500);
+}
+
+/** Only /v1 is protected by --api-key. */
+function isAuthorized(served: ServedModel, path: string, request: IncomingMessage): boolean {
+  const { apiKeys } = served.options;
+  if (apiKeys.length === 0 || !path.startsWith('/v1')) return true;
+  const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+  return token !== undefined && apiKeys.includes(token);
+}
+
+function createRoutes(options: ApiServerOptions): Routes {
+  const { served, control, engine } = options;
+  const context = { served, control, engine };
+  const body = async (request: IncomingMessage) =>
+    parseJsonObject(request.headers['content-type'], await readBody(request));
+  const empty: Handler = (_, reply) => reply.send(200, '', null);
+  const routes = new Map<string, Readonly<Record<string, Handler>>>([
+    ['/health', { GET: empty }],
+    ['/ping', { GET: empty, POST: empty }],
+    ['/load', { GET: (_, reply) => reply.json({ server_load: 0 }) }],
+    ['/version', { GET: (_, reply) => reply.json({ version: served.profile.engineVersion }) }],
+    [
+      '/metrics',
+      { GET: async (_, reply) => reply.send(200, await engine.registry.metrics(), engine.registry.contentType) },
+    ],
+    ['/v1/models', { GET: (_, reply) => reply.json(modelList(served)) }],
+    ['/v1/completions', { POST: (request, reply) => handleGeneration('completion', context, request, reply) }],
+    ['/v1/chat/completions', { POST: (request, reply) => handleGeneration('chat', context, request, reply) }],
+    [
+      '/tokenize',
+      {
+        POST: async (request, reply) => {
+          const fields = await body(request);
+          checkModel(served, typeof fields.model === 'string' ? fields.model : null);
+          reply.json(tokenize(served, fields));
+        },
+      },
+    ],
+    [
+      '/detokenize',
+      {
+        POST: async (request, reply) => {
+          const fields = await body(request);
+          checkModel(served, typeof fields.model === 'string' ? fields.model : null);
+          reply.json({ prompt: served.tokenizer.decode(parseFields(detokenizeSchema, fields).tokens) });
+        },
+      },
+    ],
+    [
+      '/sim/control',
+      {
+        POST: async (request, reply) => {
+          const result = applySimControl(control, await readBody(request));
+          if (result.kind === 'refused') throw badRequest(result.message, null);
+          if (control.speed !== options.clock.speed) options.clock.setSpeed(control.speed);
+          options.onControl();
+          reply.json(result.view);
+        },
+      },
+    ],
+  ]);
+  if (served.devMode) {
+    routes.set('/reset_prefix_cache', {
+      POST: (_, reply) => reply.json({ success: engine.loop.scheduler.resetPrefixCache() }),
+    });
+    routes.set('/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: false }) });
+  }
+  return routes;
+}
+
+function modelList(served: ServedModel): unknown {
+  const created = Math.floor(Date.now() / 1000);
+  return {
+    object: 'list',
+    data: served.options.servedModelNames.map((id) => ({
+      id,
+      object: 'model',
+      created,
+      owned_by: 'vllm',
+      root: served.options.model,
+      parent: null,
+      max_model_len: served.maxModelLen,
+      permission: [
+        {
+          id: `modelperm-${randomBytes(8).toString('hex')}`,
+          object: 'model_permission',
+          created,
+          allow_create_engine: false,
+          allow_sampling: true,
+          allow_logprobs: true,
+          allow_search_indices: false,
+          allow_view: true,
+          allow_fine_tuning: false,
+          organization: '*',
+          group: null,
+          is_blocking: false,
+        },
+      ],
+    })),
+  };
+}

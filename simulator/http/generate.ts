@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { Sequence } from '../engine/sequence.js';
+import type { EngineService } from '../engine-service.js';
+import type { ServedModel } from '../served-model.js';
+import type { SimControlState } from '../sim-control.js';
+import { Answer } from './answer.js';
+import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
+import {
+  checkSampling,
+  type GenerationRequest,
+  type PromptInput,
+  parseChatRequest,
+  parseCompletionRequest,
+} from './generation-request.js';
+import type { Reply } from './reply.js';
+import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+
+export interface GenerationContext {
+  readonly served: ServedModel;
+  readonly control: SimControlState;
+  readonly engine: EngineService;
+}
+
+/** Salt of the text that SIM_FAULT=wrong-text-from-cache answers with. */
+const WRONG_TEXT_SALT = 1;
+
+/** POST /v1/completions and /v1/chat/completions. @throws ApiError */
+export async function handleGeneration(
+  endpoint: GenerationRequest['endpoint'],
+  context: GenerationContext,
+  http: IncomingMessage,
+  reply: Reply,
+): Promise<void> {
+  const body = parseJsonObject(http.headers['content-type'], await readBody(http));
+  const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
+  const { served, engine } = context;
+  const model = checkModel(served, request.model);
+  checkSampling(body);
+  const prompts = request.prompts.map((prompt) => encode(context, request, prompt));
+  const sequences = prompts.flatMap((promptIds) => openSequences(context, request, promptIds));
+  const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
+  const answer = new Answer(
+    {
+      head: {
+        endpoint,
+        id: `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId(http)}`,
+        created: Math.floor(Date.now() / 1000),
+        model,
+        fingerprint: served.fingerprint,
+      },
+      request: { ...request, includeUsage: request.includeUsage || served.options.forceIncludeUsage },
+      promptTokensDetails: served.options.promptTokensDetails,
+      blockTokens: served.blockTokens,
+      tokenText: (id) => served.tokenizer.tokenText(id),
+      stop: (sequence) => engine.end(sequence, 'stop'),
+    },
+    reply.response,
+    sequences,
+    echoes,
+    (text) => reply.send(200, text),
+  );
+  reply.response.on('close', () => {
+    for (const sequence of sequences) engine.end(sequence, 'abort');
+  });
+  if (request.stream) reply.openStream();
+  engine.submit(sequences, request.n, reply.arrival, answer);
+}
+
+/** The name to answer with. @throws ApiError 404 */
+export function checkModel(served: ServedModel, wanted: string | null): string {
+  if (wanted === null || wanted === '') return served.name;
+  if (served.options.servedModelNames.includes(wanted)) return wanted;
+  throw modelNotFound(wanted);
+}
+
+/** Token ids of a prompt that fits the context. @throws ApiError 400 */
+function encode({ served }: GenerationContext, request: GenerationRequest, prompt: PromptInput): readonly number[] {
+  const { maxModelLen, tokenizer } = served;
+  const { maxTokens } = request;
+  if (maxTokens !== null && maxTokens > maxModelLen) {
+    throw badValue(
+      `max_tokens=${maxTokens} cannot be greater than max_model_len=max_total_tokens=${maxModelLen}. Please request fewer output tokens.`,
+      'max_tokens',
+      maxTokens,
+    );
+  }
+  const ids = promptIds(served, request, prompt);
+  const outputTokens = maxTokens ?? 0;
+  const longest = maxTokens === null ? maxModelLen - 1 : maxModelLen - maxTokens;
+  if (ids.length > longest) {
+    const exact = prompt.kind === 'ids';
+    throw promptTooLong(maxModelLen, outputTokens, exact ? ids.length : longest + 1, exact);
+  }
+  if (prompt.kind !== 'ids') return ids;
+  const stranger = ids.find((id) => id < 0 || id >= tokenizer.vocabSize);
+  if (stranger !== undefined) throw badRequest(`Token id ${stranger} is out of vocabulary`, null);
+  return ids;
+}
+
+function promptIds({ tokenizer }: ServedModel, request: GenerationRequest, prompt: PromptInput): readonly number[] {
+  if (prompt.kind === 'ids') return prompt.ids;
+  if (prompt.kind === 'chat') return tokenizer.applyChatTemplate(prompt.messages, { addGenerationPrompt: true });
+  return tokenizer.encode(prompt.text, { addSpecialTokens: request.addSpecialTokens });
+}
+
+function openSequences(
+  { served, control }: GenerationContext,
+  request: GenerationRequest,
+  ids: readonly number[],
+): Sequence[] {
+  const maxTokens = Math.min(request.maxTokens ?? served.maxModelLen, served.maxModelLen - ids.length);
+  return Array.from({ length: request.n }, (_, sequence) => {
+    const key = { temperature: request.temperature, seed: request.seed, sequence };
+    return new Sequence(
+      {
+        promptIds: ids,
+        maxTokens,
+        minTokens: request.minTokens,
+        ignoreEos: request.ignoreEos,
+        eosTokenId: served.tokenizer.eosTokenId,
+        openStream: ({ externalHitTokens }) => {
+          const wrong = control.fault.kind === 'wrong-text-from-cache' && externalHitTokens > 0;
+          return served.text.stream(ids, wrong ? { ...key, salt: WRONG_TEXT_SALT } : key);
+        },
+      },
+      served.blockTokens,
+    );
+  });
+}
+
+function requestId(http: IncomingMessage): string {
+  const given = http.headers['x-request-id'];
+  return typeof given === 'string' && given !== '' ? given : randomBytes(8).toString('hex');
+}
+
+/** POST /tokenize. @throws ApiError */
+export function tokenize(served: ServedModel, body: JsonObject): unknown {
+  const tokens =
+    body.messages === undefined
+      ? encodeText(served, body)
+      : served.tokenizer.applyChatTemplate(chatMessages(body), {
+          addGenerationPrompt: body.add_generation_prompt !== false,
+        });
+  return {
+    count: tokens.length,
+    max_model_len: served.maxModelLen,
+    tokens,
+    token_strs: body.return_token_strs === true ? tokens.map((id) => served.tokenizer.tokenString(id)) : null,
+  };
+}
+
+function encodeText(served: ServedModel, body: JsonObject): readonly number[] {
+  const [prompt] = parseCompletionRequest({ prompt: body.prompt }).prompts;
+  const text = prompt?.kind === 'text' ? prompt.text : '';
+  return served.tokenizer.encode(text, { addSpecialTokens: body.add_special_tokens !== false });
+}
+
+function chatMessages(body: JsonObject): Extract<PromptInput, { kind: 'chat' }>['messages'] {
+  const [prompt] = parseChatRequest({ messages: body.messages }).prompts;
+  return prompt?.kind === 'chat' ? prompt.messages : [];
+}

@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ParserSpec, UsageError } from './argparse.js';
+import { RealTimeClock } from './clock.js';
+import type { LmcacheConnector, ModelShape, Profile } from './contracts.js';
+import { Pacer } from './engine/pacer.js';
+import { EngineService } from './engine-service.js';
+import { createApiServer } from './http/api-server.js';
+import { createConnector } from './lmcache/connector.js';
+import { createEngineLog, type EngineLog } from './log.js';
+import { loadProfile, UnknownProfileError } from './profiles.js';
+import type { ServedModel } from './served-model.js';
+import type { SimControlState } from './sim-control.js';
+import { formatSimFault, readSimEnvironment, SimSettingError } from './sim-environment.js';
+import { createTextGenerator } from './text.js';
+import { loadTokenizer } from './tokenizer/load-tokenizer.js';
+import { EngineConfigError, parseVllmServe, type VllmServeOptions } from './vllm-args.js';
+
+/** Longest simulated wait for the "weights": a start is not what this simulator is for, and CI waits for it. */
+const LONGEST_LOAD_SECONDS = 5;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface ServeRun {
+  readonly environment: Environment;
+  /** Ends the server; SIGTERM and SIGINT in a process of its own. */
+  readonly signal: AbortSignal;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  /** Called once it serves, with its port. */
+  readonly onReady?: (port: number) => void;
+}
+
+/**
+ * The simulated vLLM, from its command line (its own name excluded) to its end.
+ * @returns the exit code: 0 when asked to end; 1 when the engine cannot start, its port is taken, or it dies;
+ * 2 for a wrong command line or SIM_* variable.
+ */
+export async function runVllmServe(parser: ParserSpec, argv: readonly string[], run: ServeRun): Promise<number> {
+  const log = createEngineLog(run.write, process.pid);
+  try {
+    const options = parseVllmServe(parser, argv);
+    const settings = readSimEnvironment(run.environment);
+    const profile = loadProfile(settings.profile);
+    const control: SimControlState = { profile: profile.name, speed: settings.speed, fault: settings.fault };
+    const clock = new RealTimeClock(settings.speed);
+    const served = prepare(options, profile, run.environment);
+    announce(log, served, control);
+    return await serve(served, control, clock, log, run);
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof SimSettingError || error instanceof UnknownProfileError) {
+      run.writeError(`${error.message}\n`);
+      return 2;
+    }
+    if (run.signal.aborted) return 0;
+    run.writeError(pythonTraceback(error));
+    return 1;
+  }
+}
+
+function prepare(options: VllmServeOptions, profile: Profile, environment: Environment): ServedModel {
+  const shape = findShape(options, profile);
+  const { tensorParallelSize, gpuMemoryUtilization } = options;
+  const stepTime = profile.stepTime(shape.name, { connector: options.connector !== null, tensorParallelSize });
+  const maxModelLen = options.maxModelLen ?? shape.maxModelLen;
+  if (maxModelLen > shape.maxModelLen) {
+    throw new EngineConfigError(
+      `User-specified max_model_len (${maxModelLen}) is greater than the derived max_model_len (max_position_embeddings=${shape.maxModelLen})`,
+    );
+  }
+  const poolTokens = stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize });
+  const blockCount = options.gpuBlocksOverride ?? Math.floor(poolTokens / profile.blockTokens);
+  // vLLM's pool keeps its first block for itself.
+  const usableTokens = (blockCount - 1) * profile.blockTokens;
+  if (usableTokens < maxModelLen) {
+    throw new EngineConfigError(
+      `To serve at least one request with the models's max seq len (${maxModelLen}), more KV cache is needed than the available ${usableTokens} tokens. Try increasing \`gpu_memory_utilization\` or decreasing \`max_model_len\` when initializing the engine.`,
+    );
+  }
+  const tokenizer = loadTokenizer({
+    tokenizerDir: options.tokenizerDir,
+    model: options.model,
+    hfHome: environment.HF_HOME ?? null,
+    vocabularySize: shape.vocabularySize,
+  });
+  return {
+    options,
+    profile,
+    stepTime,
+    name: options.servedModelNames[0] ?? options.model,
+    maxModelLen,
+    blockTokens: profile.blockTokens,
+    blockCount,
+    tokenizer,
+    text: createTextGenerator(tokenizer),
+    fingerprint: `vllm-${profile.engineVersion}-${configHash(options)}`,
+    devMode: environment.VLLM_SERVER_DEV_MODE === '1',
+  };
+}
+
+/** The model may be a path; then its served name tells the shape. */
+function findShape(options: VllmServeOptions, profile: Profile): ModelShape {
+  const names = [options.model, ...options.servedModelNames];
+  for (const name of names.slice(0, -1)) {
+    try {
+      return profile.model(name);
+    } catch {
+      // The next name may be known; the last one's error is the one that is shown.
+    }
+  }
+  return profile.model(names[names.length - 1] ?? options.model);
+}
+
+function configHash(options: VllmServeOptions): string {
+  return createHash('sha256').update(JSON.stringify(options.given)).digest('hex').slice(0, 8);
+}
+
+function announce(log: EngineLog, served: ServedModel, control: SimControlState): void {
+  const { options, profile, tokenizer } = served;
+  const tokens = served.blockCount * served.blockTokens;
+  log.api(
+    'WARNING',
+    'lmcache-ci simulator',
+    `SIMULATED vLLM ${profile.engineVersion}: profile "${profile.name}" (${profile.gpu}, ${profile.kernels} kernels, whatever VLLM_BATCH_INVARIANT says), speed ${control.speed}, fault ${formatSimFault(control.fault)}; no model runs here`,
+  );
+  log.api('INFO', 'api_utils.py:345', `version ${profile.engineVersion}, model ${options.model}`);
+  log.api('INFO', 'api_utils.py:273', `non-default args: ${JSON.stringify(options.given)}`);
+  if (options.withoutEffect.length > 0) {
+    log.api('INFO', 'lmcache-ci simulator', `accepted, without effect here: ${options.withoutEffect.join(', ')}`);
+  }
+  log.api('INFO', 'lmcache-ci simulator', `tokenizer: ${tokenizer.label}`);
+  log.api('INFO', 'model.py:1788', `Using max model len ${served.maxModelLen}`);
+  const budget = options.maxNumBatchedTokens ?? profile.maxNumBatchedTokens;
+  log.api('INFO', 'scheduler.py:252', `Chunked prefill is enabled with max_num_batched_tokens=${budget}.`);
+  log.engine('INFO', 'kv_cache_utils.py:2177', `GPU KV cache size: ${tokens.toLocaleString('en-US')} tokens`);
+  log.engine(
+    'INFO',
+    'kv_cache_utils.py:2178',
+    `Maximum concurrency for ${served.maxModelLen.toLocaleString('en-US')} tokens per request: ${(tokens / served.maxModelLen).toFixed(2)}x`,
+  );
+}
+
+async function serve(
+  served: ServedModel,
+  control: SimControlState,
+  clock: RealTimeClock,
+  log: EngineLog,
+  run: ServeRun,
+): Promise<number> {
+  let reportDeath: (cause: { readonly error: unknown }) => void = () => undefined;
+  const died = new Promise<{ readonly error: unknown }>((resolve) => {
+    reportDeath = resolve;
+  });
+  const pacer = new Pacer(clock);
+  const connector = openConnector(served, control, clock, log, run.environment);
+  const engine = new EngineService({
+    served,
+    control,
+    clock: pacer,
+    connector,
+    log,
+    onFatal: (error) => reportDeath({ error }),
+  });
+  const server = createApiServer({ served, control, engine, clock, log, onControl: () => pacer.rearm() });
+  try {
+    const loadSeconds = Math.min(served.profile.loadSeconds.engine, LONGEST_LOAD_SECONDS);
+    await delay((loadSeconds * 1000) / control.speed, undefined, { signal: run.signal });
+    const port = await listen(server, served.options);
+    log.api('INFO', 'api_server.py:677', `Starting vLLM server on http://${served.options.host ?? '0.0.0.0'}:${port}`);
+    log.server(`Started server process [${process.pid}]`);
+    log.server('Waiting for application startup.');
+    log.server('Application startup complete.');
+    run.onReady?.(port);
+    const asked = once(run.signal, 'abort').then(() => null);
+    const cause = run.signal.aborted ? null : await Promise.race([asked, died]);
+    if (cause !== null) {
+      logDeath(log, cause.error);
+      return 1;
+    }
+    log.server('Shutting down');
+    log.server('Application shutdown complete.');
+    return 0;
+  } finally {
+    engine.loop.close();
+    server.close();
+    server.closeAllConnections();
+    await connector?.close();
+  }
+}
+
+function openConnector(
+  served: ServedModel,
+  control: SimControlState,
+  clock: RealTimeClock,
+  log: EngineLog,
+  environment: Environment,
+): LmcacheConnector | null {
+  const { connector: config, model } = served.options;
+  if (config === null) return null;
+  const { layers } = served.profile.model(served.name);
+  log.engine('INFO', 'factory.py:62', `Creating v1 connector with name: ${config.connector}`);
+  return createConnector({
+    config,
+    model,
+    kvBytesPerToken: served.stepTime.kvBytesPerToken,
+    kvPoolTokens: served.blockCount * served.blockTokens,
+    layers,
+    transfer: served.profile.transfer,
+    clock,
+    speed: control.speed,
+    environment,
+    cacheDisabled: control.fault.kind === 'no-cache',
+    log: (line) => log.engine('INFO', 'lmcache_mp_connector.py:802', line),
+  });
+}
+
+/** @throws Error as uvicorn words it when the address is taken. */
+async function listen(server: Server, { host, port }: VllmServeOptions): Promise<number> {
+  const failed = once(server, 'error').then(([error]) => {
+    throw listenError(error, host, port);
+  });
+  server.listen({ port, host: host ?? '0.0.0.0' });
+  await Promise.race([once(server, 'listening'), failed]);
+  failed.catch(() => undefined);
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+function listenError(error: unknown, host: string | null, port: number): Error {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code === 'EADDRINUSE') {
+    return new Error(
+      `[Errno 98] error while attempting to bind on address ('${host ?? '0.0.0.0'}', ${port}): [Errno 98] address already in use`,
+    );
+  }
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+function logDeath(log: EngineLog, error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  log.engine(
+    'ERROR',
+    'core.py:1340',
+    `EngineCore encountered a fatal error.\nTraceback (most recent call last):\n  File "vllm/v1/engine/core.py", line 1331, in run_engine_core\n    engine_core.run_busy_loop()\nRuntimeError: ${message}`,
+  );
+  log.api(
+    'ERROR',
+    'async_llm.py:704',
+    'AsyncLLM output_handler failed.\nTraceback (most recent call last):\nvllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.',
+  );
+}
+
+function pythonTraceback(error: unknown): string {
+  const kind = error instanceof EngineConfigError ? 'ValueError' : 'RuntimeError';
+  const message = error instanceof Error ? error.message : String(error);
+  return `Traceback (most recent call last):\n  File "/usr/local/bin/vllm", line 8, in <module>\n    sys.exit(main())\n${kind}: ${message}\n`;
+}
