@@ -37,7 +37,8 @@ export interface GoodputLevels {
   readonly e2el?: number;
 }
 
-export type BenchMetric = 'ttft' | 'tpot' | 'itl' | 'e2el';
+/** The last two need a concurrency limit; the very last a finite request rate as well. */
+export type BenchMetric = 'ttft' | 'tpot' | 'itl' | 'e2el' | 'client_queue_time' | 'e2el_including_client_queue';
 
 /** What `vllm bench serve` takes as flags, by the same names. */
 export interface BenchServeOptions extends RandomDatasetOptions {

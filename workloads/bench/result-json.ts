@@ -1,5 +1,8 @@
 import type { ClientHealth } from '../client-health.js';
+import { pythonFloat, pythonJsonString } from '../python-format.js';
 import type { SimulatedBy } from '../target.js';
+import { type BenchFigures, type BenchRequest, metricValues, statisticsOf } from './bench-metrics.js';
+import type { BenchMetric, BenchServeOptions } from './options.js';
 
 /** What we add to the file, under one key of its own. */
 export interface BenchServeExtras {
@@ -53,4 +56,149 @@ export interface BenchServeJson {
   readonly rtfx: number;
   readonly lmcache_ci: BenchServeExtras;
   readonly [key: string]: unknown;
+}
+
+/** What the file is made of. */
+export interface BenchServeReport {
+  readonly model: string;
+  readonly tokenizerId: string | null;
+  readonly options: BenchServeOptions;
+  readonly requests: readonly BenchRequest[];
+  readonly figures: BenchFigures;
+  readonly extras: BenchServeExtras;
+  /** When the run began, local time. */
+  readonly startedAt: Date;
+}
+
+const DEFAULT_METRICS: readonly BenchMetric[] = ['ttft', 'tpot', 'itl'];
+/** The order in which statistics are written, whatever the order they are asked for in. */
+const METRIC_ORDER: readonly BenchMetric[] = [
+  'ttft',
+  'tpot',
+  'itl',
+  'e2el',
+  'client_queue_time',
+  'e2el_including_client_queue',
+];
+const INTEGER_KEYS: ReadonlySet<string> = new Set([
+  'num_prompts',
+  'max_concurrency',
+  'completed',
+  'failed',
+  'total_input_tokens',
+  'total_output_tokens',
+  'input_lens',
+  'output_lens',
+  'max_concurrent_requests',
+]);
+
+export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
+  const { options, requests, figures } = report;
+  const requestRate = options.requestRate ?? Number.POSITIVE_INFINITY;
+  const detailed = options.saveDetailed ?? false;
+  return {
+    date: timestamp(report.startedAt),
+    endpoint_type: options.backend,
+    backend: options.backend,
+    label: options.label ?? null,
+    model_id: report.model,
+    tokenizer_id: report.tokenizerId,
+    num_prompts: options.numPrompts,
+    ...options.metadata,
+    request_rate: requestRate === Number.POSITIVE_INFINITY ? 'inf' : requestRate,
+    burstiness: options.burstiness ?? 1,
+    max_concurrency: options.maxConcurrency ?? null,
+    duration: figures.duration,
+    completed: figures.completed,
+    failed: figures.failed,
+    total_input_tokens: figures.totalInput,
+    total_output_tokens: figures.totalOutput,
+    request_throughput: perSecond(figures.completed, figures),
+    request_goodput: Object.keys(options.goodput ?? {}).length > 0 ? perSecond(figures.goodRequests, figures) : null,
+    output_throughput: perSecond(figures.totalOutput, figures),
+    total_token_throughput: perSecond(figures.totalInput + figures.totalOutput, figures),
+    ...(detailed
+      ? {
+          input_lens: requests.map((request) => request.promptLen),
+          output_lens: requests.map((request) => request.outputLen),
+          ttfts: requests.map((request) => request.ttft),
+          itls: requests.map((request) => request.itls),
+        }
+      : {}),
+    latencies: requests.map((request) => request.latency),
+    ...(detailed ? { start_times: requests.map((request) => request.startTime) } : {}),
+    queue_times: requests.map((request) => request.queueTime),
+    ...(detailed
+      ? {
+          generated_texts: requests.map((request) => request.text),
+          errors: requests.map((request) => request.error),
+        }
+      : {}),
+    max_output_tokens_per_s: figures.maxOutputTokensPerSecond,
+    max_concurrent_requests: figures.maxConcurrentRequests,
+    rtfx: 0,
+    ...statistics(options, requestRate, requests),
+    lmcache_ci: report.extras,
+  };
+}
+
+/**
+ * The text of the file, as Python's `json.dump` writes it: `1.0` for a float that is whole, `, ` and `: ` between,
+ * nothing but ASCII, no line feed at the end.
+ */
+export function formatBenchServeJson(json: BenchServeJson): string {
+  const members = Object.entries(json).map(([key, value]) => {
+    const number = INTEGER_KEYS.has(key) || key === 'lmcache_ci' ? String : pythonFloat;
+    return `${pythonJsonString(key)}: ${dump(value, number)}`;
+  });
+  return `{${members.join(', ')}}`;
+}
+
+function statistics(
+  options: BenchServeOptions,
+  requestRate: number,
+  requests: readonly BenchRequest[],
+): Record<string, number> {
+  const wanted = new Set(options.percentileMetrics ?? DEFAULT_METRICS);
+  const hasLimit = (options.maxConcurrency ?? null) !== null;
+  const offered = METRIC_ORDER.filter(
+    (metric) =>
+      wanted.has(metric) &&
+      (metric !== 'client_queue_time' || hasLimit) &&
+      (metric !== 'e2el_including_client_queue' || (hasLimit && requestRate < Number.POSITIVE_INFINITY)),
+  );
+  return Object.assign(
+    {},
+    ...offered.map((metric) => statisticsOf(metric, metricValues(metric, requests), options.percentiles ?? [99])),
+  );
+}
+
+/** 0 where nothing took any time: an empty or wholly failed run. */
+function perSecond(count: number, figures: BenchFigures): number {
+  return figures.duration > 0 ? count / figures.duration : 0;
+}
+
+/** `%Y%m%d-%H%M%S`. */
+function timestamp(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}${two(date.getMonth() + 1)}${two(date.getDate())}`;
+  return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
+}
+
+function dump(value: unknown, number: (value: number) => string): string {
+  if (typeof value === 'number') {
+    // JSON has no NaN; nothing here produces one, and a reader must not trip over it.
+    return Number.isFinite(value) ? number(value) : 'null';
+  }
+  if (typeof value === 'string') {
+    return pythonJsonString(value);
+  }
+  if (Array.isArray(value)) {
+    return `[${value.map((item) => dump(item, number)).join(', ')}]`;
+  }
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, item]) => `${pythonJsonString(key)}: ${dump(item, number)}`);
+    return `{${members.join(', ')}}`;
+  }
+  return value === true ? 'true' : value === false ? 'false' : 'null';
 }

@@ -1,0 +1,120 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { z } from 'zod';
+import type { PromptTokenizer } from './prompt-tokenizer.js';
+
+const specialToken = z
+  .union([z.string(), z.looseObject({ content: z.string() })])
+  .nullish()
+  .catch(null);
+const configSchema = z.looseObject({
+  bos_token: specialToken,
+  eos_token: specialToken,
+  unk_token: specialToken,
+  sep_token: specialToken,
+  pad_token: specialToken,
+  cls_token: specialToken,
+  mask_token: specialToken,
+  additional_special_tokens: z.array(specialToken).nullish().catch(null),
+});
+const tokenizerSchema = z.looseObject({
+  model: z.looseObject({ vocab: z.union([z.record(z.string(), z.number()), z.array(z.unknown())]) }),
+});
+
+/**
+ * The directory of a model's tokenizer in the Hugging Face cache (`hub/models--owner--name/snapshots/<revision>`), the
+ * revision that `refs/main` names first; null when it is not there. A model that is itself a directory is that.
+ * @param hfHome HF_HOME; default `$HF_HOME`, else ~/.cache/huggingface
+ */
+export async function findLocalTokenizer(model: string, hfHome?: string): Promise<string | null> {
+  if (await isFile(join(model, 'tokenizer.json'))) {
+    return model;
+  }
+  const home = hfHome ?? process.env['HF_HOME'] ?? join(homedir(), '.cache', 'huggingface');
+  const repository = join(home, 'hub', `models--${model.replaceAll('/', '--')}`);
+  const main = await readFile(join(repository, 'refs', 'main'), 'utf8').catch(() => null);
+  const snapshots = await readdir(join(repository, 'snapshots')).catch(() => []);
+  const revisions = main === null ? snapshots.sort() : [main.trim(), ...snapshots.sort()];
+  for (const revision of revisions) {
+    const directory = join(repository, 'snapshots', revision);
+    if (await isFile(join(directory, 'tokenizer.json'))) {
+      return directory;
+    }
+  }
+  return null;
+}
+
+/**
+ * A tokenizer from `tokenizer.json` and `tokenizer_config.json`; nothing is downloaded.
+ * @throws Error naming the file that cannot be read or is none.
+ */
+export async function loadLocalTokenizer(directory: string): Promise<PromptTokenizer> {
+  const files = await readJson(join(directory, 'tokenizer.json'), tokenizerSchema);
+  const configPath = join(directory, 'tokenizer_config.json');
+  const config = (await isFile(configPath)) ? await readJson(configPath, configSchema) : configSchema.parse({});
+  const tokenizer = new Tokenizer(files, config);
+  const { vocab } = files.model;
+  const vocabSize = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
+  const encode = (text: string, addSpecialTokens: boolean): number[] =>
+    text === '' ? [] : tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+  return {
+    name: directory,
+    vocabSize,
+    specialIds: specialIdsOf(tokenizer, config),
+    addedTokens: encode('a', true).length - encode('a', false).length,
+    concurrency: 1,
+    decode: async (ids) =>
+      ids.length === 0
+        ? ''
+        : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
+    encode: async (text) => encode(text, false),
+    close: async () => undefined,
+  };
+}
+
+/** `all_special_ids` of transformers: the named tokens of the configuration. */
+function specialIdsOf(tokenizer: Tokenizer, config: z.infer<typeof configSchema>): Set<number> {
+  const named = [
+    config.bos_token,
+    config.eos_token,
+    config.unk_token,
+    config.sep_token,
+    config.pad_token,
+    config.cls_token,
+    config.mask_token,
+    ...(config.additional_special_tokens ?? []),
+  ];
+  const ids = new Set<number>();
+  for (const token of named) {
+    const text = typeof token === 'string' ? token : token?.content;
+    const id = text === undefined ? undefined : tokenizer.token_to_id(text);
+    if (id !== undefined) {
+      ids.add(id);
+    }
+  }
+  return ids;
+}
+
+async function readJson<Value>(path: string, schema: z.ZodType<Value>): Promise<Value> {
+  const text = await readFile(path, 'utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`"${path}" is no JSON: ${String(error)}`);
+  }
+  const result = schema.safeParse(json);
+  if (!result.success) {
+    throw new Error(`"${path}" is no tokenizer file: ${z.prettifyError(result.error)}`);
+  }
+  return result.data;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+}

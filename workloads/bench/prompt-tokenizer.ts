@@ -1,0 +1,17 @@
+/** What the random data set needs of a tokenizer. */
+export interface PromptTokenizer {
+  /** A directory, or `server`. */
+  readonly name: string;
+  /** Ids of the base vocabulary: tokens added behind it do not count. */
+  readonly vocabSize: number;
+  /** Ids below `vocabSize` that must not be drawn. */
+  readonly specialIds: ReadonlySet<number>;
+  /** How many tokens the tokenizer puts around a prompt. */
+  readonly addedTokens: number;
+  /** Calls that are worth having under way at once; 1 where the work is done in this process. */
+  readonly concurrency: number;
+  decode(ids: readonly number[]): Promise<string>;
+  /** Without special tokens. */
+  encode(text: string): Promise<number[]>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,199 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { NumpyGenerator } from './numpy-generator.js';
+import type { BenchPrompt, RandomDatasetOptions } from './options.js';
+import type { PromptTokenizer } from './prompt-tokenizer.js';
+
+const MAX_RETRIES = 10;
+/** A prompt's round trip may run ahead of its turn by so many prompts. */
+const RUN_AHEAD = 32;
+/** Work in this process makes room for timers and sockets this often. */
+const YIELD_AFTER_MS = 20;
+
+export interface DatasetProgress {
+  readonly signal: AbortSignal;
+  onPrompt?(done: number, total: number): void;
+}
+
+/**
+ * The prompts of `vllm bench serve --dataset-name random` (0.32.0, `RandomDataset.sample`): same tokenizer, seed and
+ * options, same prompts. Lengths, offsets, prefix and padding come from one generator in that order; each prompt is
+ * decoded and encoded until its length is right, up to ten times.
+ * @throws RangeError for options that leave nothing to send
+ */
+export async function sampleRandomDataset(
+  tokenizer: PromptTokenizer,
+  options: RandomDatasetOptions,
+  progress: DatasetProgress,
+): Promise<BenchPrompt[]> {
+  const { numPrompts } = options;
+  const ratio = options.randomRangeRatio ?? 0;
+  const prefixLen = options.randomPrefixLen ?? 0;
+  const outputLen = options.randomOutputLen ?? 128;
+  const inputLen = Math.max(0, (options.randomInputLen ?? 1024) - tokenizer.addedTokens);
+  checkOptions(numPrompts, ratio, prefixLen, inputLen, outputLen);
+
+  const random = new NumpyGenerator(options.seed ?? 0);
+  const inputLens = random.integers(
+    Math.floor(inputLen * (1 - ratio)),
+    Math.ceil(inputLen * (1 + ratio)) + 1,
+    numPrompts,
+  );
+  const outputLens = random.integers(
+    Math.max(1, Math.floor(outputLen * (1 - ratio))),
+    Math.max(1, Math.ceil(outputLen * (1 + ratio))) + 1,
+    numPrompts,
+  );
+  const offsets = random.integers(0, tokenizer.vocabSize, numPrompts);
+  const allowed = allowedIds(tokenizer);
+  const prefix = await samplePrefix(tokenizer, random, allowed, prefixLen);
+
+  const attempts = inputLens.map((length, index) => {
+    const first = (offsets[index] ?? 0) + index;
+    const inner = Array.from({ length }, (_, step) => allowed[(first + step) % allowed.length] ?? 0);
+    return () => new RoundTrip(tokenizer, [...prefix, ...inner], prefixLen + length);
+  });
+  const trips = await inOrder(attempts, tokenizer, random, progress);
+  return trips.map((trip, index) => ({
+    text: trip.text,
+    promptLen: trip.tokens.length,
+    outputLen: outputLens[index] ?? 1,
+  }));
+}
+
+/** Whether a text is among those of a data set: warm-ups must not fill the cache for it. */
+export function sharesPrompt(prompts: readonly BenchPrompt[], others: readonly BenchPrompt[]): boolean {
+  const beginning = (prompt: BenchPrompt): string => prompt.text.slice(0, 64);
+  const known = new Set(prompts.map(beginning));
+  return others.some((prompt) => known.has(beginning(prompt)));
+}
+
+function checkOptions(numPrompts: number, ratio: number, prefixLen: number, inputLen: number, outputLen: number): void {
+  if (!Number.isInteger(numPrompts) || numPrompts < 1) {
+    throw new RangeError(`numPrompts must be a whole number of at least 1, not "${numPrompts}".`);
+  }
+  if (!(ratio >= 0 && ratio < 1)) {
+    throw new RangeError(`randomRangeRatio must be at least 0 and below 1, not "${ratio}".`);
+  }
+  for (const [name, value] of [
+    ['randomPrefixLen', prefixLen],
+    ['randomInputLen', inputLen],
+    ['randomOutputLen', outputLen],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 0) {
+      throw new RangeError(`${name} must be a whole number of at least 0, not "${value}".`);
+    }
+  }
+  if (prefixLen + Math.floor(inputLen * (1 - ratio)) < 1) {
+    throw new RangeError('randomInputLen and randomPrefixLen leave no token to send: increase one of them.');
+  }
+}
+
+function allowedIds(tokenizer: PromptTokenizer): number[] {
+  const allowed: number[] = [];
+  for (let id = 0; id < tokenizer.vocabSize; id += 1) {
+    if (!tokenizer.specialIds.has(id)) {
+      allowed.push(id);
+    }
+  }
+  return allowed;
+}
+
+async function samplePrefix(
+  tokenizer: PromptTokenizer,
+  random: NumpyGenerator,
+  allowed: readonly number[],
+  prefixLen: number,
+): Promise<number[]> {
+  if (prefixLen === 0) {
+    return [];
+  }
+  const drawn = random.integers(0, allowed.length, prefixLen).map((index) => allowed[index] ?? 0);
+  const trip = new RoundTrip(tokenizer, drawn, prefixLen);
+  await trip.finish(random);
+  return trip.tokens;
+}
+
+/**
+ * Round trips overlap as far as the tokenizer allows; whatever draws random padding waits for its turn, because all
+ * prompts share one generator.
+ */
+async function inOrder(
+  attempts: readonly (() => RoundTrip)[],
+  tokenizer: PromptTokenizer,
+  random: NumpyGenerator,
+  progress: DatasetProgress,
+): Promise<RoundTrip[]> {
+  const ahead = tokenizer.concurrency > 1 ? RUN_AHEAD : 1;
+  const started: Promise<RoundTrip>[] = [];
+  const start = (): void => {
+    const attempt = attempts[started.length];
+    if (attempt !== undefined) {
+      const trip = attempt();
+      const running = trip.advance().then(() => trip);
+      running.catch(() => undefined);
+      started.push(running);
+    }
+  };
+  const finished: RoundTrip[] = [];
+  let yieldAt = performance.now() + YIELD_AFTER_MS;
+  for (let index = 0; index < attempts.length; index += 1) {
+    progress.signal.throwIfAborted();
+    while (started.length < Math.min(index + ahead, attempts.length)) {
+      start();
+    }
+    const trip = await started[index];
+    if (trip !== undefined) {
+      await trip.finish(random);
+      finished.push(trip);
+    }
+    progress.onPrompt?.(index + 1, attempts.length);
+    if (performance.now() >= yieldAt) {
+      await nextTurn();
+      yieldAt = performance.now() + YIELD_AFTER_MS;
+    }
+  }
+  return finished;
+}
+
+/** One token sequence on its way to a text that encodes to as many tokens as wanted. */
+class RoundTrip {
+  readonly #tokenizer: PromptTokenizer;
+  readonly #target: number;
+  #remaining = MAX_RETRIES;
+  #done = false;
+  tokens: number[];
+  text = '';
+
+  constructor(tokenizer: PromptTokenizer, tokens: number[], target: number) {
+    this.#tokenizer = tokenizer;
+    this.#target = target;
+    this.tokens = tokens;
+  }
+
+  /** Until it fits, the retries are used up, or tokens must be drawn. */
+  async advance(): Promise<void> {
+    while (!this.#done) {
+      this.text = await this.#tokenizer.decode(this.tokens);
+      this.tokens = await this.#tokenizer.encode(this.text);
+      if (this.#remaining <= 0 || this.tokens.length === this.#target) {
+        this.#done = true;
+      } else if (this.tokens.length < this.#target) {
+        return;
+      } else {
+        this.tokens.length = this.#target;
+        this.#remaining -= 1;
+      }
+    }
+  }
+
+  async finish(random: NumpyGenerator): Promise<void> {
+    if (this.text === '') {
+      await this.advance();
+    }
+    while (!this.#done) {
+      this.tokens.push(...random.integers(0, this.#tokenizer.vocabSize, this.#target - this.tokens.length));
+      this.#remaining -= 1;
+      await this.advance();
+    }
+  }
+}
