@@ -219,10 +219,11 @@ class DockerodeHost implements ContainerHost {
   async inspectContainer(id: string): Promise<ContainerState | null> {
     try {
       return await this.#call(`inspect container "${id}"`, callLimitMs, undefined, async (abortSignal) => {
-        const { Id, Name, State } = await this.#docker.getContainer(id).inspect({ abortSignal });
+        const { Id, Name, Image, Config, State } = await this.#docker.getContainer(id).inspect({ abortSignal });
         return {
           id: Id,
           name: Name.replace(/^\//, ''),
+          image: { name: Config.Image, id: Image },
           status: State.Status,
           running: State.Running,
           exitCode: State.ExitCode,

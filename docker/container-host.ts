@@ -40,6 +40,8 @@ export interface ContainerSummary {
 export interface ContainerState {
   readonly id: string;
   readonly name: string;
+  /** As it was asked for, and what that came to. */
+  readonly image: { readonly name: string; readonly id: string };
   readonly status: string;
   readonly running: boolean;
   readonly exitCode: number;

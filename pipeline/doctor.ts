@@ -4,6 +4,7 @@ import { which } from 'zx';
 import { openContainerHost } from '../docker/client.js';
 import { readGpuInventory } from '../docker/gpu-inventory.js';
 import { findPortOwner } from '../engines/port-owner.js';
+import { openRegistry } from '../engines/registry.js';
 import type { SettingValue } from './config/parse-value.js';
 
 export interface Finding {
@@ -97,19 +98,18 @@ async function examineGpus(minFreeMiB: number): Promise<Finding[]> {
   }
 }
 
-async function examinePorts(values: Values): Promise<Finding[]> {
-  return Promise.all(
-    ['VLLM_PORT', 'VLLM_BASELINE_PORT', 'LMCACHE_PORT', 'LMCACHE_HTTP_PORT'].map(async (name): Promise<Finding> => {
-      const port = Number(values[name]);
-      const owner = await findPortOwner(port);
-      return {
-        subject: `port ${port}`,
-        status: owner ? 'missing' : 'ok',
-        detail: owner ? `taken by ${owner.description}` : `free (${name})`,
-        remedy: owner ? `end that process, or set ${name} to another port or to auto` : null,
-      };
-    }),
-  );
+function examinePorts(values: Values): Finding[] {
+  const registry = openRegistry();
+  return ['VLLM_PORT', 'VLLM_BASELINE_PORT', 'LMCACHE_PORT', 'LMCACHE_HTTP_PORT'].map((name): Finding => {
+    const port = Number(values[name]);
+    const owner = findPortOwner(port, registry);
+    return {
+      subject: `port ${port}`,
+      status: owner ? 'missing' : 'ok',
+      detail: owner ? `taken by ${owner.description}` : `free (${name})`,
+      remedy: owner ? `end that process, or set ${name} to another port or to auto` : null,
+    };
+  });
 }
 
 async function examineDisk(resultsDir: string): Promise<Finding[]> {

@@ -46,7 +46,7 @@ async function dockerIdentity(run: Run): Promise<Pick<RunIdentity, 'docker' | 'i
   try {
     const host = openContainerHost();
     const [info, container] = await Promise.all([host.info(), host.inspectContainer(containerName)]);
-    return { docker: info.serverVersion, image: container ? { name: container.image, id: container.imageId } : null };
+    return { docker: info.serverVersion, image: container?.image ?? null };
   } catch {
     return { docker: null, image: null };
   }

@@ -109,6 +109,7 @@ function runningContainer(diesBy: readonly ('SIGTERM' | 'SIGKILL')[], calls: str
     inspectContainer: async (id) => ({
       id,
       name: 'vllm-mp-test-1',
+      image: { name: 'lmcache/vllm-openai:test', id: 'sha256:0' },
       status: 'exited',
       running: false,
       exitCode,
