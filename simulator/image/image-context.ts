@@ -140,7 +140,8 @@ async function packageFiles(directory: string): Promise<readonly string[]> {
 function targetInApp(root: string, file: string): string {
   for (let directory = root; ; directory = path.dirname(directory)) {
     const relative = path.relative(directory, file);
-    if (!relative.startsWith('..')) return path.posix.join(appDirectory, relative);
+    const isBelow = directory === root ? !relative.startsWith('..') : relative.startsWith(`node_modules${path.sep}`);
+    if (isBelow) return path.posix.join(appDirectory, relative);
   }
 }
 
