@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ownNotesSchema } from './own-notes.js';
 
 /**
  * One line of `samples_<task>_<time>.jsonl` as lm_eval 0.4 writes it with `--log_samples`: one a document
@@ -31,5 +32,7 @@ export type LmEvalSample = z.infer<typeof lmEvalSampleSchema>;
 /** `results_<time>.json` of lm_eval 0.4; only what is read here is named, keys are `<metric>,<filter>`. */
 export const lmEvalResultsSchema = z.looseObject({
   results: z.record(z.string(), z.record(z.string(), z.unknown())),
+  /** Present only where we wrote the file in lm_eval's stead. */
+  lmcache_ci: ownNotesSchema.optional(),
 });
 export type LmEvalResults = z.infer<typeof lmEvalResultsSchema>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { simulatedSchema } from './run-record.js';
+import { ownNotesSchema } from './own-notes.js';
 
 const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
@@ -35,7 +35,7 @@ export const vllmBenchSchema = z.looseObject({
   mean_ttft_ms: amount.optional(),
   median_ttft_ms: amount.optional(),
   p99_ttft_ms: amount.optional(),
-  /** Present only on the simulator: our mark beside vLLM's own keys. */
-  simulated: z.union([simulatedSchema, z.string()]).optional(),
+  /** What we add, under one key of its own; absent from a file of the real `vllm bench serve`. */
+  lmcache_ci: ownNotesSchema.optional(),
 });
 export type VllmBenchFile = z.infer<typeof vllmBenchSchema>;

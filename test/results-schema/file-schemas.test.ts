@@ -89,6 +89,12 @@ describe('files and their schemas', () => {
       { ...bench, total_token_throughput: 1 / 0 },
       /total_token_throughput/,
     ],
+    [
+      'a simulation without its speed',
+      'vllm_bench/lmcache.json',
+      { ...bench, lmcache_ci: { client: 'lmcache-ci', simulated: { profile: 'h200' } } },
+      /speed/,
+    ],
     ['half a prompt', 'vllm_bench/lmcache.json', { ...bench, completed: 49.5 }, /completed/],
     ['no TTFT', 'long_doc_qa/lmcache_result.json', { ...longDoc, query_ttft_per_prompt: undefined }, /query_ttft/],
     ['a negative TTFT', 'long_doc_qa/lmcache_result.json', { ...longDoc, query_ttft_per_prompt: -1 }, /query_ttft/],
