@@ -28,9 +28,11 @@ export interface StepTimeModel {
   stepSeconds(step: EngineStep): number;
   /**
    * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
-   * blocks, and the connector's lookup where there is one. Serial: one request after the other holds the API process.
+   * blocks, and the connector's lookup where there is one.
    */
   apiSeconds(promptTokens: number): number;
+  /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
+  apiBusySeconds(promptTokens: number): number;
   /** Time from the end of the step that made a token until the client has it. */
   readonly deliverySeconds: number;
   /** Bytes of KV cache one token takes over all GPUs. */
@@ -153,11 +155,13 @@ export interface LmcacheConnector {
    * Starts the copy of tokens [localTokens, hitTokens) into the GPU.
    * `seconds`: simulated time from now until it has ended, waiting behind other loads included.
    * `loadedTokens`: hitTokens, or localTokens when the data is gone (the engine recomputes then).
+   * @param at simulated time of the engine at which the load starts; the clock's present if left out.
    */
   load(
     tokenIds: readonly number[],
     hitTokens: number,
     localTokens?: number,
+    at?: number,
   ): Promise<{ readonly seconds: number; readonly loadedTokens: number }>;
   /** Stores the full chunks of tokenIds[fromToken ...] that the server lacks; returns at once. */
   store(tokenIds: readonly number[], fromToken: number): void;

@@ -23,7 +23,12 @@ export const profileFileSchema = z.strictObject({
     gemmEfficiency: sourced,
     weightEfficiency: sourced,
     attentionEfficiency: sourced,
+    /** KV reading while decoding approaches this for many sequences ... */
     kvReadEfficiency: sourced,
+    /** ... and reaches half of it with this many. */
+    kvReadHalfBatch: sourced,
+    /** Bytes of KV a second that one sequence's decode reads at most, when a sequence cannot be split over the GPU. */
+    sequenceKvBytesPerSecond: sourced.optional(),
     elementwiseEfficiency: sourced,
     /** Fixed time of each step. */
     stepSeconds: sourced,
@@ -31,19 +36,29 @@ export const profileFileSchema = z.strictObject({
     layerSeconds: sourced,
     /** More for a step that holds a prefill: no full CUDA graph. */
     prefillStepSeconds: sourced,
+    /** A layer takes the host this long to launch; a step is never shorter than all of them. */
+    hostLayerSeconds: sourced,
     /** For each request in the step: sampling, bookkeeping, output. */
     requestSeconds: sourced,
   }),
   api: z.strictObject({
+    /** requestSeconds + promptFactorSeconds * tokens ^ promptExponent before a request can be scheduled. */
     requestSeconds: sourced,
-    promptTokenSeconds: sourced,
+    promptFactorSeconds: sourced,
+    promptExponent: sourced,
+    /** busyRequestSeconds + busyTokenSeconds * tokens of it keep the API process from other requests. */
+    busyRequestSeconds: sourced,
+    busyTokenSeconds: sourced,
     deliverySeconds: sourced,
   }),
   /** What an engine with a KV connector takes longer. */
   connector: z.strictObject({
-    stepFactor: sourced,
+    /** Copying fresh KV out of the GPU slows a prefill step: bytes of KV / this. */
+    storeDragBytesPerSecond: sourced,
     requestStepSeconds: sourced,
+    /** Before a request can be scheduled: lookupSeconds + lookupTokenSeconds * tokens. */
     lookupSeconds: sourced,
+    lookupTokenSeconds: sourced,
   }),
   transfer: z.strictObject({
     loadBytesPerSecond: sourced,

@@ -23,41 +23,61 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
   const headWeightSeconds = (BYTES_PER_WEIGHT * headParameters) / (bandwidth * step.weightEfficiency.value);
   const attentionSecondsPerPair =
     (4 * model.layers * model.attentionHeads * model.headSize) / (flops * step.attentionEfficiency.value);
-  const kvReadSecondsPerToken = model.kvBytesPerToken / (bandwidth * step.kvReadEfficiency.value);
+  const kvSecondsPerToken = model.kvBytesPerToken / (bandwidth * step.kvReadEfficiency.value);
+  const sequenceKvSecondsPerToken =
+    step.sequenceKvBytesPerSecond === undefined
+      ? 0
+      : model.kvBytesPerToken / (step.sequenceKvBytesPerSecond.value * gpus);
   const elementwiseSecondsPerToken =
     (model.layers * (12 * model.hiddenSize + 3 * model.intermediateSize) * BYTES_PER_WEIGHT) /
     (bandwidth * step.elementwiseEfficiency.value);
   const communicationSeconds = gpus > 1 ? 2 * model.layers * ALL_REDUCE_SECONDS : 0;
   const fixedSeconds = step.stepSeconds.value + model.layers * step.layerSeconds.value + communicationSeconds;
   const requestSeconds = step.requestSeconds.value + (options.connector ? connector.requestStepSeconds.value : 0);
-  const factor = options.connector ? connector.stepFactor.value : 1;
-  const lookupSeconds = options.connector ? connector.lookupSeconds.value : 0;
+  const hostSeconds = model.layers * step.hostLayerSeconds.value;
+  const dragSecondsPerToken = options.connector
+    ? model.kvBytesPerToken / gpus / connector.storeDragBytesPerSecond.value
+    : 0;
+
+  const kvReadSeconds = (decodes: EngineStep['decodes']): number => {
+    if (decodes.length === 0) return 0;
+    let contexts = 0;
+    let longest = 0;
+    for (const { contextTokens } of decodes) {
+      contexts += contextTokens;
+      longest = Math.max(longest, contextTokens);
+    }
+    const share = decodes.length / (decodes.length + step.kvReadHalfBatch.value);
+    return Math.max((contexts * kvSecondsPerToken) / share, longest * sequenceKvSecondsPerToken);
+  };
 
   return {
     stepSeconds({ prefills, decodes }: EngineStep): number {
       const requests = prefills.length + decodes.length;
       if (requests === 0) return 0;
-      let tokens = decodes.length;
+      let prefillTokens = 0;
       let attentionPairs = 0;
       for (const { newTokens, contextTokens } of prefills) {
-        tokens += newTokens;
+        prefillTokens += newTokens;
         attentionPairs += newTokens * (contextTokens + newTokens / 2);
       }
-      let contexts = 0;
-      for (const { contextTokens } of decodes) contexts += contextTokens;
+      const tokens = prefillTokens + decodes.length;
       const gemm = ((tokens * gemmSecondsPerToken) ** 4 + weightSeconds ** 4) ** 0.25;
-      const head = Math.max(requests * headSecondsPerRow, headWeightSeconds);
-      const physical =
+      const gpuSeconds =
         gemm +
-        head +
+        Math.max(requests * headSecondsPerRow, headWeightSeconds) +
         attentionPairs * attentionSecondsPerPair +
-        contexts * kvReadSecondsPerToken +
-        tokens * elementwiseSecondsPerToken;
-      const prefillSeconds = prefills.length > 0 ? step.prefillStepSeconds.value : 0;
-      return factor * physical + fixedSeconds + prefillSeconds + requests * requestSeconds;
+        kvReadSeconds(decodes) +
+        tokens * elementwiseSecondsPerToken +
+        fixedSeconds +
+        (prefills.length > 0 ? step.prefillStepSeconds.value : 0);
+      return Math.max(gpuSeconds, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds;
     },
     apiSeconds: (promptTokens) =>
-      api.requestSeconds.value + lookupSeconds + promptTokens * api.promptTokenSeconds.value,
+      api.requestSeconds.value +
+      api.promptFactorSeconds.value * promptTokens ** api.promptExponent.value +
+      (options.connector ? connector.lookupSeconds.value + promptTokens * connector.lookupTokenSeconds.value : 0),
+    apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
     kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) {

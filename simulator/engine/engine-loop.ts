@@ -52,6 +52,8 @@ export class EngineLoop {
   /** Submitted sequences in order of arrival, not yet visible to the scheduler. */
   #arrivals: Sequence[] = [];
   #apiBusyUntil = 0;
+  /** Requests reach the scheduler in the order they came in. */
+  #lastQueued = 0;
   #pendingAnswers = 0;
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
   #closed = false;
@@ -67,8 +69,8 @@ export class EngineLoop {
   }
 
   /**
-   * Takes one request: its sequences (several for n > 1) become visible to the scheduler when the API process,
-   * which serves one request after the other, is done with it.
+   * Takes one request: its sequences (several for n > 1) become visible to the scheduler when the API process
+   * is done with it; a part of that time it serves no other request.
    * @param arrival simulated time at which the request came in; what parsing and tokenising really took since
    * then is so a part of the simulated API time, not on top of it.
    */
@@ -76,10 +78,12 @@ export class EngineLoop {
     const first = sequences[0];
     if (first === undefined || this.#closed) return;
     const start = Math.max(arrival, this.#apiBusyUntil);
-    this.#apiBusyUntil = start + this.#stepTime.apiSeconds(first.promptIds.length);
+    const promptTokens = first.promptIds.length;
+    this.#apiBusyUntil = start + this.#stepTime.apiBusySeconds(promptTokens);
+    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(promptTokens));
     for (const sequence of sequences) {
       sequence.times.arrival = arrival;
-      sequence.times.queued = this.#apiBusyUntil;
+      sequence.times.queued = this.#lastQueued;
       this.#arrivals.push(sequence);
     }
     this.#turn();
@@ -210,10 +214,13 @@ export class EngineLoop {
     const { connector } = this.#options;
     if (connector === null) return;
     const startedAt = this.#time;
-    this.#await(connector.load(sequence.allTokens(), hitTokens, localTokens), ({ seconds, loadedTokens }) => {
-      if (sequence.remote.kind !== 'loading') return;
-      sequence.remote = { kind: 'loading', dueAt: startedAt + seconds, hitTokens, loadedTokens };
-    });
+    this.#await(
+      connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt),
+      ({ seconds, loadedTokens }) => {
+        if (sequence.remote.kind !== 'loading') return;
+        sequence.remote = { kind: 'loading', dueAt: startedAt + seconds, hitTokens, loadedTokens };
+      },
+    );
   }
 
   #await<T>(answer: Promise<T>, use: (value: T) => void): void {

@@ -78,20 +78,19 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       const chunks = await tier.lookup(hashes);
       return Math.max(0, Math.min(chunks * tier.chunkTokens, tokenIds.length - 1));
     },
-    async load(tokenIds, hitTokens, localTokens = 0) {
-      const calledAt = clock.now();
+    async load(tokenIds, hitTokens, localTokens = 0, at = clock.now()) {
       const fromChunk = Math.floor(localTokens / tier.chunkTokens);
       const toChunk = Math.ceil(hitTokens / tier.chunkTokens);
       const wanted = toChunk - fromChunk;
       if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
       const { chunks, l2Seconds } = await tier.load(hash(tokenIds), fromChunk, toChunk);
-      if (chunks === 0) return { seconds: Math.max(0, clock.now() - calledAt), loadedTokens: localTokens };
+      if (chunks === 0) return { seconds: 0, loadedTokens: localTokens };
       const copySeconds = transfer.loadOverheadSeconds + bytesOf(chunks) / transfer.loadBytesPerSecond;
-      const startAt = Math.max(calledAt + l2Seconds, loadStreamFreeAt);
+      const startAt = Math.max(at + l2Seconds, loadStreamFreeAt);
       loadStreamFreeAt = startAt + copySeconds;
       tier.loaded(chunks, copySeconds);
       const loadedTokens = chunks >= wanted ? hitTokens : (fromChunk + chunks) * tier.chunkTokens;
-      return { seconds: loadStreamFreeAt - calledAt, loadedTokens: Math.max(loadedTokens, localTokens) };
+      return { seconds: loadStreamFreeAt - at, loadedTokens: Math.max(loadedTokens, localTokens) };
     },
     store(tokenIds, fromToken) {
       const hashes = hash(tokenIds);
