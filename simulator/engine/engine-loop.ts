@@ -4,10 +4,11 @@ import { type ScheduledStep, Scheduler, type SchedulerLimits } from './scheduler
 import type { FinishReason, Sequence } from './sequence.js';
 
 /**
- * How long a step waits, in wall time, for answers of the cache tier that take no simulated time of their own
- * (it stands in the API time). The wait does not move the schedule; a tier that hangs longer is passed over.
+ * How long the choice of a step waits, in wall time, for real work whose simulated time has passed already: answers
+ * of the cache tier, and requests whose body is still being read. The wait does not move the schedule; what takes
+ * longer is passed over.
  */
-const CONNECTOR_PATIENCE_MS = 60;
+const REAL_WORK_PATIENCE_MS = 60;
 
 export interface StepReport {
   /** Simulated time at which the step ended. */
@@ -55,6 +56,8 @@ export class EngineLoop {
   /** Requests reach the scheduler in the order they came in. */
   #lastQueued = 0;
   #pendingAnswers = 0;
+  /** Arrival times of requests that are not read and tokenised yet. */
+  readonly #announced: number[] = [];
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
   #closed = false;
   #turning = false;
@@ -66,6 +69,20 @@ export class EngineLoop {
       options.limits,
       options.connector === null ? null : (sequence, hit, local) => this.#load(sequence, hit, local),
     );
+  }
+
+  /**
+   * A request has begun to come in at simulated time `arrival`. Until the returned function is called, no step is
+   * chosen that the request could have been part of.
+   */
+  announce(arrival: number): () => void {
+    this.#announced.push(arrival);
+    return () => {
+      const index = this.#announced.indexOf(arrival);
+      if (index < 0) return;
+      this.#announced.splice(index, 1);
+      this.#turn();
+    };
   }
 
   /**
@@ -137,7 +154,7 @@ export class EngineLoop {
     }
     this.#admitArrivals();
     this.#askConnector();
-    if (this.#mustWaitForConnector()) {
+    if (this.#mustWaitForRealWork()) {
       clock.cancelWake();
       return false;
     }
@@ -227,10 +244,6 @@ export class EngineLoop {
     this.#pendingAnswers += 1;
     const settle = (): void => {
       this.#pendingAnswers -= 1;
-      if (this.#pendingAnswers === 0) {
-        this.#patience?.cancel();
-        this.#patience = null;
-      }
       this.#turn();
     };
     answer.then(
@@ -245,12 +258,16 @@ export class EngineLoop {
     );
   }
 
-  #mustWaitForConnector(): boolean {
-    if (this.#pendingAnswers === 0) return false;
+  #mustWaitForRealWork(): boolean {
+    if (!this.#realWorkIsLate()) {
+      this.#patience?.cancel();
+      this.#patience = null;
+      return false;
+    }
     if (this.#patience === null) {
       const patience = {
         over: false,
-        cancel: this.#options.clock.afterWallMs(CONNECTOR_PATIENCE_MS, () => {
+        cancel: this.#options.clock.afterWallMs(REAL_WORK_PATIENCE_MS, () => {
           patience.over = true;
           this.#turn();
         }),
@@ -258,6 +275,12 @@ export class EngineLoop {
       this.#patience = patience;
     }
     return !this.#patience.over;
+  }
+
+  #realWorkIsLate(): boolean {
+    if (this.#pendingAnswers > 0) return true;
+    const shortestApiSeconds = this.#stepTime.apiSeconds(0);
+    return this.#announced.some((arrival) => arrival + shortestApiSeconds <= this.#time);
   }
 
   /** Hands over the chunks that became full in this step. */

@@ -32,6 +32,20 @@ export async function handleGeneration(
   http: IncomingMessage,
   reply: Reply,
 ): Promise<void> {
+  const arrived = context.engine.loop.announce(reply.arrival);
+  try {
+    await startAnswer(endpoint, context, http, reply);
+  } finally {
+    arrived();
+  }
+}
+
+async function startAnswer(
+  endpoint: GenerationRequest['endpoint'],
+  context: GenerationContext,
+  http: IncomingMessage,
+  reply: Reply,
+): Promise<void> {
   const body = parseJsonObject(http.headers['content-type'], await readBody(http));
   const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
   const { served, engine } = context;
