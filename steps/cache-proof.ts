@@ -35,12 +35,12 @@ export interface CacheWatch {
   read(): Promise<CacheCounters>;
   /**
    * What was added since `before`. Counters follow the work they count by up to seconds, so it is asked again
-   * until `enough`, but at most for 5 s.
+   * until `enough`, but at most for 3 s.
    */
   riseSince(before: CacheCounters, enough: (rise: CacheCounters) => boolean): Promise<CacheCounters>;
 }
 
-const settleLimitMs = 5000;
+const settleLimitMs = 3000;
 const settlePauseMs = 100;
 
 type WatchContext = Pick<StepContext<unknown>, 'fleet' | 'signal'>;

@@ -18,7 +18,7 @@ const noticePauseMs = 50;
  */
 export async function judgeWithEngines(context: GuardContext, test: () => Promise<StepResult>): Promise<StepResult> {
   const result = await runTest(context, test);
-  const died = await findDeadEngine(context, result.outcome === 'passed' ? 0 : noticeLimitMs);
+  const died = await findDeadEngine(context, looksUnanswered(result) ? noticeLimitMs : 0);
   if (died === null) {
     return result;
   }
@@ -58,6 +58,10 @@ async function runTest(context: GuardContext, test: () => Promise<StepResult>): 
     }
     throw error;
   }
+}
+
+function looksUnanswered(result: StepResult): boolean {
+  return result.outcome === 'failed' && (result.cause === 'request-failed' || result.cause === 'engine-unreachable');
 }
 
 async function findDeadEngine({ fleet, signal }: GuardContext, limitMs: number): Promise<UnexpectedExit | null> {

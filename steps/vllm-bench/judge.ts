@@ -130,20 +130,20 @@ function inputTokens(
 }
 
 /** The prompts are new, so nothing hits while it is timed; but they are looked up, stored, and found again later. */
-function proof({ timedRise, replay, lmcacheHasHttp }: VllmBenchMeasurements): readonly Gate[] {
+function proof({ settings, timedRise, replay, lmcacheHasHttp }: VllmBenchMeasurements): readonly Gate[] {
   const lookedUp = {
     name: 'looked_up_tokens',
     title: 'Tokens looked up in LMCache while timed',
     unit: 'tokens',
     measured: lmcacheHasHttp ? timedRise.lookupRequestedTokens : timedRise.externalQueryTokens,
-    atLeast: chunkTokens,
+    atLeast: settings.NUM_PROMPTS * chunkTokens,
   } as const;
   const stored = {
     name: 'stored_chunks',
     title: 'Chunks stored in LMCache while timed',
     unit: 'chunks',
     measured: timedRise.l1WriteChunks,
-    atLeast: 1,
+    atLeast: settings.NUM_PROMPTS,
   } as const;
   const found = {
     name: 'replay_hit_tokens',

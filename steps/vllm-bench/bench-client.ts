@@ -1,0 +1,22 @@
+import type { TestTarget } from '../test-targets.js';
+import type { BenchMeasurement } from './judge.js';
+
+export type BenchServer = 'baseline' | 'lmcache';
+
+/** Who sends the prompts and measures; the same prompts for both servers. */
+export interface BenchClient {
+  /** For logs. */
+  readonly label: string;
+  /** What a reader must know about its numbers; null: nothing. */
+  readonly note: string | null;
+  /** A few requests of other content: a cold server must not be measured. */
+  warmUp(target: TestTarget, server: BenchServer): Promise<void>;
+  /** Measures and leaves `vllm_bench/<server>.json`. */
+  measure(target: TestTarget, server: BenchServer): Promise<BenchMeasurement>;
+  /** Sends the first prompts again, untimed. */
+  replay(target: TestTarget, prompts: number): Promise<void>;
+}
+
+export const warmUpPrompts = 3;
+/** The seed of the warm-up's prompts: far from anybody's own. */
+export const warmUpSeedOffset = 1_000_003;

@@ -1,0 +1,162 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { type VllmBenchFile, vllmBenchSchema } from '../../results-schema/vllm-bench.js';
+import type { OwnedProcessResult, StepContext } from '../step.js';
+import { StepFailure } from '../step-failure.js';
+import type { TestTarget } from '../test-targets.js';
+import { type BenchClient, type BenchServer, warmUpPrompts, warmUpSeedOffset } from './bench-client.js';
+import type { VllmBenchSettingValues } from './settings.js';
+
+type ClientContext = StepContext<VllmBenchSettingValues>;
+
+/** With what `bench serve` needs; several GB, so only where no vllm is at hand. */
+const vllmPackage = 'vllm[bench]==0.32.0';
+const benchLimitMs = 60 * 60_000;
+const evidenceLines = 20;
+
+/** How `vllm` is called, and how a file it wrote is read. */
+interface Vllm {
+  readonly label: string;
+  readonly command: readonly string[];
+  readonly directory: string;
+  read(file: string): Promise<string>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * The real `vllm bench serve`: the one on PATH, else the one in the engine's own container, else one installed
+ * into the virtual environment.
+ */
+export async function createVllmClient(
+  context: ClientContext,
+  seed: number,
+): Promise<BenchClient & { dispose(): Promise<void> }> {
+  const { settings, run, results } = context;
+  const vllm = await findVllm(context);
+  const benchmark = async (
+    target: TestTarget,
+    server: BenchServer,
+    purpose: string,
+    prompts: number,
+    ownSeed: number,
+  ) => {
+    const file = `${server}-${purpose}.json`;
+    const logPath = results.path('logs', `vllm-bench.${server}.${purpose}.log`);
+    const argv = benchArguments({ target, settings, prompts, seed: ownSeed, directory: vllm.directory, file });
+    const result = await context.execute([...vllm.command, 'bench', 'serve', ...argv], {
+      timeoutMs: benchLimitMs,
+      logPath,
+      onLine: (line) => context.progress.update({ task: `${server}, ${purpose}`, figures: line.trim().slice(0, 80) }),
+    });
+    if (result.exitCode !== 0) {
+      throw describeFailure(server, purpose, result, logPath);
+    }
+    return parseResult(await vllm.read(path.join(vllm.directory, file)), logPath);
+  };
+  return {
+    label: vllm.label,
+    note: run.engine === 'sim' ? 'wall time of a simulator, measured by a foreign client' : null,
+    warmUp: async (target, server) => {
+      await benchmark(target, server, 'warm-up', warmUpPrompts, seed + warmUpSeedOffset);
+    },
+    measure: async (target, server) => {
+      const file = await benchmark(target, server, 'timed', settings.NUM_PROMPTS, seed);
+      await results.writeJson(`vllm_bench/${server}.json`, file);
+      const failed = settings.NUM_PROMPTS - file.completed;
+      const failures = failed === 0 ? [] : [`${failed} prompts failed; see logs/vllm-bench.${server}.timed.log`];
+      return { file, clientOverload: null, failures };
+    },
+    // The first prompts of a seed do not depend on how many are made.
+    replay: async (target, prompts) => {
+      await benchmark(target, 'lmcache', 'replay', prompts, seed);
+    },
+    dispose: () => vllm.dispose(),
+  };
+}
+
+/** The command line of the original suite. */
+export function benchArguments(options: {
+  readonly target: TestTarget;
+  readonly settings: Pick<VllmBenchSettingValues, 'RANDOM_INPUT_LEN' | 'RANDOM_OUTPUT_LEN'>;
+  readonly prompts: number;
+  readonly seed: number;
+  readonly directory: string;
+  readonly file: string;
+}): readonly string[] {
+  const { target, settings } = options;
+  return [
+    ...['--seed', String(options.seed), '--base-url', target.baseUrl, '--model', target.model],
+    ...['--dataset-name', 'random', '--random-input-len', String(settings.RANDOM_INPUT_LEN)],
+    ...['--random-output-len', String(settings.RANDOM_OUTPUT_LEN), '--num-prompts', String(options.prompts)],
+    ...['--ignore-eos', '--backend', 'openai-chat', '--endpoint', '/v1/chat/completions'],
+    ...['--result-dir', options.directory, '--result-filename', options.file, '--save-result'],
+  ];
+}
+
+async function findVllm(context: ClientContext): Promise<Vllm> {
+  const { execute, fleet, run } = context;
+  const onPath = await execute(['vllm', '--version'], { timeoutMs: 120_000 });
+  if (onPath.exitCode === 0) {
+    return await hostVllm('vllm on PATH', ['vllm']);
+  }
+  const container = fleet.require('vllm').containerName;
+  if (run.runtime === 'docker' && run.engine === 'vllm' && container !== null) {
+    return containerVllm(context, container);
+  }
+  const venv = await context.setupVenv(vllmPackage);
+  return await hostVllm(`${vllmPackage} in "${venv.directory}"`, [path.join(path.dirname(venv.python), 'vllm')]);
+}
+
+async function hostVllm(label: string, command: readonly string[]): Promise<Vllm> {
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'lmcache-ci-bench-'));
+  return {
+    label,
+    command,
+    directory,
+    read: (file) => readFile(file, 'utf8'),
+    dispose: () => rm(directory, { recursive: true, force: true }),
+  };
+}
+
+/** The container shares the host's network, but not its files; what is written there goes with it. */
+function containerVllm({ execute }: ClientContext, container: string): Vllm {
+  const inside = ['docker', 'exec', container];
+  return {
+    label: `vllm in the container "${container}"`,
+    command: [...inside, 'vllm'],
+    directory: '/tmp/lmcache-ci-bench',
+    read: async (file) => (await execute([...inside, 'cat', file], { timeoutMs: 30_000 })).stdout,
+    dispose: () => Promise.resolve(),
+  };
+}
+
+function parseResult(text: string, logPath: string): VllmBenchFile {
+  try {
+    return vllmBenchSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new StepFailure(`"vllm bench serve" left no result that could be read; see "${logPath}".`, {
+      reason: 'unknown',
+      failureCause: 'exception',
+      evidence: [String(error).slice(0, 1000)],
+      cause: error,
+    });
+  }
+}
+
+function describeFailure(
+  server: BenchServer,
+  purpose: string,
+  result: OwnedProcessResult,
+  logPath: string,
+): StepFailure {
+  const how = result.timedOut ? `took longer than ${benchLimitMs / 60_000} minutes` : `ended with ${result.exitCode}`;
+  return new StepFailure(`"vllm bench serve" (${server}, ${purpose}) ${how}; see "${logPath}".`, {
+    reason: result.timedOut ? 'infrastructure' : 'unknown',
+    failureCause: result.timedOut ? 'timeout' : 'exception',
+    evidence: `${result.stdout}\n${result.stderr}`
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .slice(-evidenceLines),
+  });
+}
