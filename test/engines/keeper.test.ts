@@ -1,0 +1,213 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { LaunchSpec } from '../../engines/launch-spec.js';
+import { joinFleet } from '../../engines/live-fleet.js';
+import type { LiveRun } from '../../engines/live-run.js';
+import { openRegistry, type Registry } from '../../engines/registry.js';
+import type { CreateFleetOptions } from '../../engines/run-fleet.js';
+import { orchestratorLostSchema } from '../../results-schema/orchestrator-lost.js';
+import {
+  expectSoon,
+  fakeSpec,
+  isFile,
+  isGone,
+  type JsonChild,
+  startJsonChild,
+  temporaryDirectory,
+} from './engine-rig.js';
+
+interface Situation {
+  readonly orchestrator: JsonChild;
+  readonly registry: Registry;
+  readonly resultsDir: string;
+  /** What the run had when it stood. */
+  readonly run: LiveRun;
+  readonly keeperPid: number;
+  readonly enginePids: readonly number[];
+  readonly ownPid: number;
+}
+
+async function orchestrate(
+  specs: readonly LaunchSpec[],
+  options: { after?: string; stopGraceMs?: number } = {},
+): Promise<Situation> {
+  const root = temporaryDirectory();
+  const registry = openRegistry(path.join(root, 'registry'));
+  const resultsDir = path.join(root, 'results');
+  const fleet: CreateFleetOptions = {
+    buildId: 'kept-run',
+    engine: 'sim',
+    runtime: 'process',
+    resultsDir,
+    ports: { vllm: 8000, baseline: 9000, lmcache: 6555, lmcacheHttp: 8080 },
+    settings: { MODEL: 'some/model' },
+    stopGraceMs: options.stopGraceMs ?? 5000,
+    registryDir: registry.directory,
+  };
+  const after = options.after ?? 'wait';
+  const orchestrator = startJsonChild('orchestrator.mjs', [JSON.stringify({ fleet, specs, after, child: true })]);
+  const answer = await orchestrator.next();
+  expect(answer).not.toHaveProperty('error');
+  // Only now the engines have installed their signal handlers.
+  for (const { name } of specs) {
+    const log = path.join(resultsDir, 'logs', `${name}.log`);
+    await expectSoon(() => isFile(log) && readFileSync(log, 'utf8').includes('serving'), `${name} serves`);
+  }
+  const run = registry.read('kept-run');
+  if (!run?.keeper) throw new Error('no keeper in the record');
+  const enginePids = Object.values(run.engines).flatMap(({ state }) =>
+    state.status === 'starting' && state.handle.kind === 'process' ? [state.handle.pid] : [],
+  );
+  expect(enginePids).toHaveLength(specs.length);
+  return {
+    orchestrator,
+    registry,
+    resultsDir,
+    run,
+    keeperPid: run.keeper.pid,
+    enginePids,
+    ownPid: Number(answer['ownPid'] ?? 0),
+  };
+}
+
+async function expectNothingLeft(situation: Situation, limitMs = 5000): Promise<void> {
+  const pids = [situation.keeperPid, ...situation.enginePids, ...(situation.ownPid ? [situation.ownPid] : [])];
+  await expectSoon(() => pids.every(isGone), `${pids.join(', ')} are gone`, limitMs);
+  expect(situation.registry.list()).toEqual({ live: [], dead: [], foreign: [], unreadable: [] });
+  expect(isFile(situation.run.socketPath ?? '')).toBe(false);
+}
+
+const readNote = ({ resultsDir }: Situation) =>
+  orchestratorLostSchema.parse(JSON.parse(readFileSync(path.join(resultsDir, 'orchestrator-lost.json'), 'utf8')));
+
+const twoEngines = async () => [await fakeSpec('vllm', 'grandchild'), await fakeSpec('baseline')];
+
+describe('when the orchestrator vanishes', () => {
+  it('by SIGKILL, its engines, their children and its own children are gone within 5 s, and noted', async () => {
+    const situation = await orchestrate(await twoEngines());
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+    const note = readNote(situation);
+    expect(note).toMatchObject({ buildId: 'kept-run', orchestratorAlive: false, forced: [], problems: [] });
+    expect(note.removed).toEqual(
+      expect.arrayContaining(['vllm-fake', 'baseline-fake', `process group ${situation.ownPid} (sleep 302)`]),
+    );
+  });
+
+  it('with its whole process group, the same holds', async () => {
+    const situation = await orchestrate(await twoEngines());
+    process.kill(-situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+    expect(readNote(situation).removed).toContain('vllm-fake');
+  });
+
+  it('engines that ignore SIGTERM are killed within the same 5 s, and what left its group is found', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm', 'ignore-sigterm', 'stray')], { stopGraceMs: 60_000 });
+    const log = readFileSync(path.join(situation.resultsDir, 'logs', 'vllm-fake.log'), 'utf8');
+    const stray = Number(/^stray (\d+)$/m.exec(log)?.[1]);
+    expect(isGone(stray)).toBe(false);
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+    expect(isGone(stray)).toBe(true);
+    expect(readNote(situation).forced).toEqual(['vllm-fake']);
+    expect(readNote(situation).removed).toContain(`process ${stray} (sleep 301)`);
+  });
+
+  it('while it is releasing, the release goes on to its end', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm', 'ignore-sigterm')], {
+      after: 'release-and-die',
+      stopGraceMs: 600,
+    });
+    const log = path.join(situation.resultsDir, 'logs', 'vllm-fake.log');
+    situation.orchestrator.say('release');
+    await expectSoon(() => readFileSync(log, 'utf8').includes('SIGTERM ignored'), 'the release has begun');
+    situation.orchestrator.say('die');
+    await expectNothingLeft(situation);
+  });
+});
+
+describe('the keeper', () => {
+  it('releases everything on SIGTERM and does not hear SIGINT and SIGHUP', async () => {
+    const situation = await orchestrate(await twoEngines());
+    process.kill(situation.keeperPid, 'SIGINT');
+    process.kill(situation.keeperPid, 'SIGHUP');
+    // It still answers.
+    const fleet = await joinFleet(situation.run, { registryDir: situation.registry.directory });
+    expect(fleet.state('vllm').status).toBe('starting');
+    await fleet.close();
+    process.kill(situation.keeperPid, 'SIGTERM');
+    await expectNothingLeft(situation);
+    expect(isFile(path.join(situation.resultsDir, 'orchestrator-lost.json'))).toBe(false);
+  });
+
+  it('lives in a session of its own, where no terminal reaches it', async () => {
+    const { keeperPid, orchestrator } = await orchestrate([]);
+    const session = (pid: number) =>
+      execFileSync('ps', ['-o', 'sess=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+    expect(session(keeperPid)).toBe(String(keeperPid));
+    process.kill(orchestrator.pid, 'SIGKILL');
+    await expectSoon(() => isGone(keeperPid), 'the keeper has ended');
+  });
+
+  it('outlives a detached run, which another process joins and releases', async () => {
+    const situation = await orchestrate(await twoEngines(), { after: 'detach' });
+    await expectSoon(() => isGone(situation.orchestrator.pid), 'the launching process has ended');
+    const live = situation.registry.list().live[0];
+    expect(live).toMatchObject({ buildId: 'kept-run', mode: 'detached', settings: { MODEL: 'some/model' } });
+    expect(situation.enginePids.some(isGone)).toBe(false);
+    // The launching process's own child went with it.
+    expect(live?.processGroups).toEqual([]);
+    if (!live) return;
+    const events: string[] = [];
+    const options = {
+      registryDir: situation.registry.directory,
+      onEvent: (event: object) => events.push(JSON.stringify(event)),
+    };
+    const fleet = await joinFleet(live, options);
+    const signal = new AbortController().signal;
+    expect(await fleet.waitUntilReady(['vllm', 'baseline'], { timeoutMs: 5000, signal })).toMatchObject({
+      outcome: 'ready',
+    });
+    expect(situation.registry.read('kept-run')?.engines.vllm?.state.status).toBe('ready');
+    const report = await fleet.release();
+    expect([...report.removed].sort()).toEqual(['baseline-fake', 'vllm-fake']);
+    expect(events.join()).toMatch(/engine-stopping.*engine-exited.*"expected":true/s);
+    await expectNothingLeft(situation);
+  });
+
+  it('ends the children of a joined process that vanishes, and nothing else', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')]);
+    const joined = startJsonChild('joiner.mjs', [JSON.stringify(situation.run), situation.registry.directory]);
+    const owned = Number((await joined.next())['ownPid']);
+    expect(situation.registry.read('kept-run')?.processGroups.map((group) => group.pgid)).toContain(owned);
+    process.kill(joined.pid, 'SIGKILL');
+    await expectSoon(() => isGone(owned), 'the joined process left nothing');
+    expect(situation.enginePids.some(isGone)).toBe(false);
+    expect(isGone(situation.ownPid)).toBe(false);
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+  });
+});
+
+describe('when the keeper itself is killed', () => {
+  it('its fleet counts the engines as failed, and still removes everything', async () => {
+    const situation = await orchestrate(await twoEngines());
+    const fleet = await joinFleet(situation.run, { registryDir: situation.registry.directory });
+    process.kill(situation.keeperPid, 'SIGKILL');
+    const signal = new AbortController().signal;
+    const readiness = await fleet.waitUntilReady(['vllm', 'lmcache'].slice(0, 1) as ['vllm'], {
+      timeoutMs: 5000,
+      signal,
+    });
+    expect(['ready', 'engine-died']).toContain(readiness.outcome);
+    await expectSoon(() => fleet.state('vllm').status === 'failed', 'the loss is noticed');
+    expect(await fleet.unexpectedExit()).toMatchObject({ exit: { code: null, signal: null } });
+    await expect(fleet.launch([await fakeSpec('lmcache')], signal)).rejects.toThrow(/keeper of run "kept-run" is gone/);
+    const report = await fleet.release();
+    expect(report.problems).toEqual([]);
+    expect(report.removed.join()).toMatch(/process group \d+ .*fake-engine\.mjs/);
+    await expectNothingLeft(situation);
+  });
+});
