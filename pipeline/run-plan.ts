@@ -41,18 +41,14 @@ export async function completeSettings(
     VENV_DIR: path.join(workspace, '.venv'),
     HF_HOME: path.join(homedir(), '.cache', 'huggingface'),
   };
-  const autoPorts = settings.filter(({ value }) => value === autoPort);
+  const wantsFreePort = ({ definition, value }: ResolvedSetting) => definition.type === 'port' && value === autoPort;
+  const autoPorts = settings.filter(wantsFreePort);
   const freePorts = await findFreePorts(autoPorts.length);
-  autoPorts.forEach(({ name }, index) => {
-    const port = freePorts[index];
-    if (port !== undefined) computed[name] = port;
-  });
-  return settings.map((setting) => {
+  return settings.map((setting): ResolvedSetting => {
+    if (wantsFreePort(setting))
+      return { ...setting, value: freePorts[autoPorts.indexOf(setting)] ?? null, requested: autoPort };
     const value = computed[setting.name];
-    if (value === undefined) return setting;
-    return setting.value === null || setting.value === autoPort
-      ? { ...setting, value, ...(setting.value === autoPort ? { requested: autoPort } : {}) }
-      : setting;
+    return setting.value === null && value !== undefined ? { ...setting, value } : setting;
   });
 }
 
