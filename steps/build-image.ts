@@ -45,14 +45,19 @@ export const step = defineStep({
       return { outcome: 'skipped', why: `no container is launched (RUNTIME=${run.runtime})` };
     }
     const { openContainerHost } = await import('../docker/client.js');
-    const { dockerFailure } = await import('./docker-failure.js');
-    try {
-      return await provide(context, openContainerHost());
-    } catch (error) {
-      return dockerFailure(error);
-    }
+    return await provideImage(context, openContainerHost());
   },
 });
+
+/** The step with its daemon. What Docker refuses is a result; anything else is thrown. */
+export async function provideImage(context: Context, host: ContainerHost): Promise<StepResult> {
+  try {
+    return await provide(context, host);
+  } catch (error) {
+    const { dockerFailure } = await import('./docker-failure.js');
+    return dockerFailure(error);
+  }
+}
 
 async function provide(context: Context, host: ContainerHost): Promise<StepResult> {
   await host.ping(context.signal);

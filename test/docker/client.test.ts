@@ -1,0 +1,143 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { openContainerHost } from '../../docker/client.js';
+
+let socketPath: string;
+beforeEach(async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'lmcache-ci-socket-'));
+  socketPath = path.join(directory, 'docker.sock');
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+});
+
+/** A daemon that answers as the test says. */
+async function daemon(handler: Parameters<typeof createServer>[1]): Promise<Server> {
+  const server = createServer({}, handler).listen(socketPath);
+  await new Promise((resolve) => server.once('listening', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(() => resolve()));
+  });
+  return server;
+}
+
+describe('reaching the daemon', () => {
+  test('at the default socket, or where DOCKER_HOST says', () => {
+    vi.stubEnv('DOCKER_HOST', '');
+    expect(openContainerHost().address).toBe('unix:///var/run/docker.sock');
+    vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:2375');
+    expect(openContainerHost().address).toBe('tcp://127.0.0.1:2375');
+    vi.stubEnv('DOCKER_HOST', 'tcp://[');
+    expect(() => openContainerHost()).toThrow(/DOCKER_HOST "tcp:\/\/\[" is not an address/);
+    vi.unstubAllEnvs();
+  });
+
+  test('nobody has made the socket', async () => {
+    await expect(openContainerHost({ socketPath }).ping()).rejects.toMatchObject({
+      kind: 'daemon-unreachable',
+      message: expect.stringContaining(`"unix://${socketPath}"`),
+    });
+  });
+
+  test('the daemon has died and left its socket', async () => {
+    const child = spawn(process.execPath, [
+      '-e',
+      `require('net').createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, 'SIGKILL'))`,
+    ]);
+    await new Promise((resolve) => child.once('exit', resolve));
+    await expect(openContainerHost({ socketPath }).ping()).rejects.toMatchObject({ kind: 'daemon-unreachable' });
+  });
+
+  test('a daemon that takes the connection and says nothing', { timeout: 20_000 }, async () => {
+    await daemon(() => {});
+    await expect(openContainerHost({ socketPath }).ping()).rejects.toMatchObject({
+      kind: expect.stringMatching(/^(?:timeout|daemon-unreachable)$/),
+    });
+  });
+
+  test('an abort ends the wait', async () => {
+    await daemon(() => {});
+    const abort = new AbortController();
+    const ping = openContainerHost({ socketPath }).ping(abort.signal);
+    abort.abort();
+    await expect(ping).rejects.toMatchObject({ kind: 'aborted' });
+  });
+
+  test('what the daemon complains of is kept', async () => {
+    await daemon((_request, response) => {
+      response.writeHead(500, { 'Content-Type': 'application/json' });
+      response.end('{"message":"no space left on device"}');
+    });
+    await expect(openContainerHost({ socketPath }).listContainers([])).rejects.toMatchObject({
+      kind: 'out-of-space',
+      statusCode: 500,
+      detail: 'no space left on device',
+    });
+  });
+});
+
+describe('a pull', () => {
+  const options = () => ({ signal: new AbortController().signal, timeoutMs: 10_000 });
+
+  test('that fails after it has begun', async () => {
+    await daemon((_request, response) => {
+      response.write('{"status":"Pulling from a/b","id":"latest"}\r\n');
+      response.end('{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\r\n');
+    });
+    await expect(openContainerHost({ socketPath }).pullImage('a/b', options())).rejects.toMatchObject({
+      kind: 'image-missing',
+      detail: 'manifest unknown',
+    });
+  });
+
+  test('that breaks off is no success', async () => {
+    await daemon((_request, response) => {
+      response.write('{"status":"Downloading","progressDetail":{"current":1,"total":10},"id":"layer"}\n');
+      setImmediate(() => response.destroy());
+    });
+    await expect(openContainerHost({ socketPath }).pullImage('a/b', options())).rejects.toMatchObject({
+      kind: 'daemon-unreachable',
+    });
+  });
+
+  test('that stalls ends with its limit', async () => {
+    await daemon((_request, response) => void response.write('{"status":"Waiting"}\n'));
+    const pull = openContainerHost({ socketPath }).pullImage('a/b', { ...options(), timeoutMs: 200 });
+    await expect(pull).rejects.toMatchObject({ kind: 'timeout' });
+  });
+
+  test('asks for one tag, and reports its progress', async () => {
+    const asked: string[] = [];
+    await daemon((request, response) => {
+      asked.push(request.url ?? '');
+      response.end('{"status":"Downloading","progressDetail":{"current":1,"total":10},"id":"layer"}\n');
+    });
+    const progress: unknown[] = [];
+    const host = openContainerHost({ socketPath });
+    await host.pullImage('registry.invalid:5000/a/b', { ...options(), onProgress: (event) => progress.push(event) });
+    expect(decodeURIComponent(asked[0] ?? '')).toMatch(/fromImage=registry\.invalid:5000\/a\/b(?::latest|&tag=latest)/);
+    expect(progress).toEqual([{ id: 'layer', status: 'Downloading', currentBytes: 1, totalBytes: 10 }]);
+  });
+});
+
+describe('a log', () => {
+  test('that is cut off ends the following with an error', async () => {
+    await daemon((_request, response) => {
+      const text = Buffer.from('first line\n');
+      response.write(Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, text.length]), text]));
+      setTimeout(() => response.destroy(), 50);
+    });
+    const stdout = new PassThrough();
+    const follow = openContainerHost({ socketPath }).followLogs(
+      'id',
+      { stdout, stderr: new PassThrough() },
+      new AbortController().signal,
+    );
+    await expect(follow).rejects.toMatchObject({ kind: 'daemon-unreachable' });
+    expect(String(stdout.read())).toBe('first line\n');
+  });
+});
