@@ -9,8 +9,11 @@ const implausibleGainPercent = 10;
 /** Tokenizers and chat templates add or lose a token here and there. */
 const inputTolerancePercent = 1;
 
+/** What is judged of a result file. */
+export type BenchFigures = Pick<VllmBenchFile, 'completed' | 'total_input_tokens' | 'total_token_throughput'>;
+
 export interface BenchMeasurement {
-  readonly file: VllmBenchFile;
+  readonly figures: BenchFigures;
   /** What to do about a client that did not keep up; null while it did. */
   readonly clientOverload: string | null;
   /** First failures in words. */
@@ -38,16 +41,22 @@ export interface VllmBenchMeasurements {
 /** The result of the step from what both servers did. */
 export function judgeVllmBench(measurements: VllmBenchMeasurements): StepResult {
   const { settings, baseline, lmcache, note } = measurements;
-  const gain = changePercent(lmcache.file.total_token_throughput, baseline.file.total_token_throughput);
-  const throughput = (name: string, title: string, file: VllmBenchFile) =>
-    report({ name, title, unit: 'tok/s', measured: file.total_token_throughput, ...(note === null ? {} : { note }) });
+  const gain = changePercent(lmcache.figures.total_token_throughput, baseline.figures.total_token_throughput);
+  const throughput = (name: string, title: string, figures: BenchFigures) =>
+    report({
+      name,
+      title,
+      unit: 'tok/s',
+      measured: figures.total_token_throughput,
+      ...(note === null ? {} : { note }),
+    });
   return conclude({
     gates: [
       completed('baseline', baseline, settings.NUM_PROMPTS),
       completed('lmcache', lmcache, settings.NUM_PROMPTS),
       ...proof(measurements),
-      inputTokens('baseline', baseline.file, settings),
-      inputTokens('lmcache', lmcache.file, settings),
+      inputTokens('baseline', baseline.figures, settings),
+      inputTokens('lmcache', lmcache.figures, settings),
       {
         verdict: judge({
           name: 'throughput_of_baseline',
@@ -64,8 +73,8 @@ export function judgeVllmBench(measurements: VllmBenchMeasurements): StepResult 
       },
     ],
     reported: [
-      throughput('baseline_throughput', 'Token throughput, baseline', baseline.file),
-      throughput('lmcache_throughput', 'Token throughput, LMCache', lmcache.file),
+      throughput('baseline_throughput', 'Token throughput, baseline', baseline.figures),
+      throughput('lmcache_throughput', 'Token throughput, LMCache', lmcache.figures),
     ],
     doubts: findDoubts(measurements, gain),
   });
@@ -95,7 +104,7 @@ function completed(server: 'baseline' | 'lmcache', measurement: BenchMeasurement
       name: `${server}_completed`,
       title: `Completed prompts, ${server}`,
       unit: 'prompts',
-      measured: measurement.file.completed,
+      measured: measurement.figures.completed,
       comparison: '==',
       threshold: expected,
     }),
@@ -108,11 +117,11 @@ function completed(server: 'baseline' | 'lmcache', measurement: BenchMeasurement
 
 function inputTokens(
   server: 'baseline' | 'lmcache',
-  file: VllmBenchFile,
+  figures: BenchFigures,
   settings: VllmBenchMeasurements['settings'],
 ): Gate {
   const expected = settings.NUM_PROMPTS * settings.RANDOM_INPUT_LEN;
-  const change = changePercent(file.total_input_tokens, expected);
+  const change = changePercent(figures.total_input_tokens, expected);
   return {
     verdict: judge({
       name: `${server}_input_tokens`,
@@ -121,7 +130,7 @@ function inputTokens(
       measured: change === null ? null : Math.abs(change),
       comparison: '<=',
       threshold: inputTolerancePercent,
-      note: `${file.total_input_tokens} tokens`,
+      note: `${figures.total_input_tokens} tokens`,
     }),
     reason: 'unknown',
     cause: 'threshold',

@@ -65,7 +65,7 @@ export async function createVllmClient(
       await results.writeJson(`vllm_bench/${server}.json`, file);
       const failed = settings.NUM_PROMPTS - file.completed;
       const failures = failed === 0 ? [] : [`${failed} prompts failed; see logs/vllm-bench.${server}.timed.log`];
-      return { file, clientOverload: null, failures };
+      return { figures: file, clientOverload: null, failures };
     },
     // The first prompts of a seed do not depend on how many are made.
     replay: async (target, prompts) => {

@@ -1,0 +1,83 @@
+import type { BenchPlan, BenchServeOptions } from '../../workloads/bench/options.js';
+import { prepareBenchServe, replayPrompts, runBenchServe } from '../../workloads/bench-serve.js';
+import { describeOutcome } from '../../workloads/request.js';
+import type { StepContext } from '../step.js';
+import { StepFailure } from '../step-failure.js';
+import type { TestTarget } from '../test-targets.js';
+import { showWorkload } from '../workload-progress.js';
+import { type BenchClient, warmUpPrompts } from './bench-client.js';
+import type { VllmBenchSettingValues } from './settings.js';
+
+type ClientContext = Pick<StepContext<VllmBenchSettingValues>, 'settings' | 'results' | 'progress' | 'signal'>;
+
+const shownFailures = 5;
+
+/** What `vllm bench serve` of the original suite is called with. */
+export function benchOptions(settings: VllmBenchSettingValues, seed: number, hfHome: string | null): BenchServeOptions {
+  return {
+    backend: 'openai-chat',
+    numPrompts: settings.NUM_PROMPTS,
+    randomInputLen: settings.RANDOM_INPUT_LEN,
+    randomOutputLen: settings.RANDOM_OUTPUT_LEN,
+    numWarmups: warmUpPrompts,
+    seed,
+    ...(hfHome === null ? {} : { hfHome }),
+  };
+}
+
+/** Makes the prompts before any server runs; null where only a server's tokenizer could. */
+export function prepareNativePlan(context: ClientContext, seed: number): Promise<BenchPlan | null> {
+  const { settings, signal } = context;
+  return prepareBenchServe({ model: settings.MODEL }, { ...benchOptions(settings, seed, settings.HF_HOME), signal });
+}
+
+/**
+ * Our own client.
+ * @param ready made by `prepareNativePlan`, or null: the prompts are then made with the tokenizer of `server`
+ */
+export async function createNativeClient(
+  context: ClientContext,
+  seed: number,
+  server: TestTarget,
+  ready: BenchPlan | null,
+): Promise<BenchClient> {
+  const { settings, results, progress, signal } = context;
+  const options = { ...benchOptions(settings, seed, settings.HF_HOME), signal };
+  const plan =
+    ready ?? (await prepareBenchServe(server, { ...options, onProgress: showWorkload(progress, 'prompts') }));
+  if (plan === null) {
+    throw new StepFailure(`There is no tokenizer for "${settings.MODEL}": neither local files nor the server's own.`, {
+      reason: 'configuration',
+      failureCause: 'tool-missing',
+    });
+  }
+  return {
+    label: 'native client',
+    note: null,
+    warmUp: async (target) => {
+      await replayPrompts(target, plan.warmupPrompts, { signal });
+      signal.throwIfAborted();
+    },
+    measure: async (target, name) => {
+      const onProgress = showWorkload(progress, name);
+      const timed = { ...plan, warmupPrompts: [] };
+      const result = await runBenchServe(target, { ...options, plan: timed, onProgress });
+      signal.throwIfAborted();
+      await results.writeJson(`vllm_bench/${name}.json`, result.json);
+      const failed = result.records.filter((record) => record.outcome.state === 'failed');
+      return {
+        figures: result.json,
+        clientOverload: result.clientHealth.overloaded
+          ? (result.clientHealth.remedy ?? 'The client did not keep up.')
+          : null,
+        failures: failed
+          .slice(0, shownFailures)
+          .map((record) => `request ${record.index}: ${describeOutcome(record.outcome)}`),
+      };
+    },
+    replay: async (target, prompts) => {
+      await replayPrompts(target, plan.prompts.slice(0, prompts), { signal });
+      signal.throwIfAborted();
+    },
+  };
+}
