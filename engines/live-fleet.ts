@@ -138,9 +138,8 @@ class LiveFleet implements RunFleet {
       this.#onEvent({ type: 'engine-starting', role: spec.role, name: spec.name });
       return keeper.request({ op: 'start', spec });
     });
-    const all = Promise.allSettled(starts);
     // What is still being started when the run is aborted is ended by its release.
-    const results = await Promise.race([all, aborted(signal)]);
+    const results = await untilAborted(Promise.allSettled(starts), signal);
     const failure = results.find((result) => result.status === 'rejected');
     if (failure) throw failure.reason;
   }
@@ -316,8 +315,15 @@ async function readInventory(signal: AbortSignal): Promise<GpuInventory> {
   });
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+/** @throws the signal's reason when it is aborted first. */
+async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  const done = new AbortController();
+  const aborted = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: done.signal });
   });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    done.abort();
+  }
 }
