@@ -1,0 +1,150 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { cleanLeftovers, releaseDeadRun } from '../../engines/clean.js';
+import type { ContainerCleaner, LabelledContainer } from '../../engines/container-cleaner.js';
+import { identifyProcess } from '../../engines/process-identity.js';
+import { openRegistry } from '../../engines/registry.js';
+import { expectSoon, isGone, sampleRun, temporaryDirectory } from './engine-rig.js';
+
+const spawned: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of spawned.splice(0)) child.kill('SIGKILL');
+});
+
+function sleeper(environment: Record<string, string> = {}): { readonly pid: number; readonly startTime: number } {
+  const child = spawn('sleep', ['304'], {
+    stdio: 'ignore',
+    detached: true,
+    env: { PATH: process.env['PATH'], ...environment },
+  });
+  spawned.push(child);
+  const identity = identifyProcess(child.pid ?? 0);
+  if (!identity) throw new Error('not started');
+  return identity;
+}
+
+/** A daemon that holds these containers. */
+function fakeDaemon(...containers: LabelledContainer[]) {
+  const removed: string[] = [];
+  const cleaner: ContainerCleaner = {
+    list: async (buildId) => containers.filter((container) => buildId === null || container.buildId === buildId),
+    remove: async (found) => {
+      removed.push(...found.map((container) => container.name));
+      return { removed: found.map((container) => `container ${container.name}`), forced: [], problems: [] };
+    },
+  };
+  return { removed, openCleaner: async () => cleaner };
+}
+
+const container = (name: string, buildId: string, createdAtMs = 0): LabelledContainer => ({
+  id: name,
+  name,
+  buildId,
+  createdAtMs,
+});
+const noDaemon = () => Promise.reject(new Error('connect ENOENT /var/run/docker.sock'));
+const openEmpty = () => openRegistry(path.join(temporaryDirectory(), 'registry'));
+const dead = { pid: process.pid, startTime: 1 };
+
+describe('cleaning up after dead runs', () => {
+  it('ends their groups and marked processes, and nothing of live runs or of strangers', async () => {
+    const registry = openEmpty();
+    const group = sleeper();
+    const stray = sleeper({ LMCACHE_CI_BUILD_ID: 'gone' });
+    const stranger = sleeper({ LMCACHE_CI_BUILD_ID: 'other' });
+    const reused = sleeper();
+    registry.write(
+      sampleRun({ buildId: 'alive', processGroups: [{ pgid: stranger.pid, startTime: stranger.startTime }] }),
+    );
+    registry.write(
+      sampleRun({
+        buildId: 'gone',
+        orchestrator: dead,
+        processGroups: [
+          { pgid: group.pid, startTime: group.startTime },
+          { pgid: reused.pid, startTime: reused.startTime - 1 },
+        ],
+      }),
+    );
+    const request = { olderThanMs: 0, registryDir: registry.directory, openCleaner: noDaemon };
+
+    const plan = await cleanLeftovers({ ...request, dryRun: true });
+    expect(plan.removed).toEqual([
+      `process group ${group.pid} of run gone`,
+      `process ${stray.pid} of run gone`,
+      'record of run gone',
+    ]);
+    expect([group, stray].some(({ pid }) => isGone(pid))).toBe(false);
+
+    const report = await cleanLeftovers({ ...request, dryRun: false });
+    expect(report).toMatchObject({
+      removed: [`process group ${group.pid} (sleep 304)`, `process ${stray.pid} (sleep 304)`, 'record of run gone'],
+      problems: [],
+    });
+    await expectSoon(() => isGone(group.pid) && isGone(stray.pid), 'ended');
+    expect(isGone(stranger.pid) || isGone(reused.pid)).toBe(false);
+    expect(registry.list().live.map((run) => run.buildId)).toEqual(['alive']);
+    expect(registry.list().dead).toEqual([]);
+  });
+
+  it('spares what is younger than asked for', async () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'old', orchestrator: dead, createdAt: new Date(0).toISOString() }));
+    registry.write(sampleRun({ buildId: 'young', orchestrator: dead, createdAt: new Date().toISOString() }));
+    const daemon = fakeDaemon(
+      container('c-old', 'x'),
+      container('c-young', 'x', Date.now()),
+      container('c-kept', 'young'),
+    );
+    const registryDir = registry.directory;
+    await cleanLeftovers({ dryRun: false, olderThanMs: 60_000, registryDir, openCleaner: daemon.openCleaner });
+    expect(registry.list().dead.map((run) => run.buildId)).toEqual(['young']);
+    expect(daemon.removed).toEqual(['c-old']);
+  });
+
+  it('removes containers without a live run, also of a run before the last boot', async () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'alive', runtime: 'docker' }));
+    registry.write(sampleRun({ buildId: 'foreign', pidNamespace: 'pid:[1]', runtime: 'docker' }));
+    registry.write(sampleRun({ buildId: 'booted', bootId: 'another', runtime: 'docker' }));
+    const daemon = fakeDaemon(
+      container('c-alive', 'alive'),
+      container('c-foreign', 'foreign'),
+      container('c-booted', 'booted'),
+      container('c-unknown', 'unknown'),
+    );
+    const registryDir = registry.directory;
+    const dry = await cleanLeftovers({ dryRun: true, olderThanMs: 0, registryDir, openCleaner: daemon.openCleaner });
+    expect(dry.removed).toEqual(['record of run booted', 'container c-booted', 'container c-unknown']);
+    expect(daemon.removed).toEqual([]);
+    await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir, openCleaner: daemon.openCleaner });
+    expect([...new Set(daemon.removed)]).toEqual(['c-booted', 'c-unknown']);
+  });
+
+  it('names a record that it cannot read and leaves it', async () => {
+    const registry = openEmpty();
+    writeFileSync(path.join(registry.directory, 'strange.json'), '{}');
+    const report = await cleanLeftovers({
+      dryRun: false,
+      olderThanMs: 0,
+      registryDir: registry.directory,
+      openCleaner: noDaemon,
+    });
+    expect(report.removed).toEqual([]);
+    expect(report.problems.join()).toMatch(/strange\.json: not a run's record, left alone/);
+    expect(registry.list().unreadable).toHaveLength(1);
+  });
+
+  it('reports a daemon that does not answer, and still removes the rest', async () => {
+    const registry = openEmpty();
+    const run = sampleRun({ orchestrator: dead, runtime: 'docker' });
+    registry.write(run);
+    const report = await releaseDeadRun(run, { registry, openCleaner: noDaemon });
+    expect(report.problems).toEqual([
+      'containers of run sample could not be looked for: connect ENOENT /var/run/docker.sock',
+    ]);
+    expect(registry.read('sample')).toBeNull();
+  });
+});
