@@ -23,7 +23,12 @@ function gpu(index: number, changes: Partial<Gpu> = {}): Gpu {
   };
 }
 
-const inventoryOf = (...gpus: Gpu[]): GpuInventory => ({ driverVersion: null, cudaVersion: null, gpus });
+const inventoryOf = (...gpus: Gpu[]): GpuInventory => ({
+  driverVersion: null,
+  cudaVersion: null,
+  gpus,
+  unreadable: [],
+});
 const limits = { minFreeMiB: 70_000, maxUtilizationPercent: 20 };
 const none = new Map<string, string>();
 
