@@ -32,9 +32,9 @@ export function qualifyingGpus(
     .toSorted((a, b) => b.memoryFreeMiB - a.memoryFreeMiB || a.index - b.index);
 }
 
-/** One line a GPU: memory, load, its processes, the run that reserved it. */
+/** One line a GPU: memory, load, its processes, the run that reserved it; last those that cannot be read. */
 export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<string, string>): readonly string[] {
-  return inventory.gpus.map((gpu) => {
+  const readable = inventory.gpus.map((gpu) => {
     const run = reservedBy.get(gpu.uuid);
     const users = gpu.processes.map(
       (user) => `process ${user.pid} (${user.name}${user.usedMiB === null ? '' : `, ${user.usedMiB} MiB`})`,
@@ -48,6 +48,8 @@ export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<st
     ];
     return `GPU ${gpu.index} (${gpu.name}): ${facts.join('; ')}`;
   });
+  const unreadable = inventory.unreadable.map((gpu) => `GPU ${gpu.index} (${gpu.name}): cannot be used: ${gpu.why}`);
+  return [...readable, ...unreadable];
 }
 
 /**
@@ -76,7 +78,9 @@ export async function allocateGpus(
         const { live, foreign } = registry.list();
         const reservedBy = reservations([...live, ...foreign], buildId);
         const chosen = qualifyingGpus(inventory, reservedBy, requirements).slice(0, requirements.count);
-        if (chosen.length < requirements.count) return { lines: describeGpus(inventory, reservedBy), inventory };
+        if (chosen.length < requirements.count) {
+          return { lines: describeGpus(inventory, reservedBy), present: inventory.gpus.length };
+        }
         const gpus = chosen.map(({ index, uuid, name, memoryTotalMiB, memoryFreeMiB }) => {
           return { index, uuid, name, memoryTotalMiB, memoryFreeMiB };
         });
@@ -87,17 +91,20 @@ export async function allocateGpus(
     );
     if ('gpus' in attempt) return attempt.gpus;
     // Cards that are not there do not come by waiting.
-    const hopeless = attempt.inventory.gpus.length < requirements.count;
-    if (hopeless || performance.now() >= deadline) throw noGpu(requirements, attempt.lines, hopeless);
+    const hopeless = attempt.present < requirements.count;
+    if (hopeless || performance.now() >= deadline) throw noGpu(requirements, attempt);
     requirements.onWaiting?.(attempt.lines);
     await delay(Math.min(lookAgainMs, Math.max(0, deadline - performance.now())), undefined, { signal });
   }
 }
 
-function noGpu(requirements: GpuRequirements, lines: readonly string[], hopeless: boolean): EngineStartError {
+function noGpu(
+  requirements: GpuRequirements,
+  { lines, present }: { readonly lines: readonly string[]; readonly present: number },
+): EngineStartError {
   const { count, minFreeMiB, maxUtilizationPercent, waitMs } = requirements;
   const wanted = `${count} GPUs with at least ${minFreeMiB} MiB free and at most ${maxUtilizationPercent} % utilization`;
-  const waited = hopeless ? `this machine has ${lines.length}` : `not found within ${waitMs / 1000} s`;
+  const waited = present < count ? `this machine has ${present}` : `not found within ${waitMs / 1000} s`;
   return new EngineStartError(
     `${wanted}: ${waited}. Free them, lower MIN_FREE_GPU_MIB or raise GPU_WAIT_SECONDS; ENGINE=sim runs without.`,
     { failureCause: 'no-gpu', evidence: lines.length > 0 ? lines : ['no GPU on this machine'] },
@@ -124,7 +131,9 @@ export async function waitForGpuMemory(
     );
     if (held.length === 0) return [];
     if (performance.now() >= deadline) {
-      return describeGpus({ ...inventory, gpus: held }, new Map()).map((line) => `memory not given back: ${line}`);
+      return describeGpus({ ...inventory, gpus: held, unreadable: [] }, new Map()).map(
+        (line) => `memory not given back: ${line}`,
+      );
     }
     await delay(Math.min(500, Math.max(0, deadline - performance.now())));
   }

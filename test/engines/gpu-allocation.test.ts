@@ -118,9 +118,14 @@ describe('reserving GPUs', () => {
     );
   });
 
-  it('does not wait for cards that are not there', async () => {
-    const { allocate } = setUp([inventoryOf(gpu(0))]);
-    await expect(allocate({ waitMs: 60_000 })).rejects.toThrow(/this machine has 1/);
+  it('does not wait for cards that are not there, and says why one cannot be used', async () => {
+    const unreadable = [{ index: 1, name: 'NVIDIA H200', uuid: null, why: 'fell off the bus' }];
+    const { allocate } = setUp([{ ...inventoryOf(gpu(0)), unreadable }]);
+    const failing = allocate({ waitMs: 60_000 });
+    await expect(failing).rejects.toThrow(/this machine has 1/);
+    await expect(failing).rejects.toMatchObject({
+      evidence: [expect.stringContaining('GPU 0'), 'GPU 1 (NVIDIA H200): cannot be used: fell off the bus'],
+    });
   });
 
   it('ends its waiting when aborted', async () => {
