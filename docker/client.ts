@@ -1,6 +1,9 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
+import { homedir } from 'node:os';
+import path from 'node:path';
 import { addAbortSignal, type Duplex, Readable, type Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Docker from 'dockerode';
@@ -19,6 +22,8 @@ import { dockerErrorFrom } from './error-normaliser.js';
 import { DockerError } from './errors.js';
 
 const pingLimitMs = 5_000;
+/** A question without work behind it. */
+const questionLimitMs = 20_000;
 const callLimitMs = 30_000;
 /** Creating and starting copies no data, but a busy disk or a GPU runtime's hooks can take long. */
 const startLimitMs = 120_000;
@@ -29,6 +34,12 @@ const startLimitMs = 120_000;
  */
 export function openContainerHost(options: { readonly socketPath?: string } = {}): ContainerHost {
   return new DockerodeHost(options.socketPath ?? null);
+}
+
+/** Docker Desktop's socket of this user where there is one, as Docker's own tools choose it. */
+function defaultSocket(): string {
+  const desktop = path.join(homedir(), '.docker', 'run', 'docker.sock');
+  return existsSync(desktop) ? desktop : '/var/run/docker.sock';
 }
 
 const pullLineSchema = z.object({
@@ -44,15 +55,16 @@ const pullLineSchema = z.object({
 class DockerodeHost implements ContainerHost {
   readonly address: string;
   readonly #docker: Docker;
-  /** For calls which dockerode cannot abort: their connection ends by itself. */
+  /** For questions, whose calls dockerode cannot abort: the connection ends by itself. */
   readonly #brief: Docker;
   readonly #socketPath: string | null;
 
-  constructor(socketPath: string | null) {
-    this.#socketPath = socketPath;
-    this.address = socketPath ? `unix://${socketPath}` : process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock';
+  constructor(givenSocket: string | null) {
+    const dockerHost = process.env['DOCKER_HOST'] || null;
+    this.#socketPath = givenSocket ?? (dockerHost === null ? defaultSocket() : null);
+    this.address = this.#socketPath === null ? String(dockerHost) : `unix://${this.#socketPath}`;
     this.#docker = this.#connect({});
-    this.#brief = this.#connect({ timeout: pingLimitMs });
+    this.#brief = this.#connect({ timeout: questionLimitMs });
   }
 
   #connect(options: { readonly agent?: Agent; readonly timeout?: number }): Docker {
@@ -91,11 +103,12 @@ class DockerodeHost implements ContainerHost {
   }
 
   async ping(signal?: AbortSignal): Promise<void> {
-    await this.#call('answer', pingLimitMs, signal, () => this.#brief.ping());
+    const docker = this.#connect({ timeout: pingLimitMs });
+    await this.#call('answer', pingLimitMs, signal, () => docker.ping());
   }
 
   async info(signal?: AbortSignal): Promise<HostInfo> {
-    return await this.#call('describe itself', pingLimitMs, signal, async () => {
+    return await this.#call('describe itself', questionLimitMs, signal, async () => {
       const [version, info] = await Promise.all([this.#brief.version(), this.#brief.info()]);
       const facts = infoSchema.parse(info);
       const { Version, ApiVersion } = versionSchema.parse(version);
@@ -113,7 +126,7 @@ class DockerodeHost implements ContainerHost {
 
   async findImage(reference: string): Promise<ImageInfo | null> {
     try {
-      return await this.#call(`inspect image "${reference}"`, pingLimitMs, undefined, async () => {
+      return await this.#call(`inspect image "${reference}"`, questionLimitMs, undefined, async () => {
         const image = await this.#brief.getImage(reference).inspect();
         return { id: image.Id, tags: image.RepoTags ?? [], createdAt: image.Created, sizeBytes: image.Size };
       });

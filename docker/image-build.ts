@@ -21,6 +21,8 @@ export interface BuildRequest {
 export interface BuildOptions {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
+  /** How often the daemon is asked whether it still lives; 10 s unless told. */
+  readonly pingEveryMs?: number;
   onEvent?(event: BuildEvent): void;
 }
 
@@ -49,13 +51,13 @@ export interface BuildFailure {
 }
 
 /** Which way the build went. */
-export type Builder = { readonly kind: 'buildx'; readonly version: string } | { readonly kind: 'session' };
+type Builder = { readonly kind: 'buildx'; readonly version: string } | { readonly kind: 'session' };
 
 export type BuildOutcome =
   | { readonly status: 'built'; readonly imageId: string; readonly builder: Builder }
   | { readonly status: 'failed'; readonly failure: BuildFailure; readonly builder: Builder };
 
-const pingEveryMs = 10_000;
+const defaultPingEveryMs = 10_000;
 const pingsUntilLost = 3;
 
 /**
@@ -84,7 +86,7 @@ export async function buildImage(
 
   const finished = new AbortController();
   const limit = AbortSignal.timeout(options.timeoutMs);
-  const daemonLost = watchDaemon(host, finished.signal);
+  const daemonLost = watchDaemon(host, options.pingEveryMs ?? defaultPingEveryMs, finished.signal);
   const signal = AbortSignal.any([options.signal, limit, daemonLost]);
   try {
     const run = builder.kind === 'buildx' ? runThroughBuildx : runThroughSession;
@@ -106,7 +108,7 @@ export async function buildImage(
     message:
       image === null
         ? `The build ended without an error, but there is no image "${request.tag}".`
-        : `The build ended without an error, but "${request.tag}" is still another image (${image.id}).`,
+        : `The build ended without an error, but "${request.tag}" is another image (${image.id}): another build may have taken the tag.`,
     step: null,
     lastLines: plainLines.slice(-20),
   });
@@ -162,7 +164,7 @@ function contextError(request: BuildRequest, error: unknown): ContextError {
 }
 
 /** Aborted when the daemon has not answered several pings in a row. */
-function watchDaemon(host: ContainerHost, until: AbortSignal): AbortSignal {
+function watchDaemon(host: ContainerHost, pingEveryMs: number, until: AbortSignal): AbortSignal {
   const lost = new AbortController();
   const watch = async (): Promise<void> => {
     let misses = 0;

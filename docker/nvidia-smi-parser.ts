@@ -1,7 +1,7 @@
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { z } from 'zod';
 
-export interface GpuProcess {
+interface GpuProcess {
   readonly pid: number;
   readonly name: string;
   /** null where the driver does not say. */
@@ -33,7 +33,7 @@ export interface GpuInventory {
   readonly unreadable: readonly UnreadableGpu[];
 }
 
-export interface UnreadableGpu {
+interface UnreadableGpu {
   readonly index: number;
   readonly name: string;
   readonly uuid: string | null;

@@ -54,13 +54,15 @@ export async function buildSimulator(
   }
   const assembled = await assembleContext(content);
   try {
-    return await build(context, host, {
+    const result = await build(context, host, {
       contextDirectory: assembled.directory,
       dockerfile: 'Dockerfile',
       tag: content.reference,
       target: null,
       buildArgs: assembled.buildArgs,
     });
+    const builtElsewhere = result.outcome === 'failed' && (await host.findImage(content.reference)) !== null;
+    return builtElsewhere ? passed(`"${content.reference}" was built by another run meanwhile.`) : result;
   } finally {
     await assembled.remove();
     await removeOldSimulators(host);

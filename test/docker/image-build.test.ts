@@ -249,6 +249,28 @@ describe('without a usable buildx', () => {
     });
   });
 
+  test('a daemon that stops answering ends the build', async () => {
+    await emptyPath();
+    let pings = 0;
+    const host = fakeHost({
+      ping: async () => {
+        pings += 1;
+        // One that comes back in time is no reason to stop.
+        if (pings !== 2) throw new DockerError('timeout', 'no answer');
+      },
+      buildWithSession: async (_context, { signal }) => ({
+        lines: (async function* () {
+          yield JSON.stringify({ stream: 'started' });
+          await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        })(),
+        close: () => {},
+      }),
+    });
+    const outcome = await buildImage(host, local(), { ...options, pingEveryMs: 10 });
+    expect(failureOf(outcome)).toMatchObject({ kind: 'daemon-unreachable' });
+    expect(pings).toBe(5);
+  });
+
   test('a stalled stream ends with the abort', async () => {
     await emptyPath();
     const abort = new AbortController();

@@ -199,6 +199,24 @@ describe('the simulator', () => {
     expect(calls).toHaveLength(1);
   });
 
+  test('that another run built at the same time is as good', async () => {
+    await noBuildx();
+    const { root, remove } = await simulatorPackage();
+    onTestFinished(remove);
+    let looked = 0;
+    const host: Partial<ContainerHost> = {
+      ...building([]),
+      findImage: async () => {
+        looked += 1;
+        return looked === 1 ? null : imageInfo('sha256:theirs');
+      },
+    };
+    expect(await provide(await contextOf({}, { engine: 'sim', workspace: root }), host)).toMatchObject({
+      outcome: 'passed',
+      message: expect.stringContaining('another run'),
+    });
+  });
+
   test('of other days goes, that of today stays', async () => {
     await noBuildx();
     const { root, remove } = await simulatorPackage();
