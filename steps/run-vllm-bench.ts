@@ -2,6 +2,7 @@ import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import { formatFigure } from '../results-schema/verdicts.js';
 import type { BenchPlan } from '../workloads/bench/options.js';
+import { replayPrompts } from '../workloads/bench-serve.js';
 import { resetPrefixCache } from '../workloads/server-api.js';
 import { type CacheCounters, chunkTokens, watchCaches } from './cache-proof.js';
 import { judgeWithEngines } from './engine-guard.js';
@@ -9,7 +10,7 @@ import { defineStep, type StepContext } from './step.js';
 import { findTarget, requireRoom, type TestTarget } from './test-targets.js';
 import type { BenchClient, BenchServer } from './vllm-bench/bench-client.js';
 import { type BenchMeasurement, judgeVllmBench } from './vllm-bench/judge.js';
-import { createNativeClient, prepareNativePlan } from './vllm-bench/native-client.js';
+import { createNativeClient, makePlan, prepareNativePlan } from './vllm-bench/native-client.js';
 import { type VllmBenchSettingValues, vllmBenchSettings } from './vllm-bench/settings.js';
 import { createVllmClient } from './vllm-bench/vllm-client.js';
 
@@ -55,22 +56,25 @@ async function runStep(context: Context): Promise<StepResult> {
   const ahead = prepared.get(context.results);
   const seed = ahead?.seed ?? chooseSeed(context);
   progress.log(`RANDOM_SEED=${seed} makes the same prompts again.`);
-  if (settings.BENCH_CLIENT === 'vllm') {
-    const client = await createVllmClient(context, seed);
-    try {
-      return await compareServers(context, client, { baseline, lmcache: vllm });
-    } finally {
-      await client.dispose();
-    }
+  const plan = (await ahead?.plan) ?? (await makePlan(context, seed, baseline));
+  const targets = { baseline, lmcache: vllm };
+  if (settings.BENCH_CLIENT === 'native') {
+    return await compareServers(context, createNativeClient(context, seed, plan), plan, targets);
   }
-  const client = await createNativeClient(context, seed, baseline, (await ahead?.plan) ?? null);
-  return await compareServers(context, client, { baseline, lmcache: vllm });
+  const client = await createVllmClient(context, seed);
+  try {
+    // The same generator, seed and tokenizer make the same prompts, so ours can be replayed.
+    return await compareServers(context, client, plan, targets);
+  } finally {
+    await client.dispose();
+  }
 }
 
 /** Baseline first: warm-up, timed part, each; then the proof that LMCache took part. */
 export async function compareServers(
   context: Context,
   client: BenchClient,
+  plan: BenchPlan,
   targets: Readonly<Record<BenchServer, TestTarget>>,
 ): Promise<StepResult> {
   const { settings, signal, progress } = context;
@@ -100,16 +104,21 @@ export async function compareServers(
   );
 
   const reset = await resetPrefixCache(targets.lmcache, signal);
-  const prompts = Math.min(replayedPrompts, settings.NUM_PROMPTS);
+  // The last ones: 50 prompts of 10,000 tokens are more than an L1 of 80 GB holds, and the first are evicted first.
+  const replayed = plan.prompts.slice(-replayedPrompts);
   const beforeReplay: CacheCounters = await caches.read();
-  await context.workload('vllm-bench replay', 'lmcache', () => client.replay(targets.lmcache, prompts));
-  const rise = await caches.riseSince(beforeReplay, (now) => (now.externalHitTokens ?? 0) >= prompts * chunkTokens);
+  await context.workload('vllm-bench replay', 'lmcache', () => replayPrompts(targets.lmcache, replayed, { signal }));
+  signal.throwIfAborted();
+  const rise = await caches.riseSince(
+    beforeReplay,
+    (now) => (now.externalHitTokens ?? 0) >= replayed.length * chunkTokens,
+  );
   return judgeVllmBench({
     settings,
     baseline,
     lmcache,
     timedRise,
-    replay: { prompts, rise, resetProblem: reset.ok ? null : reset.message },
+    replay: { prompts: replayed.length, rise, resetProblem: reset.ok ? null : reset.message },
     lmcacheHasHttp: caches.lmcacheHasHttp,
     note: client.note,
   });

@@ -3,7 +3,7 @@ import type { BenchMeasurement } from './judge.js';
 
 export type BenchServer = 'baseline' | 'lmcache';
 
-/** Who sends the prompts and measures; the same prompts for both servers. */
+/** Who measures; the same prompts for both servers. */
 export interface BenchClient {
   /** For logs. */
   readonly label: string;
@@ -13,8 +13,6 @@ export interface BenchClient {
   warmUp(target: TestTarget, server: BenchServer): Promise<void>;
   /** Measures and leaves `vllm_bench/<server>.json`. */
   measure(target: TestTarget, server: BenchServer): Promise<BenchMeasurement>;
-  /** Sends the first prompts again, untimed. */
-  replay(target: TestTarget, prompts: number): Promise<void>;
 }
 
 export const warmUpPrompts = 3;

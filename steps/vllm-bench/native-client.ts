@@ -31,26 +31,24 @@ export function prepareNativePlan(context: ClientContext, seed: number): Promise
   return prepareBenchServe({ model: settings.MODEL }, { ...benchOptions(settings, seed, settings.HF_HOME), signal });
 }
 
-/**
- * Our own client.
- * @param ready made by `prepareNativePlan`, or null: the prompts are then made with the tokenizer of `server`
- */
-export async function createNativeClient(
-  context: ClientContext,
-  seed: number,
-  server: TestTarget,
-  ready: BenchPlan | null,
-): Promise<BenchClient> {
-  const { settings, results, progress, signal } = context;
+/** The prompts of a seed, made with local tokenizer files or the tokenizer of `server`. */
+export async function makePlan(context: ClientContext, seed: number, server: TestTarget): Promise<BenchPlan> {
+  const { settings, progress, signal } = context;
   const options = { ...benchOptions(settings, seed, settings.HF_HOME), signal };
-  const plan =
-    ready ?? (await prepareBenchServe(server, { ...options, onProgress: showWorkload(progress, 'prompts') }));
+  const plan = await prepareBenchServe(server, { ...options, onProgress: showWorkload(progress, 'prompts') });
   if (plan === null) {
     throw new StepFailure(`There is no tokenizer for "${settings.MODEL}": neither local files nor the server's own.`, {
       reason: 'configuration',
       failureCause: 'tool-missing',
     });
   }
+  return plan;
+}
+
+/** Our own client. */
+export function createNativeClient(context: ClientContext, seed: number, plan: BenchPlan): BenchClient {
+  const { settings, results, progress, signal } = context;
+  const options = { ...benchOptions(settings, seed, settings.HF_HOME), signal };
   return {
     label: 'native client',
     note: null,
@@ -74,10 +72,6 @@ export async function createNativeClient(
           .slice(0, shownFailures)
           .map((record) => `request ${record.index}: ${describeOutcome(record.outcome)}`),
       };
-    },
-    replay: async (target, prompts) => {
-      await replayPrompts(target, plan.prompts.slice(0, prompts), { signal });
-      signal.throwIfAborted();
     },
   };
 }

@@ -67,10 +67,6 @@ export async function createVllmClient(
       const failures = failed === 0 ? [] : [`${failed} prompts failed; see logs/vllm-bench.${server}.timed.log`];
       return { figures: file, clientOverload: null, failures };
     },
-    // The first prompts of a seed do not depend on how many are made.
-    replay: async (target, prompts) => {
-      await benchmark(target, 'lmcache', 'replay', prompts, seed);
-    },
     dispose: () => vllm.dispose(),
   };
 }
