@@ -1,0 +1,206 @@
+import { describe, expect, it } from 'vitest';
+import type { EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
+import { EngineLoop, type StepReport } from '../../simulator/engine/engine-loop.js';
+import { Sequence } from '../../simulator/engine/sequence.js';
+import { VirtualClock } from './virtual-clock.js';
+
+const LIMITS = {
+  maxNumBatchedTokens: 1000,
+  maxNumSeqs: 8,
+  maxModelLen: 4000,
+  blockTokens: 16,
+  blockCount: 1000,
+  prefixCaching: true,
+};
+
+/** 1 s a thousand prompt tokens, 0.01 s a step of decoding alone; the API takes 0.1 s, delivery 0.002 s. */
+const STEP_TIME: StepTimeModel = {
+  stepSeconds: ({ prefills }: EngineStep) => 0.01 + prefills.reduce((sum, { newTokens }) => sum + newTokens / 1000, 0),
+  apiSeconds: () => 0.1,
+  apiBusySeconds: () => 0.1,
+  deliverySeconds: 0.002,
+  kvBytesPerToken: 1,
+  kvPoolTokens: () => 16_000,
+};
+
+function setUp(connector: LmcacheConnector | null = null) {
+  const clock = new VirtualClock();
+  const tokens: { readonly name: number; readonly at: number; readonly seen: number }[] = [];
+  const steps: StepReport[] = [];
+  const failures: unknown[] = [];
+  const loop = new EngineLoop({
+    limits: LIMITS,
+    stepTime: STEP_TIME,
+    clock,
+    connector,
+    listener: {
+      onToken: (sequence, at) => tokens.push({ name: sequence.promptIds[0] ?? 0, at, seen: clock.now() }),
+      onStep: (report) => steps.push(report),
+      onFatal: (error) => failures.push(error),
+    },
+  });
+  const sequence = (name: number, promptTokens: number, outputTokens: number): Sequence =>
+    new Sequence(
+      {
+        promptIds: [name, ...new Array<number>(promptTokens - 1).fill(5)],
+        maxTokens: outputTokens,
+        minTokens: 0,
+        ignoreEos: true,
+        eosTokenId: 0,
+        openStream: () => ({ tokenAt: (position) => position, length: 1e9 }),
+      },
+      LIMITS.blockTokens,
+    );
+  return { clock, loop, tokens, steps, failures, sequence };
+}
+
+const round = (value: number): number => Math.round(value * 1e6) / 1e6;
+
+/** A cache tier that has the first `hit` tokens of everything and loads them in `seconds`. */
+function tier(hit: number, seconds: number, lost = false) {
+  const stored: [number, number][] = [];
+  const connector: LmcacheConnector = {
+    chunkTokens: 256,
+    lookup: async (ids) => Math.min(hit, Math.floor((ids.length - 1) / 256) * 256),
+    load: async (_, hitTokens, localTokens = 0) => ({ seconds, loadedTokens: lost ? localTokens : hitTokens }),
+    store: (ids, from) => stored.push([from, ids.length]),
+    close: async () => undefined,
+  };
+  return { connector, stored };
+}
+
+describe('EngineLoop', () => {
+  it('runs a request through API, prefill and decoding at the times the model gives', async () => {
+    const { clock, loop, tokens, steps, sequence } = setUp();
+    clock.at(1, () => loop.submit([sequence(1, 500, 3)], 1));
+    await clock.run();
+    expect(tokens.map(({ at }) => round(at))).toEqual([1.61, 1.62, 1.63]);
+    expect(tokens.map(({ seen }) => round(seen))).toEqual([1.612, 1.622, 1.632]);
+    expect(steps.map(({ promptTokens, generatedTokens }) => [promptTokens, generatedTokens])).toEqual([
+      [500, 1],
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+
+  it('serves the API process one request after the other', async () => {
+    const { clock, loop, sequence } = setUp();
+    const sequences = [sequence(1, 10, 1), sequence(2, 10, 1), sequence(3, 10, 1)];
+    clock.at(0, () => {
+      for (const one of sequences) loop.submit([one], 0);
+    });
+    await clock.run();
+    expect(sequences.map(({ times }) => round(times.queued))).toEqual([0.1, 0.2, 0.3]);
+  });
+
+  it('counts real work since the arrival as a part of the API time', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    clock.at(0.09, () => loop.submit([sequence(1, 10, 1)], 0));
+    await clock.run();
+    expect(round(tokens[0]?.at ?? 0)).toBe(0.12);
+  });
+
+  it('keeps the schedule when the process is late', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    clock.at(0, () => loop.submit([sequence(1, 10, 5)], 0));
+    // Nothing is delivered between 0.13 and 0.2: the wake-up comes late, as when the process is busy.
+    const wakeAt = clock.wakeAt.bind(clock);
+    clock.wakeAt = (time, callback) => wakeAt(time > 0.13 && time < 0.2 ? 0.2 : time, callback);
+    await clock.run();
+    expect(tokens.map(({ at }) => round(at))).toEqual([0.12, 0.13, 0.14, 0.15, 0.16]);
+    expect(tokens.map(({ seen }) => round(seen))).toEqual([0.122, 0.2, 0.2, 0.2, 0.2]);
+  });
+
+  it('takes a request that arrives during a step into the next one, not into the running one', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    clock.at(0, () => loop.submit([sequence(1, 1000, 2)], 0));
+    clock.at(0.3, () => loop.submit([sequence(2, 100, 1)], 0.3));
+    await clock.run();
+    expect(tokens.map(({ name, at }) => [name, round(at)])).toEqual([
+      [1, 1.11],
+      [1, 1.22],
+      [2, 1.22],
+    ]);
+  });
+
+  it('waits with a step for a request that is still being read', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    clock.at(0, () => loop.submit([sequence(1, 10, 20)], 0));
+    let arrived = (): void => undefined;
+    clock.at(0.001, () => {
+      arrived = loop.announce(0.001);
+    });
+    // Its body takes longer to read than its API time; steps after 0.101 wait for it.
+    clock.at(0.2, () => {
+      loop.submit([sequence(2, 10, 1)], 0.001);
+      arrived();
+    });
+    await clock.run();
+    expect(round(tokens.find(({ name }) => name === 2)?.at ?? 0)).toBe(0.22);
+    expect(round(tokens.at(-1)?.at ?? 0)).toBe(0.32);
+  });
+
+  it('asks for no wake-up when it has nothing to do', async () => {
+    const { clock, loop, sequence } = setUp();
+    clock.at(0, () => loop.submit([sequence(1, 10, 1)], 0));
+    await clock.run();
+    expect(loop.unfinished).toBe(0);
+    let woken = false;
+    clock.wakeAt = () => {
+      woken = true;
+    };
+    loop.announce(clock.now())();
+    expect(woken).toBe(false);
+  });
+
+  it('frees an aborted sequence at once, wherever it is', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    const running = sequence(1, 100, 1000);
+    const arriving = sequence(2, 100, 1000);
+    clock.at(0, () => loop.submit([running], 0));
+    clock.at(0.5, () => loop.submit([arriving], 0.5));
+    clock.at(0.55, () => {
+      loop.finish(running, 'abort');
+      loop.finish(arriving, 'abort');
+    });
+    await clock.run();
+    expect(loop.unfinished).toBe(0);
+    expect(loop.scheduler.pool.usedBlocks).toBe(0);
+    expect(tokens.every(({ name, at }) => name === 1 && at <= 0.56)).toBe(true);
+  });
+
+  it('loads from the cache tier while others decode, and stores full chunks once', async () => {
+    const { connector, stored } = tier(512, 0.5);
+    const { clock, loop, tokens, sequence } = setUp(connector);
+    const hit = sequence(1, 612, 1);
+    clock.at(0, () => loop.submit([hit], 0));
+    clock.at(0, () => loop.submit([sequence(2, 100, 30)], 0));
+    await clock.run();
+    expect(hit.externalHitTokens).toBe(512);
+    const decoding = tokens.filter(({ name, at }) => name === 2 && at > 0.1 && at < 0.6);
+    expect(decoding.length).toBeGreaterThan(20);
+    // Due 0.5 s after it was asked for at 0.1; then 100 tokens are left to compute.
+    const first = tokens.find(({ name }) => name === 1)?.at ?? 0;
+    expect(first).toBeGreaterThanOrEqual(0.71);
+    expect(first).toBeLessThan(0.75);
+    expect(stored).toEqual([[0, 512]]);
+  });
+
+  it('recomputes what the cache tier lost between answer and load', async () => {
+    const { connector } = tier(512, 0.01, true);
+    const { clock, loop, tokens, sequence } = setUp(connector);
+    const one = sequence(1, 612, 1);
+    clock.at(0, () => loop.submit([one], 0));
+    await clock.run();
+    expect(one.cachedTokens).toBe(0);
+    expect(round(tokens[0]?.at ?? 0)).toBe(round(0.1 + 0.01 + 0.01 + 0.612));
+  });
+
+  it('reports what breaks instead of going on', async () => {
+    const broken: LmcacheConnector = { ...tier(0, 0).connector, lookup: () => Promise.reject(new Error('broken')) };
+    const { clock, loop, failures, sequence } = setUp(broken);
+    clock.at(0, () => loop.submit([sequence(1, 300, 1)], 0));
+    await clock.run();
+    expect(failures).toEqual([new Error('broken')]);
+  });
+});
