@@ -30,6 +30,7 @@ export async function executeOwned(
 ): Promise<OwnedProcessResult> {
   options.signal.throwIfAborted();
   const [program = '', ...args] = command;
+  const log = options.logPath ? await openLog(options.logPath) : null;
   const child = spawn(program, args, {
     cwd: options.workingDirectory,
     env: { ...process.env, ...options.environment },
@@ -40,9 +41,7 @@ export async function executeOwned(
     child.once('error', (error) => resolve({ exitCode: null, signal: null, error }));
     child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
   });
-  const log = options.logPath ? await openLog(options.logPath) : null;
   const group = child.pid;
-  if (group) await options.owner?.own(group);
 
   const output = { stdout: '', stderr: '' };
   const follow = async (stream: Readable, name: 'stdout' | 'stderr') => {
@@ -53,7 +52,9 @@ export async function executeOwned(
       options.onLine?.(line, name);
     }
   };
+  // Before anything is awaited: node throws the output of a program away that ends while nobody reads it.
   const followed = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr, 'stderr')]);
+  if (group) await options.owner?.own(group);
 
   let timedOut = false;
   let killTimer: NodeJS.Timeout | undefined;
@@ -69,6 +70,7 @@ export async function executeOwned(
       }, options.timeoutMs)
     : undefined;
   options.signal.addEventListener('abort', end, { once: true });
+  if (options.signal.aborted) end();
   try {
     const exit = await exited;
     if (exit.error) output.stderr += `${exit.error.message}\n`;
