@@ -27,6 +27,8 @@ export interface EngineFaults {
   /** The value of the hit counters in /metrics. */
   readonly hitsInMetrics?: string;
   readonly withoutReset?: boolean;
+  /** Its own prefix cache holds nothing. */
+  readonly withoutOwnCache?: boolean;
   readonly withoutMetrics?: boolean;
   readonly withoutUsage?: boolean;
   readonly servedModel?: string;
@@ -176,7 +178,7 @@ export class FakeVllm {
     this.counters.queries += tokens.length;
     const local = countPrefix(keys, this.#local);
     this.counters.hits += local * chunk;
-    for (const key of keys) {
+    for (const key of this.faults.withoutOwnCache ? [] : keys) {
       this.#local.add(key);
     }
     if (this.#lmcache === null) {
