@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type InterruptSignal, interruptExitCodes } from '../results-schema/run-verdict.js';
 
 /** The reason an interrupted run's AbortSignal carries. */
@@ -25,6 +26,8 @@ export interface Interruption {
  */
 export function listenForInterruption(onSignal: (name: InterruptSignal, first: boolean) => void): Interruption {
   const controller = new AbortController();
+  // Every request in flight listens to it: hundreds are no leak.
+  setMaxListeners(0, controller.signal);
   let first: InterruptSignal | null = null;
   const names = Object.keys(interruptExitCodes) as InterruptSignal[];
   const listeners = names.map((name) => {

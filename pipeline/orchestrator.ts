@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { Step } from '../steps/step.js';
 import { type Run, stepContext } from './run.js';
@@ -39,7 +40,7 @@ export async function runSteps(
       if (blocksTheRest(record) && !(options.keepGoing && step.kind === 'test')) break;
     }
   } finally {
-    await preparations.settled();
+    await preparations.abandon();
     if (!options.keep || signal.aborted) {
       for (const step of steps.filter(({ kind }) => kind === 'cleanup')) {
         records.push(await runStep(run, step, new AbortController().signal));
@@ -56,12 +57,14 @@ function blocksTheRest({ result, kind }: StepRecord): boolean {
 /** What tests make ready in the background. A failure only costs the head start: the test meets it again and reports it. */
 class Preparations {
   readonly #run: Run;
+  readonly #abandoned = new AbortController();
   readonly #signal: AbortSignal;
   #pending: Promise<void>[] = [];
 
   constructor(run: Run, signal: AbortSignal) {
     this.#run = run;
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal, this.#abandoned.signal]);
+    setMaxListeners(0, this.#signal);
   }
 
   start(steps: readonly Step[]): void {
@@ -76,5 +79,11 @@ class Preparations {
 
   async settled(): Promise<void> {
     await Promise.all(this.#pending);
+  }
+
+  /** Ends what nobody will use any more. */
+  async abandon(): Promise<void> {
+    this.#abandoned.abort(new Error('The tests are over.'));
+    await this.settled();
   }
 }

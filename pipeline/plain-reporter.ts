@@ -18,7 +18,7 @@ const marks = {
 export class PlainReporter implements Reporter {
   readonly #groups: LogGroups;
   readonly #write: (line: string) => void;
-  #lastProgress = { task: '', at: 0 };
+  #lastProgress = { task: '', text: '', at: 0 };
 
   constructor(groups: LogGroups, write: (line: string) => void) {
     this.#groups = groups;
@@ -30,7 +30,7 @@ export class PlainReporter implements Reporter {
   }
 
   stepStarted(name: string, title: string): void {
-    this.#lastProgress = { task: '', at: 0 };
+    this.#lastProgress = { task: '', text: '', at: 0 };
     this.#writeAll(this.#groups.start(`${title} (${name})`));
   }
 
@@ -44,10 +44,12 @@ export class PlainReporter implements Reporter {
 
   progress(_step: string, state: ProgressState): void {
     const now = performance.now();
-    const isNews = state.task !== this.#lastProgress.task || state.done === state.total;
+    const isComplete = state.total !== undefined && state.done === state.total;
+    const isNews =
+      state.task !== this.#lastProgress.task || (isComplete && progressText(state) !== this.#lastProgress.text);
     if (!isNews && now - this.#lastProgress.at < progressIntervalMs) return;
     const text = progressText(state);
-    this.#lastProgress = { task: state.task, at: now };
+    this.#lastProgress = { task: state.task, text, at: now };
     this.#write(`  ${text}`);
   }
 
