@@ -218,12 +218,12 @@ function openConnector(
 
 /** @throws Error as uvicorn words it when the address is taken. */
 async function listen(server: Server, { host, port }: VllmServeOptions): Promise<number> {
-  const failed = once(server, 'error').then(([error]) => {
-    throw listenError(error, host, port);
-  });
   server.listen({ port, host: host ?? '0.0.0.0' });
-  await Promise.race([once(server, 'listening'), failed]);
-  failed.catch(() => undefined);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw listenError(error, host, port);
+  }
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : port;
 }

@@ -10,6 +10,7 @@ import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import { ApiError, badRequest } from './api-error.js';
+import { integerField } from './field-schemas.js';
 import { checkModel, handleGeneration, tokenize } from './generate.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
@@ -29,7 +30,7 @@ type Routes = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
 
 /** uvicorn's idle limit of a connection, as vLLM sets it. */
 const KEEP_ALIVE_MS = 5000;
-const detokenizeSchema = z.looseObject({ tokens: z.array(z.number().int()) });
+const detokenizeSchema = z.looseObject({ tokens: z.array(integerField) });
 
 /** vLLM's OpenAI-compatible HTTP server, not yet listening. */
 export function createApiServer(options: ApiServerOptions): Server {

@@ -1,50 +1,34 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
 import { badRequest, badValue, valueError } from './api-error.js';
+import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
 import { type JsonObject, parseFields } from './request-body.js';
-
-/** pydantic's lax mode: numbers also come as strings. */
-const number = z.preprocess((value) => (isNumeric(value) ? Number(value) : value), z.number());
-const integer = z.unknown().transform((value, context) => {
-  const number = isNumeric(value) ? Number(value) : value;
-  if (typeof number === 'number' && Number.isInteger(number)) return number;
-  context.issues.push({ code: 'invalid_type', expected: 'int', input: value });
-  return z.NEVER;
-});
-const boolean = z.preprocess(
-  (value) => (value === 'true' || value === 1 ? true : value === 'false' || value === 0 ? false : value),
-  z.boolean(),
-);
-
-function isNumeric(value: unknown): boolean {
-  return typeof value === 'string' && value.trim() !== '' && !Number.isNaN(Number(value));
-}
 
 const samplingFields = {
   model: z.string().nullish(),
-  n: integer.nullish(),
-  temperature: number.nullish(),
-  top_p: number.nullish(),
-  seed: integer.nullish(),
+  n: integerField.nullish(),
+  temperature: numberField.nullish(),
+  top_p: numberField.nullish(),
+  seed: integerField.nullish(),
   stop: z.union([z.string(), z.array(z.string())]).nullish(),
-  include_stop_str_in_output: boolean.nullish(),
-  min_tokens: integer.nullish(),
-  ignore_eos: boolean.nullish(),
-  stream: boolean.nullish(),
+  include_stop_str_in_output: booleanField.nullish(),
+  min_tokens: integerField.nullish(),
+  ignore_eos: booleanField.nullish(),
+  stream: booleanField.nullish(),
   stream_options: z
-    .looseObject({ include_usage: boolean.nullish(), continuous_usage_stats: boolean.nullish() })
+    .looseObject({ include_usage: booleanField.nullish(), continuous_usage_stats: booleanField.nullish() })
     .nullish(),
-  return_token_ids: boolean.nullish(),
-  prompt_logprobs: integer.nullish(),
-  add_special_tokens: boolean.nullish(),
+  return_token_ids: booleanField.nullish(),
+  prompt_logprobs: integerField.nullish(),
+  add_special_tokens: booleanField.nullish(),
 };
 
 const completionSchema = z.looseObject({
   ...samplingFields,
-  prompt: z.union([z.string(), z.array(z.number().int()), z.array(z.string()), z.array(z.array(z.number().int()))]),
-  max_tokens: integer.nullish(),
-  logprobs: integer.nullish(),
-  echo: boolean.nullish(),
+  prompt: z.union([z.string(), tokenIdsField, z.array(z.string()), z.array(tokenIdsField)]),
+  max_tokens: integerField.nullish(),
+  logprobs: integerField.nullish(),
+  echo: booleanField.nullish(),
   suffix: z.string().nullish(),
 });
 
@@ -58,10 +42,10 @@ const chatSchema = z.looseObject({
         .nullish(),
     }),
   ),
-  max_tokens: integer.nullish(),
-  max_completion_tokens: integer.nullish(),
-  logprobs: boolean.nullish(),
-  top_logprobs: integer.nullish(),
+  max_tokens: integerField.nullish(),
+  max_completion_tokens: integerField.nullish(),
+  logprobs: booleanField.nullish(),
+  top_logprobs: integerField.nullish(),
 });
 
 export type PromptInput =
