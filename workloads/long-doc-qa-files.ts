@@ -29,7 +29,7 @@ export function queryRoundCsv(records: readonly RequestRecord[], isMiss: readonl
   );
 }
 
-/** The answers of both rounds for a reader and for comparison; a failed request says why. */
+/** The answers of both rounds for a reader and for comparison; a failed request says why, a simulator is named. */
 export function longDocQaAnswers(result: LongDocQaResult): string {
   const round = (title: string, records: readonly RequestRecord[]): string[] => [
     `------${title} round------`,
@@ -39,7 +39,11 @@ export function longDocQaAnswers(result: LongDocQaResult): string {
         : `Request ${record.index} failed: ${describeOutcome(record.outcome)}`,
     ),
   ];
-  return `${[...round('warm up', result.warmup), ...round('query', result.query)].join('\n')}\n`;
+  const mark =
+    result.simulated === null
+      ? []
+      : [`SIMULATED (profile "${result.simulated.profile}", speed x${result.simulated.speed}): no model answered`];
+  return `${[...mark, ...round('warm up', result.warmup), ...round('query', result.query)].join('\n')}\n`;
 }
 
 function row(record: RequestRecord): Record<string, string> {
