@@ -1,7 +1,7 @@
 import type { EngineRole } from './launch-spec.js';
 
 export const buildIdLabel = 'ci.lmcache.build-id';
-export const roleLabel = 'ci.lmcache.role';
+const roleLabel = 'ci.lmcache.role';
 /** Which registry knows the run: on a daemon shared by several hosts or users, the others' containers stay. */
 export const registryLabel = 'ci.lmcache.registry';
 

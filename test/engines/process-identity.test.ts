@@ -47,11 +47,16 @@ describe('a process is known by pid and start time', () => {
   });
 
   it('counts a zombie as dead', async () => {
-    // The shell becomes `sleep`, which never asks for its child's end.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // The shell becomes `sleep`, which never asks for its child's end; the child ends only then.
+    const script = 'read line <&3 & echo $!; exec sleep 60';
+    const parent = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
     try {
+      if (!parent.stdout) throw new Error('no pipe');
       const [line] = await once(createInterface({ input: parent.stdout }), 'line');
       const pid = Number(line);
+      await expectSoon(() => readCommandLine(parent.pid ?? 0) === 'sleep 60', 'the shell has become sleep');
+      expect(readProcessStat(pid)?.state).not.toBe('Z');
+      parent.stdio[3]?.destroy();
       await expectSoon(() => readProcessStat(pid)?.state === 'Z', 'a zombie');
       const identity = identifyProcess(pid);
       expect(identity).not.toBeNull();

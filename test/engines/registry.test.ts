@@ -110,7 +110,7 @@ describe('processes that race', () => {
     migEnabled: false,
     eccEnabled: true,
   });
-  const inventory = { driverVersion: null, cudaVersion: null, gpus: [gpu(0), gpu(1)] };
+  const inventory = { driverVersion: null, cudaVersion: null, gpus: [gpu(0), gpu(1)], unreadable: [] };
 
   async function race(what: string, directory: string, texts: readonly string[]) {
     const racers = texts.map((text) => startJsonChild('registry-racer.mjs', [what, directory, text]));
