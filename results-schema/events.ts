@@ -63,7 +63,6 @@ export const runEventSchema = z.discriminatedUnion('type', [
   event('run-finished', { verdict: runVerdictSchema }),
 ]);
 export type RunEvent = z.infer<typeof runEventSchema>;
-export type RunEventType = RunEvent['type'];
 
 type WithoutStamp<Event> = Event extends RunEvent ? Omit<Event, 't' | 'at' | 'pid'> : never;
 /** An event as its author gives it; the log adds `t`, `at` and `pid`. */

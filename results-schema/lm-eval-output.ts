@@ -35,4 +35,3 @@ export const lmEvalResultsSchema = z.looseObject({
   /** Present only where we wrote the file in lm_eval's stead. */
   lmcache_ci: ownNotesSchema.optional(),
 });
-export type LmEvalResults = z.infer<typeof lmEvalResultsSchema>;

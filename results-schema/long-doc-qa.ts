@@ -16,7 +16,6 @@ export const longDocResultSchema = z.looseObject({
   /** Present only on the simulator. */
   simulated: simulatedSchema.nullable().optional(),
 });
-export type LongDocResultFile = z.infer<typeof longDocResultSchema>;
 
 const secondsText = z.string().regex(/^-?\d+(\.\d+)?(e-?\d+)?$/, 'a number of seconds');
 const flagText = z.enum(['True', 'False']);
@@ -34,4 +33,3 @@ export const longDocRowSchema = z.object({
   ttft_time: secondsText,
   is_miss: flagText,
 });
-export type LongDocRow = z.infer<typeof longDocRowSchema>;

@@ -10,7 +10,6 @@ const seconds = z.number().nonnegative();
 
 /** Who gave a setting its value. `ci`: taken from the CI's own variables, named in `source`; `joined run`: the live run a single step joined. */
 export const settingOriginSchema = z.enum(['flag', 'environment', '.env', 'joined run', 'ci', 'default']);
-export type SettingOrigin = z.infer<typeof settingOriginSchema>;
 
 export const settingRecordSchema = z.object({
   name: z.string(),
@@ -22,7 +21,6 @@ export const settingRecordSchema = z.object({
   /** What was asked for where the run chose the value itself, e.g. `auto` for a port; else null. */
   requested: z.string().nullable(),
 });
-export type SettingRecord = z.infer<typeof settingRecordSchema>;
 
 /** The simulator's mark: its timing profile, and how many times faster than that hardware it ran. */
 export const simulatedSchema = z.object({ profile: z.string(), speed: z.number().positive() });
