@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Endpoint } from './endpoint.js';
 import { HttpConnection } from './http-connection.js';
 
@@ -11,6 +12,9 @@ const OPEN_AT_ONCE = 64;
 export class ConnectionPool {
   readonly #endpoint: Endpoint;
   readonly #signal: AbortSignal;
+  /** Ends what is still connecting; of its own, for many listen to it at once. */
+  readonly #giveUp = new AbortController();
+  readonly #onAbort = (): void => this.#giveUp.abort(this.#signal.reason);
   readonly #idle: HttpConnection[] = [];
   readonly #all = new Set<HttpConnection>();
   #opening = 0;
@@ -19,6 +23,11 @@ export class ConnectionPool {
   constructor(endpoint: Endpoint, signal: AbortSignal) {
     this.#endpoint = endpoint;
     this.#signal = signal;
+    setMaxListeners(0, this.#giveUp.signal);
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal.aborted) {
+      this.#onAbort();
+    }
   }
 
   /** Opens connections until `count` idle ones are fresh. @throws the first error of connecting. */
@@ -67,7 +76,7 @@ export class ConnectionPool {
 
   /** @throws Error naming the address. */
   async open(): Promise<HttpConnection> {
-    const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#signal);
+    const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#giveUp.signal);
     if (this.#closed) {
       connection.destroy();
       throw new Error('The connection pool is closed.');
@@ -87,6 +96,8 @@ export class ConnectionPool {
 
   close(): void {
     this.#closed = true;
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#giveUp.abort(new Error('The connection pool is closed.'));
     for (const connection of this.#all) {
       connection.destroy();
     }

@@ -191,18 +191,18 @@ describe('a stream that goes well', () => {
         await new Promise((resolve) => setTimeout(resolve, 30));
         await goodAnswer(exchange);
       },
-      { versionHeaders: { 'x-lmcache-ci-simulated': 'h200', 'x-lmcache-ci-sim-speed': '10' } },
+      { versionHeaders: { 'x-lmcache-ci-simulated': 'h200', 'x-lmcache-ci-sim-speed': '50' } },
     );
-    expect(client?.simulated).toEqual({ profile: 'h200', speed: 10 });
+    expect(client?.simulated).toEqual({ profile: 'h200', speed: 50 });
     const before = performance.now();
-    const round = await send(1, {}, [0.5]);
+    const round = await send(1, {}, [5]);
     const wallSeconds = (performance.now() - before) / 1000;
     const [record] = round.records;
-    expect(record?.sentAt).toBeGreaterThanOrEqual(0.5);
-    expect(wallSeconds).toBeLessThan(0.4);
-    expect(record && ttftSeconds(record)).toBeGreaterThan(0.29);
-    expect(round.durationSeconds).toBeGreaterThan(0.79);
-    expect(round.durationSeconds).toBeLessThanOrEqual(wallSeconds * 10);
+    expect(record?.sentAt).toBeGreaterThanOrEqual(5);
+    expect(wallSeconds).toBeLessThan(5);
+    expect(record && ttftSeconds(record)).toBeGreaterThan(1.45);
+    expect(round.durationSeconds).toBeGreaterThan(6.45);
+    expect(round.durationSeconds).toBeLessThanOrEqual(wallSeconds * 50);
   });
 });
 
