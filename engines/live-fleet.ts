@@ -55,17 +55,18 @@ export async function createFleet(options: CreateFleetOptions): Promise<RunFleet
     engines: {},
     processGroups: [],
   };
-  const keeper = spawnKeeper({
-    registryDir: registry.directory,
-    logPath: path.join(options.resultsDir, 'logs', 'keeper.log'),
-  });
+  const { replaced } = await registry.create(run);
+  let keeper: KeeperClient | null = null;
   try {
-    const { replaced } = await registry.create(run);
+    keeper = spawnKeeper({
+      registryDir: registry.directory,
+      logPath: path.join(options.resultsDir, 'logs', 'keeper.log'),
+    });
     if (replaced) await releaseDeadRun(replaced, { registry, keepRecord: true });
     await keeper.request({ op: 'open', run, stopGraceMs: options.stopGraceMs ?? defaultStopGraceMs });
   } catch (error) {
-    await keeper.close();
-    if (registry.read(run.buildId)?.orchestrator.pid === process.pid) registry.remove(run.buildId);
+    await keeper?.close();
+    registry.remove(run.buildId);
     throw error;
   }
   return new LiveFleet(registry, run, keeper, options.onEvent);
