@@ -85,7 +85,7 @@ describe('lmcache-ci simulate', () => {
     const before = Date.now();
     server.process.kill(signal);
     expect(await server.ended).toEqual({ code: 0, signal: null });
-    expect(Date.now() - before).toBeLessThan(2000);
+    expect(Date.now() - before).toBeLessThan(5000);
     await reader?.cancel().catch(() => undefined);
   });
 
