@@ -6,7 +6,8 @@ import { textTable } from './text-table.js';
 import type { TextOptions } from './verdict-table.js';
 
 /**
- * Where the time went: each step's wall time and share, then the parts that own-time.ts tells apart.
+ * Where the time went: each step's wall time and share, what lay between them (waiting for virtual environments
+ * and prompts, above all), then the parts that own-time.ts tells apart.
  * Parts overlap, so they need not add up. No newline at the end.
  */
 export function renderTimeTable(
@@ -22,6 +23,8 @@ export function renderTimeTable(
       .filter(({ result }) => result.outcome !== 'skipped')
       .map((step) => row(step.name, step.durationSeconds)),
   ];
+  const between = wall - run.steps.reduce((sum, step) => sum + step.durationSeconds, 0);
+  if (between > 0.05) rows.push(row('between steps', between));
   const parts = timeParts(run.timings);
   if (parts.length > 0) rows.push([paint.dim('of which'), '', '']);
   rows.push(...parts.map(({ name, seconds }) => row(`  ${name}`, seconds)), row('all', wall));

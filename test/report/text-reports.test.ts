@@ -150,6 +150,7 @@ describe('time table', () => {
 Where the time went  Wall time    Share
 wait-for-vllm           2.25 s    3.8 %
 long-doc-qa             48.1 s   80.2 %
+between steps           9.65 s   16.1 %
 of which
   engine start          2.10 s    3.5 %
   workloads             47.0 s   78.3 %
