@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { ClientWatch } from '../../workloads/client-health.js';
+
+const lags = (slow: number): number[] => [...new Array<number>(200).fill(0.1), slow, slow, slow, slow];
+
+test('a client that keeps up is not overloaded', () => {
+  const health = new ClientWatch().stop(lags(4), [50]);
+  expect(health).toMatchObject({
+    sendLagMs: { p50: 0.1, p99: 4, max: 4 },
+    sendLagBudgetMs: 5,
+    overloaded: false,
+    remedy: null,
+  });
+  expect(health.wallSeconds).toBeGreaterThan(0);
+});
+
+test('one that does not is, with the remedy', () => {
+  const health = new ClientWatch().stop(lags(6), [50]);
+  expect(health.overloaded).toBe(true);
+  expect(health.remedy).toContain('6.0 ms late');
+});
+
+test('the budget is 2 % of the median TTFT where that is more than 5 ms', () => {
+  expect(new ClientWatch().stop(lags(6), [400, 400, 9000])).toMatchObject({ sendLagBudgetMs: 8, overloaded: false });
+  expect(new ClientWatch().stop(lags(9), [400, 400, 9000]).overloaded).toBe(true);
+});
+
+test('nothing sent: nothing late', () => {
+  expect(new ClientWatch().stop([], [])).toMatchObject({ sendLagMs: { p50: 0, p99: 0, max: 0 }, overloaded: false });
+});
+
+test('a blocked event loop shows', async () => {
+  const watch = new ClientWatch();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const until = performance.now() + 80;
+  while (performance.now() < until);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const health = watch.stop([], []);
+  expect(health.eventLoopDelayMs.max).toBeGreaterThan(50);
+  expect(health.cpuSeconds).toBeGreaterThan(0.05);
+});
