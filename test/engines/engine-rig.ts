@@ -97,6 +97,8 @@ export function startJsonChild(script: string, args: readonly string[]): JsonChi
     detached: true,
   });
   children.push(child);
+  // A child that is told to end may be gone before the telling is.
+  child.stdin.on('error', () => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     child,
