@@ -145,10 +145,10 @@ async function readTail(file: string, bytes: number): Promise<string> {
 }
 
 function describeFailure(pass: string, exitCode: number, logPath: string, log: string): StepFailure {
-  const evidence = log
-    .split(/[\r\n]+/)
-    .filter((line) => line.trim() !== '')
-    .slice(-20);
+  const lines = log.split(/[\r\n]+/).filter((line) => line.trim() !== '');
+  // What the server said stands far above the end of the traceback.
+  const answers = lines.filter((line) => /API request failed/.test(line)).slice(0, 3);
+  const evidence = [...answers, ...lines.slice(-20)];
   const message = `lm_eval (${pass}) ended with exit code ${exitCode}; see "${logPath}".`;
   if (/ClientConnector|Cannot connect to host|Connection refused|ServerDisconnected|Connection reset/.test(log)) {
     return new StepFailure(message, { reason: 'infrastructure', failureCause: 'engine-unreachable', evidence });

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { lmEvalArguments } from '../../../steps/lm-eval/lm-eval-runner.js';
+
+const options = {
+  taskDirectory: '/results/lm_eval/task',
+  model: 'Qwen/Qwen3-14B',
+  baseUrl: 'http://127.0.0.1:8000',
+  concurrency: 50,
+  limit: 300,
+  outputPath: '/results/lm_eval/first_run',
+} as const;
+
+describe('lmEvalArguments', () => {
+  it("is the original suite's command line, with a tokenizer back end that needs no transformers", () => {
+    expect(lmEvalArguments({ ...options, task: 'gsm8k' }).join(' ')).toBe(
+      '--model local-completions --tasks gsm8k --model_args ' +
+        'model=Qwen/Qwen3-14B,base_url=http://127.0.0.1:8000/v1/completions,num_concurrent=50,max_retries=3,' +
+        'tokenizer_backend=None,tokenized_requests=False --batch_size 1 --limit 300 --seed 0 --log_samples ' +
+        '--output_path /results/lm_eval/first_run --gen_kwargs {"temperature": 0.0}',
+    );
+  });
+
+  it('names the directory of our own task', () => {
+    const command = lmEvalArguments({ ...options, task: 'gsm8k_local' }).join(' ');
+    expect(command).toContain('--tasks gsm8k_local --include_path /results/lm_eval/task');
+  });
+});
