@@ -1,10 +1,11 @@
-import type { Profile, StepTimeModel, TextGenerator, Tokenizer } from './contracts.js';
+import type { ModelShape, Profile, StepTimeModel, TextGenerator, Tokenizer } from './contracts.js';
 import type { VllmServeOptions } from './vllm-args.js';
 
 /** What one server process serves, decided at its start. */
 export interface ServedModel {
   readonly options: VllmServeOptions;
   readonly profile: Profile;
+  readonly shape: ModelShape;
   readonly stepTime: StepTimeModel;
   /** The name in the answers. */
   readonly name: string;

@@ -10,7 +10,8 @@ export interface VllmServeOptions {
   readonly host: string | null;
   readonly port: number;
   readonly apiKeys: readonly string[];
-  readonly tokenizerDir: string | null;
+  /** A folder, or a model's name. */
+  readonly tokenizer: string | null;
   readonly maxModelLen: number | null;
   readonly maxNumBatchedTokens: number | null;
   readonly maxNumSeqs: number | null;
@@ -112,7 +113,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     host: text('host'),
     port: checkPort(parser, number('port') ?? 8000),
     apiKeys: list('api-key'),
-    tokenizerDir: text('tokenizer'),
+    tokenizer: text('tokenizer'),
     maxModelLen:
       text('max-model-len')?.toLowerCase() === 'auto'
         ? null

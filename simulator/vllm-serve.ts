@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ParserSpec, UsageError } from './argparse.js';
@@ -79,15 +80,18 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
       `To serve at least one request with the models's max seq len (${maxModelLen}), more KV cache is needed than the available ${usableTokens} tokens. Try increasing \`gpu_memory_utilization\` or decreasing \`max_model_len\` when initializing the engine.`,
     );
   }
+  const { tokenizer: named } = options;
+  const isFolder = named !== null && (existsSync(named) || /^[./~]/.test(named));
   const tokenizer = loadTokenizer({
-    tokenizerDir: options.tokenizerDir,
-    model: options.model,
+    tokenizerDir: isFolder ? named : null,
+    model: named ?? options.model,
     hfHome: environment.HF_HOME ?? null,
     vocabularySize: shape.vocabularySize,
   });
   return {
     options,
     profile,
+    shape,
     stepTime,
     name: options.servedModelNames[0] ?? options.model,
     maxModelLen,
@@ -199,14 +203,13 @@ function openConnector(
 ): LmcacheConnector | null {
   const { connector: config, model } = served.options;
   if (config === null) return null;
-  const { layers } = served.profile.model(served.name);
   log.engine('INFO', 'factory.py:62', `Creating v1 connector with name: ${config.connector}`);
   return createConnector({
     config,
     model,
     kvBytesPerToken: served.stepTime.kvBytesPerToken,
     kvPoolTokens: served.blockCount * served.blockTokens,
-    layers,
+    layers: served.shape.layers,
     transfer: served.profile.transfer,
     clock,
     speed: control.speed,

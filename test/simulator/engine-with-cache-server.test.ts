@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { runCacheServer } from '../../simulator/lmcache/run-server.js';
+import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
+
+const answerSchema = z.object({
+  choices: z.array(z.object({ text: z.string() })),
+  usage: z.object({ prompt_tokens: z.number(), prompt_tokens_details: z.object({ cached_tokens: z.number() }) }),
+});
+
+/** A cache server in the test's process, on free ports. */
+async function startCacheServer(): Promise<{ readonly port: number; stop(): Promise<number> }> {
+  const controller = new AbortController();
+  let written = '';
+  let exited: Promise<number> = Promise.resolve(0);
+  const port = await new Promise<number>((resolve, reject) => {
+    const write = (text: string): void => {
+      written += text;
+    };
+    exited = runCacheServer(
+      'server',
+      ['--l1-size-gb', '10', '--eviction-policy', 'LRU', '--port', '0', '--http-port', '0'],
+      {
+        environment: { SIM_SPEED: '200' },
+        signal: controller.signal,
+        write,
+        writeError: write,
+        onReady: (ports) => resolve(ports.port),
+      },
+    );
+    exited.then(() => reject(new Error(written)), reject);
+  });
+  return {
+    port,
+    stop: () => {
+      controller.abort();
+      return exited;
+    },
+  };
+}
+
+const connectorTo = (port: number): string =>
+  JSON.stringify({
+    kv_connector: 'LMCacheMPConnector',
+    kv_role: 'kv_both',
+    kv_connector_extra_config: {
+      'lmcache.mp.host': 'tcp://127.0.0.1',
+      'lmcache.mp.port': port,
+      'lmcache.mp.mq_timeout': 10,
+    },
+  });
+
+const prompt = (name: string): string => `${name} ${new Array(1000).fill('hi').join(' ')}`;
+
+async function ask(server: ServedInProcess, text: string) {
+  const response = await fetch(`${server.baseUrl}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt: text, max_tokens: 10, temperature: 0 }),
+  });
+  const { choices, usage } = answerSchema.parse(await response.json());
+  return { text: choices[0]?.text, cached: usage.prompt_tokens_details.cached_tokens };
+}
+
+const reset = (server: ServedInProcess) => fetch(`${server.baseUrl}/reset_prefix_cache`, { method: 'POST' });
+const control = (server: ServedInProcess, body: unknown) =>
+  fetch(`${server.baseUrl}/sim/control`, { method: 'POST', body: JSON.stringify(body) });
+
+async function metric(server: ServedInProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${server.baseUrl}/metrics`)).text();
+  return Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${name}{`))
+      ?.split(' ')
+      .at(-1),
+  );
+}
+
+describe('the simulated engine with a cache server', () => {
+  let cacheServer: Awaited<ReturnType<typeof startCacheServer>>;
+  let server: ServedInProcess;
+  beforeAll(async () => {
+    cacheServer = await startCacheServer();
+    server = await serveInProcess(
+      [
+        '--served-model-name',
+        'any-name',
+        '--enable-prompt-tokens-details',
+        '--kv-transfer-config',
+        connectorTo(cacheServer.port),
+      ],
+      { VLLM_SERVER_DEV_MODE: '1' },
+    );
+  });
+  afterAll(async () => {
+    await server.stop();
+    await cacheServer.stop();
+  });
+
+  it('reads from it what its own cache has lost, in full chunks of 256, with the same text', async () => {
+    const first = await ask(server, prompt('a'));
+    expect(first.cached).toBe(0);
+    expect(await ask(server, prompt('a'))).toEqual({ text: first.text, cached: 992 });
+    await reset(server);
+    expect(await ask(server, prompt('a'))).toEqual({ text: first.text, cached: 768 });
+    expect(await metric(server, 'vllm:external_prefix_cache_hits_total')).toBe(768);
+    expect(await metric(server, 'vllm:external_prefix_cache_queries_total')).toBe(1001 * 3 - 992);
+  });
+
+  it('SIM_FAULT=wrong-text-from-cache changes the text of what came from the cache tier, and nothing else', async () => {
+    const right = await ask(server, prompt('b'));
+    await control(server, { fault: 'wrong-text-from-cache' });
+    try {
+      expect((await ask(server, prompt('b'))).text).toBe(right.text);
+      await reset(server);
+      const wrong = await ask(server, prompt('b'));
+      expect(wrong.cached).toBe(768);
+      expect(wrong.text).not.toBe(right.text);
+    } finally {
+      await control(server, { fault: 'none' });
+    }
+  });
+
+  it('goes on with misses when the cache server dies', async () => {
+    const before = await ask(server, prompt('c'));
+    await cacheServer.stop();
+    await reset(server);
+    expect(await ask(server, prompt('c'))).toEqual({ text: before.text, cached: 0 });
+  });
+});
+
+describe('the simulated engine without its cache server', () => {
+  it('starts and serves, everything a miss', async () => {
+    const holder = await startCacheServer();
+    const { port } = holder;
+    await holder.stop();
+    const server = await serveInProcess(['--enable-prompt-tokens-details', '--kv-transfer-config', connectorTo(port)]);
+    try {
+      expect((await ask(server, prompt('a'))).cached).toBe(0);
+    } finally {
+      await server.stop();
+    }
+  });
+});
