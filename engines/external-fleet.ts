@@ -1,4 +1,5 @@
 import type { EngineState } from './engine-state.js';
+import { EngineStartError } from './errors.js';
 import type { EngineEndpoint, Readiness, ReleaseReport, UnexpectedExit, WaitOptions } from './fleet.js';
 import { waitForFleet } from './fleet-readiness.js';
 import { type KeeperClient, spawnKeeper } from './keeper-client.js';
@@ -51,7 +52,10 @@ export class ExternalFleet implements RunFleet {
     const endpoint = this.find(role);
     if (endpoint) return endpoint;
     const variable = { vllm: 'VLLM_URL', baseline: 'VLLM_BASELINE_URL', lmcache: 'LMCACHE_URL' }[role];
-    throw new Error(`RUNTIME=external names no ${role} server: set ${variable}`);
+    throw new EngineStartError(`RUNTIME=external names no ${role} server: set ${variable}.`, {
+      failureCause: 'bad-value',
+      reason: 'configuration',
+    });
   }
 
   find(role: EngineRole): EngineEndpoint | null {

@@ -1,10 +1,11 @@
 import type { CiEnvironment } from '../ci/ci-environment.js';
 import type { ResolvedSetting } from './config/resolve-settings.js';
 import { chooseEngine, type EngineSetting, type RuntimeSetting } from './engine-choice.js';
+import { externalServers } from './fleet-options.js';
 import { completeSettings, type RunPlan, settingValues, workspace } from './run-plan.js';
 import { NoVerdictError } from './usage-error.js';
 
-/** Decides all that can be decided before anything starts. @throws NoVerdictError on CI without a GPU. */
+/** Decides all that can be decided before anything starts. @throws NoVerdictError on CI without a GPU, UsageError for external servers without an address. */
 export async function planNewRun(settings: readonly ResolvedSetting[], ci: CiEnvironment): Promise<RunPlan> {
   const startedAt = new Date();
   const complete = await completeSettings(settings, startedAt);
@@ -18,7 +19,7 @@ export async function planNewRun(settings: readonly ResolvedSetting[], ci: CiEnv
     machineProbes(minGpuMemoryMiB, typeof values['VLLM_URL'] === 'string' ? values['VLLM_URL'] : null),
   );
   if (!choice.chosen) throw new NoVerdictError(choice.message);
-  return {
+  const plan: RunPlan = {
     facts: { buildId: String(values['BUILD_ID']), engine: choice.engine, runtime: choice.runtime, workspace },
     resultsDir: String(values['RESULTS_DIR']),
     settings: complete,
@@ -26,4 +27,6 @@ export async function planNewRun(settings: readonly ResolvedSetting[], ci: CiEnv
     simulatedBecause: choice.engine === 'sim' ? choice.why : null,
     startedAt,
   };
+  if (choice.runtime === 'external') externalServers(plan);
+  return plan;
 }
