@@ -1,0 +1,122 @@
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect } from 'vitest';
+import { type Bench, type Environment, test } from './bench.js';
+
+function writeDotenv(bench: Bench, text: string): void {
+  writeFileSync(path.join(bench.directory, 'work', '.env'), text);
+}
+
+/** Exit code 2 or 3, before anything has been started or made. */
+async function expectRefusal(bench: Bench, code: 2 | 3, args: readonly string[], environment: Environment = {}) {
+  const ended = await bench.run(args, environment);
+  expect(ended.code, ended.output).toBe(code);
+  expect(existsSync(bench.resultsDir)).toBe(false);
+  expect(existsSync(bench.registryDir) ? readdirSync(bench.registryDir) : []).toEqual([]);
+  expect(ended.stdout).toBe('');
+  return ended.stderr;
+}
+
+describe('a bad value ends with exit code 2 before anything starts', () => {
+  test('naming variable, value, origin and what is allowed', async ({ bench }) => {
+    const said = await expectRefusal(bench, 2, ['mp-test'], { MAX_LMCACHE_TTFT: 'fast' });
+    expect(said).toContain('MAX_LMCACHE_TTFT="fast" (from the environment): expected a number above 0 (s)');
+    expect(said).toContain('Nothing was started.');
+  });
+
+  test('all of them at once, whoever gave them', async ({ bench }) => {
+    writeDotenv(bench, 'NUM_DOCUMENTS=many\n');
+    const said = await expectRefusal(bench, 2, ['mp-test', '--num-prompts', '-3', '--vllm-port=99999'], {
+      NUM_DOCUMENTS: undefined,
+      MAX_LMCACHE_QUERY_ROUND_TIME: 'NaN',
+    });
+    expect(said).toContain('4 settings cannot be used');
+    expect(said).toContain('NUM_DOCUMENTS="many" (in .env)');
+    expect(said).toContain('--num-prompts="-3" (on the command line): expected a whole number of at least 1');
+    expect(said).toContain('--vllm-port="99999" (on the command line): expected a port from 1 to 65535, or auto');
+    expect(said).toContain('MAX_LMCACHE_QUERY_ROUND_TIME="NaN" (from the environment)');
+  });
+
+  test('in a single step and in doctor too', async ({ bench }) => {
+    for (const args of [['step', 'launch-containers'], ['doctor']])
+      expect(await expectRefusal(bench, 2, args, { LIMIT: '0' })).toContain('LIMIT="0"');
+  });
+});
+
+describe('a variable that is nearly a setting', () => {
+  test('warns with what was probably meant; STRICT_ENV=1 makes it an error', async ({ bench }) => {
+    const meant = 'MAX_LMCACHE_TTTF (environment) is not a setting and has no effect; did you mean MAX_LMCACHE_TTFT?';
+    const environment = { MAX_LMCACHE_TTTF: '0.3' };
+    expect(await expectRefusal(bench, 2, ['mp-test'], { ...environment, STRICT_ENV: '1' })).toContain(meant);
+
+    const ended = await bench.run(['mp-test', '--only', 'wait-for-vllm'], environment);
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.stdout).toContain(meant);
+    expect(bench.events()).toContainEqual(
+      expect.objectContaining({ type: 'setting-warning', setting: 'MAX_LMCACHE_TTTF', message: meant }),
+    );
+  });
+});
+
+describe('a typing error on the command line', () => {
+  test.for([
+    [
+      ['mp-test', '--max-lmcache-tttf', '0.2'],
+      'Unknown argument "--max-lmcache-tttf", did you mean --max-lmcache-ttft?',
+    ],
+    [['mp-test', '--only', 'long-doc-qq'], 'there is no such step, did you mean long-doc-qa?'],
+    [['mp-test', '--skip', 'lm-evl'], 'there is no such step, did you mean lm-eval?'],
+    [['mp-test', '--skip', 'cleanup'], '--keep'],
+    [['mp-tset'], 'Did you mean mp-test?'],
+    [['step', 'run-long-doc-aq'], 'run-long-doc-qa'],
+    [['step'], 'A name is missing'],
+    [['clean', '--older-than', 'soon'], '--older-than="soon": expected an age such as 30m, 2h or 1d.'],
+    [[], 'Which command?'],
+  ] as const)('%j says what was meant', async ([args, said], { bench }) => {
+    expect(await expectRefusal(bench, 2, args)).toContain(said);
+  });
+});
+
+describe('origins', () => {
+  test('a flag beats the environment, which beats .env, which beats the default', async ({ bench }) => {
+    writeDotenv(bench, 'NUM_PROMPTS=11\nNUM_DOCUMENTS=12\nLIMIT=13\n');
+    const ended = await bench.run(['mp-test', '--dry-run', '--num-prompts', '21'], {
+      NUM_PROMPTS: '31',
+      NUM_DOCUMENTS: '32',
+      LIMIT: undefined,
+      OUTPUT_LEN: undefined,
+    });
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.stdout).toMatch(/^NUM_PROMPTS +21 prompts +flag \(--num-prompts\)/m);
+    expect(ended.stdout).toMatch(/^NUM_DOCUMENTS +32 documents +environment/m);
+    expect(ended.stdout).toMatch(/^LIMIT +13 samples +\.env/m);
+    expect(ended.stdout).toMatch(/^OUTPUT_LEN +200 tokens +default/m);
+  });
+});
+
+describe('no engine to test', () => {
+  test('ends with exit code 3 on CI: nothing is simulated there unless it was asked for', async ({ bench }) => {
+    const said = await expectRefusal(bench, 3, ['mp-test'], {
+      ENGINE: undefined,
+      CI: 'true',
+      DOCKER_HOST: `unix://${bench.directory}/no-daemon.sock`,
+    });
+    expect(said).toContain('set ENGINE=sim');
+  });
+
+  test('takes the simulator elsewhere, with a banner that says why', async ({ bench }) => {
+    const ended = await bench.run(['mp-test', '--dry-run'], {
+      ENGINE: undefined,
+      DOCKER_HOST: `unix://${bench.directory}/no-daemon.sock`,
+    });
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.stdout).toMatch(/# SIMULATED ENGINES: no GPU is used/);
+    expect(ended.stdout).toMatch(/# Why: Docker is not available: /);
+  });
+
+  test('is also what external servers without an address are', async ({ bench }) => {
+    expect(await expectRefusal(bench, 2, ['mp-test'], { RUNTIME: 'external', ENGINE: undefined })).toContain(
+      'RUNTIME=external needs VLLM_URL',
+    );
+  });
+});
