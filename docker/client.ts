@@ -1,13 +1,12 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { Agent } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
+import type { Agent } from 'node:http';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { addAbortSignal, type Duplex, Readable, type Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Docker from 'dockerode';
 import { z } from 'zod';
+import { linesOf, untilAborted } from './answer-stream.js';
 import type {
   ContainerHost,
   ContainerState,
@@ -20,6 +19,7 @@ import type {
 import type { CreateRequest } from './create-request.js';
 import { dockerErrorFrom } from './error-normaliser.js';
 import { DockerError } from './errors.js';
+import { trackConnections } from './tracked-connections.js';
 
 const pingLimitMs = 5_000;
 /** A question without work behind it. */
@@ -184,12 +184,8 @@ class DockerodeHost implements ContainerHost {
   ): Promise<{ readonly lines: AsyncIterable<string>; close(): void }> {
     // dockerode ends its BuildKit session only after a complete answer; every other way out would leave
     // the session's connection open and keep this process alive. So the build gets connections of its own.
-    const sockets = new Set<Duplex>();
-    const agent = trackingAgent(this.#docker.modem, sockets);
-    const close = (): void => {
-      agent.destroy();
-      for (const socket of sockets) socket.destroy();
-    };
+    const { modem } = this.#docker;
+    const { agent, close } = trackConnections('protocol' in modem && modem.protocol === 'https' ? 'https' : 'http');
     try {
       const stream = await this.#connect({ agent }).buildImage(context, {
         version: '2',
@@ -209,7 +205,7 @@ class DockerodeHost implements ContainerHost {
   async createContainer(request: CreateRequest): Promise<string> {
     const action = `create container "${request.name}"`;
     return await this.#call(action, startLimitMs, undefined, async (abortSignal) => {
-      const container = await this.#docker.createContainer({ ...asCreateOptions(request), abortSignal });
+      const container = await this.#docker.createContainer({ ...request, abortSignal });
       return container.id;
     });
   }
@@ -288,19 +284,25 @@ class DockerodeHost implements ContainerHost {
     });
   }
 
-  async followLogs(
+  async attachOutput(
     id: string,
     sinks: { readonly stdout: Writable; readonly stderr: Writable },
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<{ readonly ended: Promise<void> }> {
+    const action = `attach to the output of container "${id}"`;
     try {
+      // Not `logs?follow`: that loses the last lines of a container that ends while the daemon is busy (seen on
+      // 20.10 in 4 of 10 runs), and those are the ones that tell why it ended.
       const stream = await this.#docker
         .getContainer(id)
-        .logs({ follow: true, stdout: true, stderr: true, abortSignal: signal });
+        .attach({ stream: true, stdout: true, stderr: true, abortSignal: signal });
       this.#docker.modem.demuxStream(stream, sinks.stdout, sinks.stderr);
-      await finished(stream, { writable: false, signal });
+      const ended = finished(stream, { writable: false, signal }).catch((error: unknown) => {
+        throw dockerErrorFrom(error, action, this.address);
+      });
+      return { ended };
     } catch (error) {
-      throw dockerErrorFrom(error, `follow the log of container "${id}"`, this.address);
+      throw dockerErrorFrom(error, action, this.address);
     }
   }
 }
@@ -335,70 +337,4 @@ function asPullError(error: DockerError): DockerError {
 /** Without a tag or digest the API would pull every tag there is. */
 function withTag(reference: string): string {
   return /[:@][^/]*$/.test(reference) ? reference : `${reference}:latest`;
-}
-
-/** Ends with the stream's error; a connection that breaks in the middle is one. */
-async function* linesOf(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncIterable<string> {
-  if (!(stream instanceof Readable)) throw new TypeError('the answer of the Docker API is not a stream');
-  addAbortSignal(signal, stream);
-  stream.setEncoding('utf8');
-  let rest = '';
-  for await (const chunk of stream) {
-    const lines = (rest + String(chunk)).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines.filter((line) => line.trim() !== '');
-  }
-  if (rest.trim() !== '') yield rest;
-}
-
-/** Settles as the promise does, or rejects with the signal's reason at once. */
-async function untilAborted<Answer>(promise: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
-  signal.throwIfAborted();
-  const settled = new AbortController();
-  try {
-    return await Promise.race([
-      promise,
-      once(signal, 'abort', { signal: settled.signal }).then(() => Promise.reject(signal.reason)),
-    ]);
-  } finally {
-    settled.abort();
-  }
-}
-
-function trackingAgent(modem: Docker['modem'], sockets: Set<Duplex>): Agent {
-  const agent = 'protocol' in modem && modem.protocol === 'https' ? new TlsAgent() : new Agent();
-  const create = agent.createConnection.bind(agent);
-  agent.createConnection = (options, callback) => {
-    const socket = create(options, callback);
-    if (socket) {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-    }
-    return socket;
-  };
-  return agent;
-}
-
-function asCreateOptions(request: CreateRequest): Docker.ContainerCreateOptions {
-  const { HostConfig, Entrypoint, ...rest } = request;
-  const { DeviceRequests, Binds, ...hostRest } = HostConfig;
-  return {
-    ...rest,
-    Cmd: [...request.Cmd],
-    Env: [...request.Env],
-    ...(Entrypoint === undefined ? {} : { Entrypoint: [...Entrypoint] }),
-    HostConfig: {
-      ...hostRest,
-      Binds: [...Binds],
-      ...(DeviceRequests === undefined
-        ? {}
-        : {
-            DeviceRequests: DeviceRequests.map(({ Driver, DeviceIDs, Capabilities }) => ({
-              Driver,
-              DeviceIDs: [...DeviceIDs],
-              Capabilities: Capabilities.map((group) => [...group]),
-            })),
-          }),
-    },
-  };
 }

@@ -108,10 +108,13 @@ export interface ContainerHost {
   /** Kills it if it runs, removes it and its anonymous volumes. False when it was not there. */
   removeContainer(id: string): Promise<boolean>;
   listContainers(labels: readonly string[]): Promise<readonly ContainerSummary[]>;
-  /** All output from the first line until the container ends, demultiplexed. */
-  followLogs(
+  /**
+   * Resolves once all that the container will print goes to the sinks, demultiplexed: to be called before it is
+   * started. `ended` resolves when both streams have closed, which can be a moment after the exit.
+   */
+  attachOutput(
     id: string,
     sinks: { readonly stdout: Writable; readonly stderr: Writable },
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<{ readonly ended: Promise<void> }>;
 }

@@ -8,21 +8,22 @@ import { DockerError } from './errors.js';
 export interface CreateRequest {
   readonly name: string;
   readonly Image: string;
-  readonly Entrypoint?: readonly string[];
-  readonly Cmd: readonly string[];
+  readonly Entrypoint?: string[];
+  readonly Cmd: string[];
   /** `NAME=value` */
-  readonly Env: readonly string[];
-  readonly Labels: Readonly<Record<string, string>>;
+  readonly Env: string[];
+  readonly Labels: Record<string, string>;
   readonly HostConfig: {
     readonly NetworkMode: string;
     readonly IpcMode: string;
-    readonly Binds: readonly string[];
+    readonly Binds: string[];
     readonly Runtime?: string;
-    readonly DeviceRequests?: readonly {
+    readonly DeviceRequests?: {
       readonly Driver: string;
-      readonly DeviceIDs: readonly string[];
-      readonly Capabilities: readonly (readonly string[])[];
+      readonly DeviceIDs: string[];
+      readonly Capabilities: string[][];
     }[];
+    /** Bytes of host memory the container may use. */
     readonly Memory?: number;
   };
 }

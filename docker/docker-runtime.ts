@@ -31,22 +31,40 @@ export class DockerRuntime implements EngineRuntime {
         { failureCause: 'disk', cause: error },
       );
     });
+    const following = new AbortController();
     let id: string | null = null;
+    let endLog = (): Promise<void> => log.close();
     try {
       const request = createRequest(spec, labels);
       // The daemon would make a missing directory as root; ours belongs to the user. A remote daemon makes its own.
       await Promise.all(spec.container.mounts.map(({ source }) => mkdir(source, { recursive: true }).catch(() => {})));
       id = await this.#host.createContainer(request);
+      const { ended } = await this.#host.attachOutput(id, log, following.signal);
+      endLog = endOfLog(log, ended, following);
       await this.#host.startContainer(id);
+      return new StartedContainer(this.#host, id, spec.name, endLog);
     } catch (error) {
       // A container that could not start stays behind as `created`. Its removal must not hide why.
       if (id !== null) await this.#host.removeContainer(id).catch(() => {});
       log.note(`${spec.name} did not start: ${messageOf(error)}`);
-      await log.close();
+      following.abort();
+      await endLog();
       throw startError(spec, error);
     }
-    return new StartedContainer(this.#host, id, spec.name, log);
   }
+}
+
+/** Waits for what the container still has to say, but not for ever, then closes its log. Never rejects. */
+function endOfLog(log: ContainerLog, ended: Promise<void>, following: AbortController): () => Promise<void> {
+  const settled = ended.catch((error: unknown) => {
+    if (!following.signal.aborted) log.note(`the output ends here: ${messageOf(error)}`);
+  });
+  return async () => {
+    const limit = setTimeout(() => following.abort(), logDrainMs);
+    await settled;
+    clearTimeout(limit);
+    await log.close();
+  };
 }
 
 class StartedContainer implements StartedEngine {
@@ -57,13 +75,12 @@ class StartedContainer implements StartedEngine {
   readonly #watching = new AbortController();
   #stopped: Promise<{ readonly forced: boolean }> | null = null;
 
-  constructor(host: ContainerHost, id: string, name: string, log: ContainerLog) {
+  constructor(host: ContainerHost, id: string, name: string, endLog: () => Promise<void>) {
     this.#host = host;
     this.#id = id;
     this.handle = { kind: 'container', id, name };
-    const followed = this.#followLog(log);
     this.exited = containerExit(host, id, this.#watching.signal).then(async (exit) => {
-      await followed.drained();
+      await endLog();
       return exit;
     });
   }
@@ -100,21 +117,6 @@ class StartedContainer implements StartedEngine {
     ]);
     timer.abort();
     return ended;
-  }
-
-  #followLog(log: ContainerLog): { drained(): Promise<void> } {
-    const following = new AbortController();
-    const ended = this.#host
-      .followLogs(this.#id, log, following.signal)
-      .catch((error: unknown) => log.note(`the log ends here: ${messageOf(error)}`));
-    return {
-      drained: async () => {
-        const limit = setTimeout(() => following.abort(), logDrainMs);
-        await ended;
-        clearTimeout(limit);
-        await log.close();
-      },
-    };
   }
 }
 

@@ -80,9 +80,9 @@ describe('reaching the daemon', () => {
   });
 });
 
-describe('a pull', () => {
-  const options = () => ({ signal: new AbortController().signal, timeoutMs: 10_000 });
+const options = () => ({ signal: new AbortController().signal, timeoutMs: 10_000 });
 
+describe('a pull', () => {
   test('that fails after it has begun', async () => {
     await daemon((_request, response) => {
       response.write('{"status":"Pulling from a/b","id":"latest"}\r\n');
@@ -124,20 +124,43 @@ describe('a pull', () => {
   });
 });
 
-describe('a log', () => {
-  test('that is cut off ends the following with an error', async () => {
-    await daemon((_request, response) => {
-      const text = Buffer.from('first line\n');
-      response.write(Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, text.length]), text]));
-      setTimeout(() => response.destroy(), 50);
+describe('the output of a container', () => {
+  const frame = (stream: 1 | 2, text: string): Buffer => {
+    const bytes = Buffer.from(text);
+    return Buffer.concat([Buffer.from([stream, 0, 0, 0, 0, 0, 0, bytes.length]), bytes]);
+  };
+
+  test('is told apart by stream, however it is cut', async () => {
+    const bytes = Buffer.concat([frame(1, 'first '), frame(2, 'err é\n'), frame(1, 'line\n')]);
+    const asked: string[] = [];
+    await daemon((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(200, { Connection: 'close' });
+      for (const byte of bytes) response.write(Buffer.from([byte]));
+      response.end();
     });
     const stdout = new PassThrough();
-    const follow = openContainerHost({ socketPath }).followLogs(
-      'id',
-      { stdout, stderr: new PassThrough() },
-      new AbortController().signal,
-    );
-    await expect(follow).rejects.toMatchObject({ kind: 'daemon-unreachable' });
+    const stderr = new PassThrough();
+    const { ended } = await openContainerHost({ socketPath }).attachOutput('id', { stdout, stderr }, options().signal);
+    await ended;
+    expect(asked).toEqual(['/containers/id/attach?stream=true&stdout=true&stderr=true']);
     expect(String(stdout.read())).toBe('first line\n');
+    expect(String(stderr.read())).toBe('err é\n');
+  });
+
+  test('ends with an error when the connection breaks, and with the abort', async () => {
+    await daemon((request, response) => {
+      response.write(frame(1, 'first line\n'));
+      if (request.url?.includes('breaks')) setTimeout(() => response.destroy(), 20);
+    });
+    const host = openContainerHost({ socketPath });
+    const sinks = { stdout: new PassThrough(), stderr: new PassThrough() };
+    const broken = await host.attachOutput('breaks', sinks, options().signal);
+    await expect(broken.ended).rejects.toMatchObject({ kind: 'daemon-unreachable' });
+    expect(String(sinks.stdout.read())).toBe('first line\n');
+    const abort = new AbortController();
+    const aborted = await host.attachOutput('hangs', sinks, abort.signal);
+    abort.abort();
+    await expect(aborted.ended).rejects.toMatchObject({ kind: 'aborted' });
   });
 });

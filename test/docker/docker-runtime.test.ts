@@ -65,9 +65,18 @@ describe('a container that does not start', () => {
     '%s on start: the created container goes, and its removal does not hide why',
     async (kind, failureCause) => {
       const removed: string[] = [];
+      const detached: string[] = [];
       const error = await startFailure(
         fakeHost({
           createContainer: async () => 'id-1',
+          attachOutput: async (_id, _sinks, signal) => ({
+            ended: new Promise((_resolve, reject) => {
+              signal.addEventListener('abort', () => {
+                detached.push('id-1');
+                reject(new DockerError('aborted', 'detached'));
+              });
+            }),
+          }),
           startContainer: fails(kind),
           removeContainer: async (id) => {
             removed.push(id);
@@ -77,6 +86,7 @@ describe('a container that does not start', () => {
       );
       expect(error).toMatchObject({ failureCause, message: `${kind}!` });
       expect(removed).toEqual(['id-1']);
+      expect(detached).toEqual(['id-1']);
     },
   );
 
@@ -99,11 +109,10 @@ function runningContainer(diesBy: readonly ('SIGTERM' | 'SIGKILL')[], calls: str
   return fakeHost({
     createContainer: async () => 'id-1',
     startContainer: async () => {},
-    followLogs: async (_id, { stdout, stderr }) => {
+    attachOutput: async (_id, { stdout, stderr }) => {
       stdout.write('\u001b[32mINFO\u001b[0m out\nhalf a li');
       stderr.write('err\n');
-      await exit;
-      stdout.write('ne');
+      return { ended: exit.then(() => void stdout.write('ne')) };
     },
     waitForExit: async () => await exit,
     inspectContainer: async (id) => ({
@@ -165,7 +174,7 @@ describe('stopping', () => {
       ...runningContainer([], calls),
       waitForExit: async () => 3,
       inspectContainer: async () => null,
-      followLogs: async () => {},
+      attachOutput: async () => ({ ended: Promise.resolve() }),
       killContainer: async () => false,
     });
     const engine = await new DockerRuntime(host).start(spec, logPath, {});

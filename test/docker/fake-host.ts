@@ -21,7 +21,7 @@ export function fakeHost(answers: Partial<ContainerHost>): ContainerHost {
     killContainer: unexpected('killContainer'),
     removeContainer: unexpected('removeContainer'),
     listContainers: unexpected('listContainers'),
-    followLogs: unexpected('followLogs'),
+    attachOutput: unexpected('attachOutput'),
     ...answers,
   };
 }
