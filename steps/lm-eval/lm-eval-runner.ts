@@ -103,7 +103,7 @@ async function runPass(
     clearInterval(watch);
   }
   if (exitCode !== 0) {
-    throw describeFailure(pass, exitCode, logPath, await readFile(logPath, 'utf8').catch(() => ''));
+    throw describeLmEvalFailure(pass, exitCode, logPath, await readFile(logPath, 'utf8').catch(() => ''));
   }
   return await copySamplesUp(directory, task.name, logPath);
 }
@@ -144,19 +144,22 @@ async function readTail(file: string, bytes: number): Promise<string> {
   }
 }
 
-function describeFailure(pass: string, exitCode: number, logPath: string, log: string): StepFailure {
+/** Who is to blame when lm_eval ended with an error, by the exception at the end of its log. */
+export function describeLmEvalFailure(pass: string, exitCode: number, logPath: string, log: string): StepFailure {
   const lines = log.split(/[\r\n]+/).filter((line) => line.trim() !== '');
   // What the server said stands far above the end of the traceback.
   const answers = lines.filter((line) => /API request failed/.test(line)).slice(0, 3);
   const evidence = [...answers, ...lines.slice(-20)];
+  // The exception that ended it; earlier ones were retried.
+  const last = lines.slice(-3).join('\n');
   const message = `lm_eval (${pass}) ended with exit code ${exitCode}; see "${logPath}".`;
-  if (/ClientConnector|Cannot connect to host|Connection refused|ServerDisconnected|Connection reset/.test(log)) {
-    return new StepFailure(message, { reason: 'infrastructure', failureCause: 'engine-unreachable', evidence });
-  }
-  if (/ClientResponseError|API request failed/.test(log)) {
+  if (/ClientResponseError|API request failed/.test(last)) {
     return new StepFailure(message, { reason: 'regression', failureCause: 'request-failed', evidence });
   }
-  if (/Couldn't reach|LocalEntryNotFoundError|OfflineModeIsEnabled/.test(log)) {
+  if (/ClientConnector|Cannot connect to host|Connection refused|ServerDisconnected|Connection reset/.test(last)) {
+    return new StepFailure(message, { reason: 'infrastructure', failureCause: 'engine-unreachable', evidence });
+  }
+  if (/Couldn't reach|LocalEntryNotFoundError|OfflineModeIsEnabled/.test(last)) {
     return new StepFailure(`${message} The data set could not be had.`, {
       reason: 'infrastructure',
       failureCause: 'tool-missing',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lmEvalArguments } from '../../../steps/lm-eval/lm-eval-runner.js';
+import { describeLmEvalFailure, lmEvalArguments } from '../../../steps/lm-eval/lm-eval-runner.js';
 
 const options = {
   taskDirectory: '/results/lm_eval/task',
@@ -23,5 +23,28 @@ describe('lmEvalArguments', () => {
   it('names the directory of our own task', () => {
     const command = lmEvalArguments({ ...options, task: 'gsm8k_local' }).join(' ');
     expect(command).toContain('--tasks gsm8k_local --include_path /results/lm_eval/task');
+  });
+});
+
+describe('describeLmEvalFailure', () => {
+  it.each([
+    ["aiohttp.client_exceptions.ClientResponseError: 500, message='x'", 'regression', 'request-failed'],
+    [
+      'aiohttp.client_exceptions.ClientConnectorError: Cannot connect to host 127.0.0.1:1',
+      'infrastructure',
+      'engine-unreachable',
+    ],
+    [
+      "ConnectionError: Couldn't reach 'openai/gsm8k' on the Hub (OfflineModeIsEnabled)",
+      'infrastructure',
+      'tool-missing',
+    ],
+    ['KeyError: x', 'unknown', 'exception'],
+  ])('judges by the last line: %s', (last, reason, failureCause) => {
+    const log = ['API request failed with error message: out of memory', 'Cannot connect to host', '1', '2', '3', last];
+    const failure = describeLmEvalFailure('first_run', 1, '/logs/a', log.join('\r\n'));
+    expect(failure).toMatchObject({ reason, failureCause, message: expect.stringContaining('see "/logs/a"') });
+    expect(failure.evidence[0]).toContain('out of memory');
+    expect(failure.evidence.at(-1)).toBe(last);
   });
 });
