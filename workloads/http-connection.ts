@@ -72,6 +72,8 @@ export class HttpConnection {
     if (endpoint.secure) {
       socket.on('data', (bytes: Buffer) => connection?.receive(bytes, bytes.length));
     }
+    // Between two listeners of ours an error must not be nobody's: the process would end.
+    socket.on('error', () => undefined);
     await connected(socket, endpoint, timeoutMs, signal);
     connection = new HttpConnection(socket);
     return connection;

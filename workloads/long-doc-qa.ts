@@ -8,7 +8,7 @@ import type { RoundResult } from './request-round.js';
 import { trimmedMean } from './statistics.js';
 import type { SimulatedBy, Target, WorkloadOptions } from './target.js';
 
-export type { LongDocQaPlan, LongDocQaPlanOptions, RepeatMode } from './long-doc-qa-plan.js';
+export type { LongDocQaPlan } from './long-doc-qa-plan.js';
 export { prepareLongDocQa } from './long-doc-qa-plan.js';
 
 /** Flags of LMCache's long_doc_qa, with its defaults. */

@@ -110,7 +110,9 @@ class Round {
     this.#startedAt = performance.now();
     this.#lastEndAt = this.#startedAt;
     if (this.#limit < Number.POSITIVE_INFINITY) {
-      this.#freePlaces.push(...new Array<number>(Math.min(this.#limit, this.#requests.length)).fill(this.#startedAt));
+      for (let place = Math.min(this.#limit, this.#requests.length); place > 0; place -= 1) {
+        this.#freePlaces.push(this.#startedAt);
+      }
     }
     signal.addEventListener('abort', onAbort, { once: true });
     try {

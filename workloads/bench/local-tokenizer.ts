@@ -1,9 +1,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
+
+/** Timers and sockets get their turn this often. */
+const YIELD_AFTER_MS = 10;
 
 const specialToken = z
   .union([z.string(), z.looseObject({ content: z.string() })])
@@ -59,17 +63,29 @@ export async function loadLocalTokenizer(directory: string): Promise<PromptToken
   const vocabSize = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
   const encode = (text: string, addSpecialTokens: boolean): number[] =>
     text === '' ? [] : tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+  let yieldAt = 0;
+  const makeRoom = async (): Promise<void> => {
+    if (performance.now() >= yieldAt) {
+      await nextTurn();
+      yieldAt = performance.now() + YIELD_AFTER_MS;
+    }
+  };
   return {
     name: directory,
     vocabSize,
     specialIds: specialIdsOf(tokenizer, config),
     addedTokens: encode('a', true).length - encode('a', false).length,
     concurrency: 1,
-    decode: async (ids) =>
-      ids.length === 0
+    decode: async (ids) => {
+      await makeRoom();
+      return ids.length === 0
         ? ''
-        : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
-    encode: async (text) => encode(text, false),
+        : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    },
+    encode: async (text) => {
+      await makeRoom();
+      return encode(text, false);
+    },
     close: async () => undefined,
   };
 }

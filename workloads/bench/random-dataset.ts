@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { NumpyGenerator } from './numpy-generator.js';
 import type { BenchPrompt, RandomDatasetOptions } from './options.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
@@ -6,8 +5,6 @@ import type { PromptTokenizer } from './prompt-tokenizer.js';
 const MAX_RETRIES = 10;
 /** A prompt's round trip may run ahead of its turn by so many prompts. */
 const RUN_AHEAD = 32;
-/** Work in this process makes room for timers and sockets this often. */
-const YIELD_AFTER_MS = 20;
 
 export interface DatasetProgress {
   readonly signal: AbortSignal;
@@ -135,7 +132,6 @@ async function inOrder(
     }
   };
   const finished: RoundTrip[] = [];
-  let yieldAt = performance.now() + YIELD_AFTER_MS;
   for (let index = 0; index < attempts.length; index += 1) {
     progress.signal.throwIfAborted();
     while (started.length < Math.min(index + ahead, attempts.length)) {
@@ -147,10 +143,6 @@ async function inOrder(
       finished.push(trip);
     }
     progress.onPrompt?.(index + 1, attempts.length);
-    if (performance.now() >= yieldAt) {
-      await nextTurn();
-      yieldAt = performance.now() + YIELD_AFTER_MS;
-    }
   }
   return finished;
 }
@@ -191,7 +183,8 @@ class RoundTrip {
       await this.advance();
     }
     while (!this.#done) {
-      this.tokens.push(...random.integers(0, this.#tokenizer.vocabSize, this.#target - this.tokens.length));
+      const padding = random.integers(0, this.#tokenizer.vocabSize, this.#target - this.tokens.length);
+      this.tokens = this.tokens.concat(padding);
       this.#remaining -= 1;
       await this.advance();
     }
