@@ -96,6 +96,8 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
   input.on('error', () => {});
   output.on('error', () => {});
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  // readline passes its input's errors on as its own.
+  lines.on('error', () => {});
   lines.on('line', (line) => {
     const answer = keeperAnswerSchema.parse(JSON.parse(line));
     if ('event' in answer) {

@@ -53,6 +53,8 @@ function serve(input: Readable, output: Writable, kind: KeeperConnection['kind']
   input.on('error', () => {});
   keeper.connect(connection);
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  // readline passes its input's errors on as its own: a joined process that is killed must not end the run.
+  lines.on('error', () => {});
   lines.on('line', (line) => void keeper.receive(line, connection));
   // Whichever of the two comes: a socket that is reset never says `end`.
   const left = once(() => void keeper.disconnect(connection));

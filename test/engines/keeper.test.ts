@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { joinFleet } from '../../engines/live-fleet.js';
@@ -186,6 +189,48 @@ describe('the keeper', () => {
     await expectSoon(() => isGone(owned), 'the joined process left nothing');
     expect(situation.enginePids.some(isGone)).toBe(false);
     expect(isGone(situation.ownPid)).toBe(false);
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+  });
+});
+
+describe('a client that is cut off', () => {
+  it('in the middle of an answer, by a reset, does not end the run', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')]);
+    const requests = Array.from({ length: 200 }, (_, id) => `${JSON.stringify({ id, op: 'join' })}\n`).join('');
+    for (let round = 0; round < 5; round++) {
+      const socket = connect(situation.run.socketPath ?? '');
+      await once(socket, 'connect');
+      await new Promise((resolve) => socket.write(requests, resolve));
+      // Unread answers make the kernel reset the connection.
+      socket.destroy();
+      await once(socket, 'close');
+    }
+    const fleet = await joinFleet(situation.run, { registryDir: situation.registry.directory });
+    expect(fleet.state('vllm').status).toBe('starting');
+    await fleet.close();
+    expect([situation.keeperPid, ...situation.enginePids].some(isGone)).toBe(false);
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+  });
+
+  it('is told what was wrong with its request', async () => {
+    const situation = await orchestrate([]);
+    const socket = connect(situation.run.socketPath ?? '');
+    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    const ask = async (line: string) => {
+      socket.write(`${line}\n`);
+      return JSON.parse(String((await lines.next()).value));
+    };
+    expect(await ask('not json')).toMatchObject({
+      id: 0,
+      ok: false,
+      error: { message: 'Not a JSON line: "not json"' },
+    });
+    expect(await ask('{"id":7,"op":"dance"}')).toMatchObject({ id: 7, ok: false });
+    expect(await ask('{"id":8,"op":"start","spec":{}}')).toMatchObject({ id: 8, ok: false });
+    expect(await ask('{"id":9,"op":"join"}')).toMatchObject({ id: 9, ok: true, run: { buildId: 'kept-run' } });
+    socket.destroy();
     process.kill(situation.orchestrator.pid, 'SIGKILL');
     await expectNothingLeft(situation);
   });
