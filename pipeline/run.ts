@@ -1,3 +1,4 @@
+import { buildIdVariable } from '../engines/process-groups.js';
 import type { RunFleet } from '../engines/run-fleet.js';
 import type { EventLog } from '../results-schema/event-log.js';
 import type { RunEventInput } from '../results-schema/events.js';
@@ -34,7 +35,13 @@ export function stepContext<Definitions extends SettingDefinitions>(
     emit({ type: 'child-started', id, command: [...command], childPid: null });
     let end: { exitCode: number | null; signal: string | null } = { exitCode: null, signal: null };
     try {
-      const result = await executeOwned(command, { ...options, signal, owner: fleet });
+      const result = await executeOwned(command, {
+        ...options,
+        // A child that leaves its group, or that the keeper has not heard of yet, is still known as this run's.
+        environment: { ...options.environment, [buildIdVariable]: plan.facts.buildId },
+        signal,
+        owner: fleet,
+      });
       end = result;
       return result;
     } finally {
