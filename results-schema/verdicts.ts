@@ -142,17 +142,17 @@ export function conclude(parts: {
   return { outcome: 'passed', verdicts, ...(parts.message === undefined ? {} : { message: parts.message }) };
 }
 
-/** "query TTFT was 0.31 s, allowed is <= 0.22 s (40.9 % beyond it)." */
+/** "Query TTFT: 0.31 s, required is <= 0.22 s (40.9 % beyond it)." */
 export function describeMiss(verdict: Verdict): string {
   const limit = `${verdict.comparison ?? ''} ${formatFigure(verdict.threshold)} ${verdict.unit}`.trim();
   if (verdict.measured === null) {
-    return `${verdict.title} ${verdict.note ?? 'could not be measured'}; required is ${limit}.`;
+    return `${verdict.title}: ${verdict.note ?? 'could not be measured'}; required is ${limit}.`;
   }
   const beyond =
     verdict.marginPercent === null ? '' : ` (${formatFigure(Math.abs(verdict.marginPercent), 4)} % beyond it)`;
-  const note = verdict.note === undefined ? '' : ` ${verdict.note}.`;
+  const note = verdict.note === undefined ? '' : ` (${verdict.note})`;
   const measured = `${formatFigure(verdict.measured)} ${verdict.unit}`.trim();
-  return `${verdict.title} is ${measured}, required is ${limit}${beyond}.${note}`;
+  return `${verdict.title}: ${measured}${note}, required is ${limit}${beyond}.`;
 }
 
 /** At most `digits` significant digits, no exponent for ordinary sizes, no grouping. */

@@ -118,9 +118,7 @@ describe('conclude', () => {
       reason: 'cache-not-exercised',
       evidence: ['b line', 'c line'],
     });
-    expect(result.outcome === 'failed' && result.message).toMatch(
-      /b is bad\. b is 3 s, required is <= 2 s.*\nc is bad/,
-    );
+    expect(result.outcome === 'failed' && result.message).toMatch(/b is bad\. b: 3 s, required is <= 2 s.*\nc is bad/);
   });
 
   it('is inconclusive on a doubt, which only gates that are not timed outweigh', () => {
@@ -140,12 +138,12 @@ describe('conclude', () => {
 describe('describeMiss', () => {
   it('says by how much', () => {
     const verdict = judge({ ...ttft, measured: 0.33, comparison: '<=', threshold: 0.22 });
-    expect(describeMiss(verdict)).toBe('TTFT is 0.33 s, required is <= 0.22 s (50 % beyond it).');
+    expect(describeMiss(verdict)).toBe('TTFT: 0.33 s, required is <= 0.22 s (50 % beyond it).');
   });
 
   it('says when there is no number', () => {
     const verdict = judge({ ...ttft, measured: Number.NaN, comparison: '<=', threshold: 0.22 });
-    expect(describeMiss(verdict)).toBe('TTFT could not be measured (got "NaN"); required is <= 0.22 s.');
+    expect(describeMiss(verdict)).toBe('TTFT: could not be measured (got "NaN"); required is <= 0.22 s.');
   });
 });
 
