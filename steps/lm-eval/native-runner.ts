@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import type { LmEvalSample } from '../../results-schema/lm-eval-output.js';
-import { MeasuringClient } from '../../workloads/measuring-client.js';
-import type { RequestRecord } from '../../workloads/request.js';
+import { completePrompts } from '../../workloads/completions.js';
 import { requestGate } from '../request-gate.js';
 import type { StepContext } from '../step.js';
 import { StepFailure } from '../step-failure.js';
@@ -16,7 +15,6 @@ type RunnerContext = Pick<StepContext<LmEvalSettingValues>, 'settings' | 'result
 
 /** The seed lm_eval 0.4 sends with every request, whatever its own `--seed`. */
 const requestSeed = 1234;
-const requestTimeoutSeconds = 3600;
 
 /** The local task without Python: the same prompts, the same files, our own client. */
 export function createNativeRunner(context: RunnerContext): TaskRunner {
@@ -37,34 +35,14 @@ async function runPass(
   const { settings, results, progress, signal } = context;
   const generation = { until: [...localTaskStops], max_gen_toks: localTaskMaxTokens, do_sample: false, temperature: 0 };
   await rm(results.path('lm_eval', pass), { recursive: true, force: true });
-  const client = await MeasuringClient.connect(target, signal);
-  let records: readonly RequestRecord[];
-  try {
-    const requests = problems.map((problem) =>
-      client.prepare(
-        '/v1/completions',
-        {
-          model: target.model,
-          prompt: localPrompt(problem),
-          max_tokens: localTaskMaxTokens,
-          temperature: 0,
-          stop: localTaskStops,
-          seed: requestSeed,
-          stream: true,
-          stream_options: { include_usage: true },
-        },
-        { expectedTokens: localTaskMaxTokens },
-      ),
-    );
-    const options = { maxInFlight: settings.NUM_CONCURRENT, requestTimeoutSeconds, signal };
-    const round = await client.run(requests, {
-      ...options,
-      onRecord: (_, { done }) => progress.update({ task: `native ${pass}`, done, total: problems.length }),
-    });
-    records = round.records;
-  } finally {
-    client.close();
-  }
+  const { records, simulated } = await completePrompts(target, problems.map(localPrompt), {
+    maxTokens: localTaskMaxTokens,
+    concurrency: settings.NUM_CONCURRENT,
+    stop: localTaskStops,
+    seed: requestSeed,
+    signal,
+    onProgress: ({ done, total }) => progress.update({ task: `native ${pass}`, done, total }),
+  });
   signal.throwIfAborted();
   const gate = requestGate('completed', 'Completed requests', records, problems.length);
   if (gate.verdict.outcome !== 'passed') {
@@ -82,7 +60,7 @@ async function runPass(
   await results.writeText(file, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
   await results.writeJson(`lm_eval/${pass}/results_${stamp}.json`, {
     results: { [localTaskName]: scores(samples) },
-    lmcache_ci: { client: 'native', simulated: client.simulated },
+    lmcache_ci: { client: 'native', simulated },
   });
   return results.path(...file.split('/'));
 }
