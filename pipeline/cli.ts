@@ -44,6 +44,11 @@ export async function main(args: readonly string[]): Promise<void> {
     await runSimulator(args.slice(1));
     return;
   }
+  process.on('uncaughtException', (error) => {
+    failWithoutVerdict(error);
+    // What the run has started is removed by its keeper.
+    process.exit();
+  });
   const knownFlags: string[] = [];
   const parser = yargs([...args])
     .scriptName('lmcache-ci')
@@ -91,10 +96,19 @@ export async function main(args: readonly string[]): Promise<void> {
   try {
     await parser.parseAsync();
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`lmcache-ci: ${error.message}\n`);
-    process.exitCode = error.exitCode;
+    if (error instanceof UsageError) {
+      process.stderr.write(`lmcache-ci: ${error.message}\n`);
+      process.exitCode = error.exitCode;
+      return;
+    }
+    failWithoutVerdict(error);
   }
+}
+
+/** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
+function failWithoutVerdict(error: unknown): void {
+  process.stderr.write(`lmcache-ci: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 3;
 }
 
 function optionsOf(parser: unknown): Record<string, unknown> {

@@ -1,4 +1,5 @@
-import { joinLiveRun } from '../engines/registry.js';
+import { BuildIdTakenError } from '../engines/errors.js';
+import { describeRun, joinLiveRun } from '../engines/registry.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import { ResultsDirectoryError } from '../results-schema/results-directory-checks.js';
 import { createResultsDirectory } from '../results-schema/results-directory-fs.js';
@@ -7,10 +8,15 @@ import { UsageError } from './usage-error.js';
 
 /** The results directory of a new run; a finished run of the same id is renamed. @throws UsageError when it cannot be used. */
 export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
+  const { buildId, runtime } = plan.facts;
+  const live = runtime === 'external' ? null : joinLiveRun({ buildId });
+  if (live && live.resultsDir !== plan.resultsDir) {
+    throw new UsageError(`${new BuildIdTakenError(buildId, describeRun(live)).message}. Nothing was started.`);
+  }
   try {
     return await createResultsDirectory(plan.resultsDir, {
-      buildId: plan.facts.buildId,
-      isLive: async (buildId) => joinLiveRun({ buildId }) !== null,
+      buildId,
+      isLive: async (id) => joinLiveRun({ buildId: id }) !== null,
     });
   } catch (error) {
     if (error instanceof ResultsDirectoryError) throw new UsageError(`${error.message}. Nothing was started.`);

@@ -1,5 +1,6 @@
 import { createLogGroups } from '../ci/log-groups.js';
 import { publishSummary } from '../ci/publish-summary.js';
+import { BuildIdTakenError, EngineStartError } from '../engines/errors.js';
 import type { EngineEvent, RunFleet } from '../engines/run-fleet.js';
 import { wantsColor } from '../report/colors.js';
 import { EventLog } from '../results-schema/event-log.js';
@@ -17,6 +18,7 @@ import type { RunPlan } from './run-plan.js';
 import { buildRunRecord } from './run-recorder.js';
 import { logExcerpts, markdownSummary, runHeader, terminalSummary } from './summary.js';
 import { TtyReporter } from './tty-reporter.js';
+import { NoVerdictError, UsageError } from './usage-error.js';
 
 export interface SessionWork {
   readonly steps: readonly StepRecord[];
@@ -57,7 +59,14 @@ export async function runSession(options: SessionOptions): Promise<number> {
     );
   });
   try {
-    const fleet = await options.openFleet((event) => void events.append(event), interruption.signal);
+    const fleet = await options
+      .openFleet((event) => void events.append(event), interruption.signal)
+      .catch((error: unknown) => {
+        // Of two runs that begin at once with one BUILD_ID, or a keeper that does not start.
+        if (error instanceof BuildIdTakenError) throw new UsageError(`${error.message}. Nothing was started.`);
+        if (error instanceof EngineStartError) throw new NoVerdictError(`${error.message} Nothing was started.`);
+        throw error;
+      });
     const run: Run = { plan, results, events, fleet, reporter };
     try {
       const { steps, identity } = await options.work(run, interruption.signal);
@@ -91,7 +100,10 @@ async function writeRecord(
 ): Promise<RunRecord> {
   const earlier = (await readRun(run.results.root)).record;
   const kept = earlier?.steps.filter(({ name }) => !steps.some((step) => step.name === name)) ?? [];
-  const known = identity === unknownIdentity && earlier ? { ...earlier.versions, image: earlier.image } : identity;
+  const known =
+    identity === unknownIdentity && earlier
+      ? { ...earlier.versions, image: earlier.image, simulated: earlier.simulated }
+      : identity;
   const record = await buildRunRecord(run, command, [...kept, ...steps], known, verdict);
   await run.results.writeJson('run.json', record);
   return record;

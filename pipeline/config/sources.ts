@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'dotenv';
 import type { SettingDefinitions } from '../../steps/settings.js';
+import { UsageError } from '../usage-error.js';
 import { flagName } from './definitions.js';
 import type { SettingSources } from './resolve-settings.js';
 
@@ -21,13 +22,13 @@ export function flagValues(
   return values;
 }
 
-/** `.env` of a directory, empty when there is none. @throws when it exists and cannot be read. */
+/** `.env` of a directory, empty when there is none. @throws UsageError when it exists and cannot be read. */
 export function readDotenv(directory: string): Record<string, string> {
   try {
     return parse(readFileSync(path.join(directory, '.env')));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
-    throw error;
+    throw new UsageError(`${path.join(directory, '.env')} cannot be read: ${error}. Nothing was started.`);
   }
 }
 
