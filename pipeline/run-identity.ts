@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { EngineRole } from '../engines/launch-spec.js';
-import type { RunRecord } from '../results-schema/run-record.js';
+import { type RunRecord, simulatedSchema } from '../results-schema/run-record.js';
 import type { Run } from './run.js';
 
 /** Versions and image of what was tested, as far as the servers and the daemon tell. */
@@ -9,9 +9,11 @@ export interface RunIdentity {
   readonly vllm: string | null;
   readonly lmcache: string | null;
   readonly image: RunRecord['image'];
+  /** As vLLM itself says it; null: a real one, or it was not asked. */
+  readonly simulated: RunRecord['simulated'];
 }
 
-export const unknownIdentity: RunIdentity = { docker: null, vllm: null, lmcache: null, image: null };
+export const unknownIdentity: RunIdentity = { docker: null, vllm: null, lmcache: null, image: null, simulated: null };
 
 const answerLimitMs = 1000;
 /** vLLM answers an object, LMCache 0.5.3 a JSON string. */
@@ -24,18 +26,27 @@ export async function identifyRun(run: Run): Promise<RunIdentity> {
     versionOf(run, 'lmcache'),
     dockerIdentity(run),
   ]);
-  return { vllm, lmcache, ...docker };
+  return { vllm: vllm.version, simulated: vllm.simulated, lmcache: lmcache.version, ...docker };
 }
 
-async function versionOf(run: Run, role: EngineRole): Promise<string | null> {
+async function versionOf(
+  run: Run,
+  role: EngineRole,
+): Promise<{ readonly version: string | null; readonly simulated: RunRecord['simulated'] }> {
+  const unknown = { version: null, simulated: null };
   const endpoint = run.fleet.find(role);
-  if (!endpoint) return null;
+  if (!endpoint) return unknown;
   try {
     const response = await fetch(`${endpoint.baseUrl}/version`, { signal: AbortSignal.timeout(answerLimitMs) });
-    return versionAnswer.safeParse(await response.json()).data ?? null;
+    const simulated = simulatedSchema.safeParse({
+      profile: response.headers.get('x-lmcache-ci-simulated'),
+      speed: Number(response.headers.get('x-lmcache-ci-sim-speed')),
+    });
+    const version = versionAnswer.safeParse(await response.json()).data ?? null;
+    return { version, simulated: simulated.data ?? null };
   } catch {
     // A server without this endpoint, or one that is gone: its version stays unknown.
-    return null;
+    return unknown;
   }
 }
 

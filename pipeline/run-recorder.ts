@@ -32,7 +32,7 @@ export async function buildRunRecord(
     engine: plan.facts.engine,
     simulated:
       plan.facts.engine === 'sim'
-        ? { profile: String(values['SIM_PROFILE']), speed: Number(values['SIM_SPEED']) }
+        ? (identity.simulated ?? { profile: String(values['SIM_PROFILE']), speed: Number(values['SIM_SPEED']) })
         : null,
     runtime: plan.facts.runtime,
     model: String(values['MODEL']),
