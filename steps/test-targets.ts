@@ -1,5 +1,5 @@
 import type { EngineRole } from '../engines/launch-spec.js';
-import { listModels } from '../workloads/server-api.js';
+import { detectSimulation, listModels } from '../workloads/server-api.js';
 import type { Target } from '../workloads/target.js';
 import type { StepContext } from './step.js';
 import { StepFailure } from './step-failure.js';
@@ -9,11 +9,12 @@ export interface TestTarget extends Target {
   readonly maxModelLen: number | null;
 }
 
-type TargetContext = Pick<StepContext<unknown>, 'fleet' | 'settings' | 'signal'>;
+type TargetContext = Pick<StepContext<unknown>, 'fleet' | 'run' | 'settings' | 'signal'>;
 
 /**
  * Where to send requests, after a look at what is served there.
- * @throws StepFailure when it does not serve MODEL; ServerUnreachableError, ServerAnswerError
+ * @throws StepFailure when it does not serve MODEL, or is a simulator in a run that claims a real engine;
+ *   ServerUnreachableError, ServerAnswerError
  */
 export async function findTarget(context: TargetContext, role: Exclude<EngineRole, 'lmcache'>): Promise<TestTarget> {
   const { baseUrl } = context.fleet.require(role);
@@ -24,6 +25,15 @@ export async function findTarget(context: TargetContext, role: Exclude<EngineRol
     throw new StepFailure(
       `The server at "${baseUrl}" does not serve "${model}"; it serves ${served.map(({ id }) => `"${id}"`).join(', ') || 'nothing'}. Set MODEL.`,
       { reason: 'configuration', failureCause: 'bad-value' },
+    );
+  }
+  if (context.run.engine === 'vllm' && (await detectSimulation({ baseUrl, model }, context.signal)) !== null) {
+    throw new StepFailure(
+      `The server at "${baseUrl}" says that it is simulated, the run that it is real: set ENGINE=sim.`,
+      {
+        reason: 'configuration',
+        failureCause: 'bad-value',
+      },
     );
   }
   return { baseUrl, model, maxModelLen: found.maxModelLen };
