@@ -72,7 +72,14 @@ export function stepContext<Definitions extends SettingDefinitions>(
     execute,
     workload,
     setupVenv: (...packages) =>
-      setupVenv({ packages, directory: String(settingValues(plan.settings)['VENV_DIR']), execute, progress, signal }),
+      setupVenv({
+        packages,
+        directory: String(settingValues(plan.settings)['VENV_DIR']),
+        execute,
+        progress,
+        signal,
+        logPath: results.path('logs', 'venv.log'),
+      }),
   };
 }
 
