@@ -20,6 +20,8 @@ export interface DecodeSlot {
 export interface EngineStep {
   readonly prefills: readonly PrefillChunk[];
   readonly decodes: readonly DecodeSlot[];
+  /** How long the steps before this one have computed prompts without a pause: power limits then slow the GPU. */
+  readonly sustainedPrefillSeconds?: number;
 }
 
 /** Physical times of one model on one GPU with one set of kernels. */
@@ -28,9 +30,9 @@ export interface StepTimeModel {
   stepSeconds(step: EngineStep): number;
   /**
    * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
-   * blocks, and the connector's lookup where there is one.
+   * blocks, and the connector's lookup where there is one. Repeated tokens are cheaper (tokenizers remember words).
    */
-  apiSeconds(promptTokens: number): number;
+  apiSeconds(promptIds: readonly number[]): number;
   /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
   apiBusySeconds(promptTokens: number): number;
   /** Time from the end of the step that made a token until the client has it. */
@@ -69,6 +71,8 @@ export interface CacheTransferRates {
   readonly storeBytesPerSecond: number;
   /** Fixed part of one load. */
   readonly loadOverheadSeconds: number;
+  /** Engine steps, while other sequences run, between the end of a load and the step that uses it. */
+  readonly loadNoticeSteps: number;
 }
 
 export interface Profile {

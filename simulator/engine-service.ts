@@ -54,6 +54,7 @@ export class EngineService {
         blockTokens: served.blockTokens,
         blockCount: served.blockCount,
         prefixCaching: served.options.prefixCaching,
+        loadNoticeSteps: profile.transfer.loadNoticeSteps,
       },
       stepTime,
       clock,

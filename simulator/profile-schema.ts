@@ -38,14 +38,16 @@ export const profileFileSchema = z.strictObject({
     prefillStepSeconds: sourced,
     /** A layer takes the host this long to launch; a step is never shorter than all of them. */
     hostLayerSeconds: sourced,
+    /** Prefill without a pause for longer than `afterSeconds` slows down, over `rampSeconds`, by `slowdown`. */
+    sustainedPrefill: z.strictObject({ afterSeconds: sourced, rampSeconds: sourced, slowdown: sourced }),
     /** For each request in the step: sampling, bookkeeping, output. */
     requestSeconds: sourced,
   }),
   api: z.strictObject({
-    /** requestSeconds + promptFactorSeconds * tokens ^ promptExponent before a request can be scheduled. */
+    /** requestSeconds + tokenSeconds * tokens + distinctTokenSeconds * different tokens before a request can be scheduled. */
     requestSeconds: sourced,
-    promptFactorSeconds: sourced,
-    promptExponent: sourced,
+    tokenSeconds: sourced,
+    distinctTokenSeconds: sourced,
     /** busyRequestSeconds + busyTokenSeconds * tokens of it keep the API process from other requests. */
     busyRequestSeconds: sourced,
     busyTokenSeconds: sourced,
@@ -64,6 +66,7 @@ export const profileFileSchema = z.strictObject({
     loadBytesPerSecond: sourced,
     storeBytesPerSecond: sourced,
     loadOverheadSeconds: sourced,
+    loadNoticeSteps: sourced,
   }),
   loadSeconds: z.strictObject({ engine: sourced, lmcacheServer: sourced }),
 });

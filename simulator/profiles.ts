@@ -47,6 +47,7 @@ function fromFile(file: ProfileFile): Profile {
       loadBytesPerSecond: file.transfer.loadBytesPerSecond.value,
       storeBytesPerSecond: file.transfer.storeBytesPerSecond.value,
       loadOverheadSeconds: file.transfer.loadOverheadSeconds.value,
+      loadNoticeSteps: file.transfer.loadNoticeSteps.value,
     },
     model: findModel,
     stepTime: (modelName, options) => createStepTimeModel(file, findModel(modelName), options),

@@ -51,8 +51,14 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     return Math.max((contexts * kvSecondsPerToken) / share, longest * sequenceKvSecondsPerToken);
   };
 
+  const powerSlowdown = (sustainedSeconds: number): number => {
+    const { afterSeconds, rampSeconds, slowdown } = step.sustainedPrefill;
+    const progress = (sustainedSeconds - afterSeconds.value) / rampSeconds.value;
+    return 1 + slowdown.value * Math.min(1, Math.max(0, progress));
+  };
+
   return {
-    stepSeconds({ prefills, decodes }: EngineStep): number {
+    stepSeconds({ prefills, decodes, sustainedPrefillSeconds = 0 }: EngineStep): number {
       const requests = prefills.length + decodes.length;
       if (requests === 0) return 0;
       let prefillTokens = 0;
@@ -71,12 +77,16 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
         tokens * elementwiseSecondsPerToken +
         fixedSeconds +
         (prefills.length > 0 ? step.prefillStepSeconds.value : 0);
-      return Math.max(gpuSeconds, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds;
+      const slowdown = prefills.length > 0 ? powerSlowdown(sustainedPrefillSeconds) : 1;
+      return (
+        Math.max(gpuSeconds * slowdown, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds
+      );
     },
-    apiSeconds: (promptTokens) =>
+    apiSeconds: (promptIds) =>
       api.requestSeconds.value +
-      api.promptFactorSeconds.value * promptTokens ** api.promptExponent.value +
-      (options.connector ? connector.lookupSeconds.value + promptTokens * connector.lookupTokenSeconds.value : 0),
+      promptIds.length * api.tokenSeconds.value +
+      countDistinct(promptIds) * api.distinctTokenSeconds.value +
+      (options.connector ? connector.lookupSeconds.value + promptIds.length * connector.lookupTokenSeconds.value : 0),
     apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
@@ -94,4 +104,8 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       return tokens;
     },
   };
+}
+
+function countDistinct(ids: readonly number[]): number {
+  return new Set(ids).size;
 }

@@ -55,6 +55,7 @@ export class EngineLoop {
   #apiBusyUntil = 0;
   /** Requests reach the scheduler in the order they came in. */
   #lastQueued = 0;
+  #sustainedPrefillSeconds = 0;
   #pendingAnswers = 0;
   /** Arrival times of requests that are not read and tokenised yet. */
   readonly #announced: number[] = [];
@@ -97,7 +98,7 @@ export class EngineLoop {
     const start = Math.max(arrival, this.#apiBusyUntil);
     const promptTokens = first.promptIds.length;
     this.#apiBusyUntil = start + this.#stepTime.apiBusySeconds(promptTokens);
-    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(promptTokens));
+    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(first.promptIds));
     for (const sequence of sequences) {
       sequence.times.arrival = arrival;
       sequence.times.queued = this.#lastQueued;
@@ -160,7 +161,10 @@ export class EngineLoop {
     }
     const scheduled = this.scheduler.schedule(this.#time);
     if (scheduled !== null) {
-      this.#step = { scheduled, endsAt: this.#time + this.#stepTime.stepSeconds(scheduled.shape) };
+      const shape = { ...scheduled.shape, sustainedPrefillSeconds: this.#sustainedPrefillSeconds };
+      const seconds = this.#stepTime.stepSeconds(shape);
+      this.#sustainedPrefillSeconds = shape.prefills.length > 0 ? this.#sustainedPrefillSeconds + seconds : 0;
+      this.#step = { scheduled, endsAt: this.#time + seconds };
       return true;
     }
     // A load that just began may have no end yet; its answer will turn the loop again.
@@ -174,6 +178,7 @@ export class EngineLoop {
       return false;
     }
     this.#time = next;
+    this.#sustainedPrefillSeconds = 0;
     return true;
   }
 
@@ -235,7 +240,7 @@ export class EngineLoop {
       connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt),
       ({ seconds, loadedTokens }) => {
         if (sequence.remote.kind !== 'loading') return;
-        sequence.remote = { kind: 'loading', dueAt: startedAt + seconds, hitTokens, loadedTokens };
+        sequence.remote = { ...sequence.remote, dueAt: startedAt + seconds, hitTokens, loadedTokens };
       },
     );
   }
@@ -279,7 +284,7 @@ export class EngineLoop {
 
   #realWorkIsLate(): boolean {
     if (this.#pendingAnswers > 0) return true;
-    const shortestApiSeconds = this.#stepTime.apiSeconds(0);
+    const shortestApiSeconds = this.#stepTime.apiSeconds([]);
     return this.#announced.some((arrival) => arrival + shortestApiSeconds <= this.#time);
   }
 

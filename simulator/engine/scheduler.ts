@@ -9,6 +9,8 @@ export interface SchedulerLimits {
   readonly blockTokens: number;
   readonly blockCount: number;
   readonly prefixCaching: boolean;
+  /** Steps of others between the end of a load from the cache tier and the step that uses it; 0 if left out. */
+  readonly loadNoticeSteps?: number;
 }
 
 export interface ScheduledSequence {
@@ -187,6 +189,10 @@ export class Scheduler {
     if (this.#startLoad !== null && (remote.kind === 'unasked' || remote.kind === 'asked')) return 'deferred';
     if (remote.kind === 'loading') {
       if (remote.dueAt === null || remote.dueAt > now) return 'deferred';
+      if (remote.noticeSteps > 0 && this.#running.length > 0) {
+        sequence.remote = { ...remote, noticeSteps: remote.noticeSteps - 1 };
+        return 'deferred';
+      }
       this.#endLoad(sequence, remote.hitTokens, remote.loadedTokens);
     } else if (sequence.blocks.length === 0) {
       const local = this.#localHit(sequence);
@@ -196,7 +202,13 @@ export class Scheduler {
         if (!this.#reserve(sequence, hitTokens, local)) return 'no-room';
         this.#count(sequence, localTokens, hitTokens - localTokens);
         sequence.computedTokens = localTokens;
-        sequence.remote = { kind: 'loading', dueAt: null, hitTokens, loadedTokens: localTokens };
+        sequence.remote = {
+          kind: 'loading',
+          dueAt: null,
+          hitTokens,
+          loadedTokens: localTokens,
+          noticeSteps: this.limits.loadNoticeSteps ?? 0,
+        };
         this.#startLoad(sequence, hitTokens, localTokens);
         return 'deferred';
       }

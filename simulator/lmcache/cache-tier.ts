@@ -1,6 +1,6 @@
 import type { SimulatedClock } from '../contracts.js';
 import { createEvictionPolicy, type EvictionPolicy, type EvictionPolicyName } from './eviction-policy.js';
-import type { L2Adapter } from './l2-adapter.js';
+import { L2_REQUEST_SECONDS, type L2Adapter } from './l2-adapter.js';
 import type { TierMetrics } from './tier-metrics.js';
 
 export interface CacheTierOptions {
@@ -202,7 +202,7 @@ export class CacheTier {
       this.#prefetchEnds.length < prefetchMaxInFlight
         ? now
         : (this.#prefetchEnds.toSorted((left, right) => right - left)[prefetchMaxInFlight - 1] ?? now);
-    const doneAt = startAt + bytes / adapter.bytesPerSecond;
+    const doneAt = startAt + L2_REQUEST_SECONDS + bytes / adapter.bytesPerSecond;
     this.#prefetchEnds.push(doneAt);
     for (const key of fetched) {
       const chunk = this.#l1.get(key);
