@@ -1,7 +1,6 @@
 // Makes a fresh clone runnable: locked install and compile when stale, under a lock.
-// Only node's own modules may be imported here: nothing else exists yet.
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+// Only node's own modules may be used here: nothing else exists yet. Those that a look at what is there does
+// not need are loaded when they are: crypto and child_process alone would cost every command 8 ms.
 import {
   closeSync,
   existsSync,
@@ -13,12 +12,12 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const installStamp = path.join(root, 'node_modules', '.lmcache-ci-install');
+const lockFile = path.join(root, 'package-lock.json');
 const compileStamp = path.join(root, 'dist', '.lmcache-ci-compile');
 const minimumNode = [20, 19];
 
@@ -56,27 +55,41 @@ export async function runStepScript(name, scriptUrl) {
 /** Compiles and records it; what `npm install` runs as `prepare`, where the dependencies are just installed. */
 export function prepare() {
   if (!existsSync(path.join(root, 'tsconfig.json'))) return;
-  writeFileSync(installStamp, lockHash());
+  writeInstallStamp();
   if (!isCompiled()) compile();
 }
 
+/** The lock file looks as it did when it was installed, or at least says the same. */
 function isInstalled() {
-  return existsSync(installStamp) && readFileSync(installStamp, 'utf8') === lockHash();
+  if (!existsSync(installStamp)) return false;
+  const [hash, look] = readFileSync(installStamp, 'utf8').split('\n');
+  return look === lookOf(lockFile) || hash === lockHash();
 }
 
 function isCompiled() {
-  return existsSync(compileStamp) && readFileSync(compileStamp, 'utf8') === sourceHash();
+  return existsSync(compileStamp) && readFileSync(compileStamp, 'utf8') === listSources();
+}
+
+function writeInstallStamp() {
+  writeFileSync(installStamp, `${lockHash()}\n${lookOf(lockFile)}`);
 }
 
 function lockHash() {
-  return createHash('sha256')
-    .update(readFileSync(path.join(root, 'package-lock.json')))
-    .digest('hex');
+  return sha256(readFileSync(lockFile));
+}
+
+function sha256(content) {
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('hex');
+}
+
+function lookOf(file) {
+  const { size, mtimeMs } = statSync(file);
+  return `${size} ${mtimeMs}`;
 }
 
 /** Names, sizes and times of all sources: a look at each is quick, reading them is not. */
-function sourceHash() {
-  const hash = createHash('sha256');
+function listSources() {
+  let list = '';
   const configuration = JSON.parse(readFileSync(path.join(root, 'tsconfig.json'), 'utf8'));
   const rooms = configuration.include.map((pattern) => pattern.split('/')[0]);
   const visit = (directory) => {
@@ -84,20 +97,19 @@ function sourceHash() {
       const file = path.join(directory, entry.name);
       if (entry.isDirectory()) visit(file);
       else if (/\.(ts|json)$/.test(entry.name)) {
-        const { size, mtimeMs } = statSync(file);
-        hash.update(`${file} ${size} ${mtimeMs}\n`);
+        list += `${file} ${lookOf(file)}\n`;
       }
     }
   };
   for (const room of rooms) if (existsSync(path.join(root, room))) visit(path.join(root, room));
-  return hash.digest('hex');
+  return list;
 }
 
 function install() {
   announce('installing the locked dependencies (npm ci) ...');
   const started = Date.now();
   // Install scripts of dependencies are denied; the compilation is ours.
-  const result = spawnSync(
+  const result = run(
     'npm',
     ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
     {
@@ -112,14 +124,14 @@ function install() {
       `npm ci failed${result.error ? `: ${result.error.message}` : ` with exit code ${result.status}`}.\n${lastLines(`${result.stdout ?? ''}${result.stderr ?? ''}`)}`,
     );
   }
-  writeFileSync(installStamp, lockHash());
+  writeInstallStamp();
   announce(`dependencies installed in ${seconds(started)}.`);
 }
 
 function compile() {
   const started = Date.now();
-  const hash = sourceHash();
-  const result = spawnSync(
+  const sources = listSources();
+  const result = run(
     process.execPath,
     [path.join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', path.join(root, 'tsconfig.json')],
     {
@@ -131,14 +143,21 @@ function compile() {
   if (result.error || result.status !== 0) {
     fail(3, `the project does not compile.\n${lastLines(`${result.stdout ?? ''}${result.stderr ?? ''}`)}`);
   }
-  writeFileSync(compileStamp, hash);
+  writeFileSync(compileStamp, sources);
   announce(`compiled in ${seconds(started)}.`);
+}
+
+function run(command, args, options) {
+  return process.getBuiltinModule('node:child_process').spawnSync(command, args, options);
 }
 
 /** One set-up at a time a checkout; the lock of a process that is gone is broken. */
 function takeLock() {
-  const key = createHash('sha256').update(root).digest('hex').slice(0, 16);
-  const lock = path.join(os.tmpdir(), `lmcache-ci-setup-${process.getuid?.() ?? 0}-${key}.lock`);
+  const key = sha256(root).slice(0, 16);
+  const lock = path.join(
+    process.getBuiltinModule('node:os').tmpdir(),
+    `lmcache-ci-setup-${process.getuid?.() ?? 0}-${key}.lock`,
+  );
   let announced = false;
   for (;;) {
     try {
