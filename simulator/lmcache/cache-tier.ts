@@ -86,26 +86,31 @@ export class CacheTier {
     return this.#prefetchEnds.length;
   }
 
-  /** Chunks at the start of the run that L1 or L2 hold; starts fetching those of L2. */
+  /** Chunks at the start of the run that L1 or L2 hold. */
   lookup(run: ChunkRun): number {
     this.#settle();
-    const { metrics, chunkTokens } = this.options;
+    const { metrics, chunkTokens, l2 } = this.options;
     const labels = { model_name: run.model, cache_salt: '' };
     metrics.count('lookup_requested_tokens', run.hashes.length * chunkTokens, labels);
     if (this.disabled) return 0;
     const keys = keysOf(run);
     const inL1 = prefixLength(keys, (key) => this.#l1.has(key));
-    const hits = inL1 + this.#prefetch(keys.slice(inL1), run.chunkBytes);
+    const hits = prefixLength(keys, (key) => this.#l1.has(key) || this.#adapterWith(key) !== undefined);
+    if (l2.length > 0 && inL1 < keys.length) {
+      metrics.count('l2_prefetch_lookup_requests', 1);
+      metrics.count('l2_prefetch_lookup_objects_chunks', keys.length - inL1);
+    }
     if (hits > 0) {
       metrics.count('lookup_hit_tokens', hits * chunkTokens, labels);
       metrics.count('l1_read_chunks', hits);
+      if (hits > inL1) metrics.count('l2_prefetch_hit_chunks', hits - inL1);
       for (const key of keys.slice(0, hits)) this.#touch(key);
     }
     return hits;
   }
 
   /**
-   * Makes chunks [fromChunk, toChunk) ready for copying into the GPU.
+   * Makes chunks [fromChunk, toChunk) ready for copying into the GPU, from L2 if need be.
    * @returns how many of them are there, counted from `fromChunk`, and the simulated seconds until L2 has delivered.
    */
   load(run: ChunkRun, fromChunk: number, toChunk: number): { readonly chunks: number; readonly l2Seconds: number } {
@@ -113,8 +118,8 @@ export class CacheTier {
     if (this.disabled) return { chunks: 0, l2Seconds: 0 };
     const now = this.options.clock.now();
     const keys = keysOf(run).slice(fromChunk, toChunk);
-    const inL1 = prefixLength(keys, (key) => this.#l1.has(key));
-    const chunks = inL1 + this.#prefetch(keys.slice(inL1), run.chunkBytes);
+    this.#prefetch(keys, run.chunkBytes);
+    const chunks = prefixLength(keys, (key) => this.#l1.has(key));
     let readyAt = now;
     for (const key of keys.slice(0, chunks)) {
       const chunk = this.#l1.get(key);
@@ -174,48 +179,40 @@ export class CacheTier {
     }
   }
 
-  /** Fetches the leading keys that an L2 adapter holds; returns their number. */
-  #prefetch(keys: readonly string[], chunkBytes: number): number {
-    const { clock, l2, metrics, prefetchMaxInFlight, prefetchPolicy } = this.options;
-    if (keys.length === 0 || l2.length === 0) return 0;
-    metrics.count('l2_prefetch_lookup_requests', 1);
-    metrics.count('l2_prefetch_lookup_objects_chunks', keys.length);
-    const adapter = l2.find((candidate) => candidate.stored.has(keys[0] ?? ''));
-    if (adapter === undefined) return 0;
+  #adapterWith(key: string): L2Adapter | undefined {
+    return this.options.l2.find((adapter) => adapter.stored.has(key));
+  }
+
+  /** Starts fetching the keys that L1 lacks, one request for each adapter. */
+  #prefetch(keys: readonly string[], chunkBytes: number): void {
+    for (const adapter of this.options.l2) {
+      const missing = keys.filter((key) => !this.#l1.has(key) && this.#adapterWith(key) === adapter);
+      if (missing.length > 0) this.#fetch(adapter, missing, chunkBytes);
+    }
+  }
+
+  #fetch(adapter: L2Adapter, keys: readonly string[], chunkBytes: number): void {
+    const { clock, metrics, prefetchMaxInFlight, prefetchPolicy } = this.options;
     const now = clock.now();
-    const held = prefixLength(keys, (key) => adapter.stored.has(key));
-    const fetched: string[] = [];
-    for (const key of keys.slice(0, held)) {
+    const latestFirst = this.#prefetchEnds.toSorted((left, right) => right - left);
+    const startAt = latestFirst[prefetchMaxInFlight - 1] ?? now;
+    const doneAt = startAt + L2_REQUEST_SECONDS + (keys.length * chunkBytes) / adapter.bytesPerSecond;
+    const temporary = prefetchPolicy === 'default';
+    let fetched = 0;
+    for (const key of keys) {
       if (!this.#makeRoom(chunkBytes)) break;
-      this.#add(key, {
-        bytes: chunkBytes,
-        writtenAt: now,
-        touchedAt: now,
-        readyAt: Number.POSITIVE_INFINITY,
-        temporary: prefetchPolicy === 'default',
-      });
-      fetched.push(key);
+      this.#add(key, { bytes: chunkBytes, writtenAt: now, touchedAt: now, readyAt: doneAt, temporary });
+      fetched += 1;
     }
-    if (fetched.length === 0) return 0;
-    const bytes = fetched.length * chunkBytes;
-    const startAt =
-      this.#prefetchEnds.length < prefetchMaxInFlight
-        ? now
-        : (this.#prefetchEnds.toSorted((left, right) => right - left)[prefetchMaxInFlight - 1] ?? now);
-    const doneAt = startAt + L2_REQUEST_SECONDS + bytes / adapter.bytesPerSecond;
+    if (fetched === 0) return;
     this.#prefetchEnds.push(doneAt);
-    for (const key of fetched) {
-      const chunk = this.#l1.get(key);
-      if (chunk !== undefined) chunk.readyAt = doneAt;
-    }
-    metrics.count('l2_prefetch_hit_chunks', fetched.length);
+    const l2Name = { l2_name: adapter.name };
     metrics.count('l2_prefetch_load_submitted_requests', 1);
-    metrics.count('l2_prefetch_load_submitted_objects_chunks', fetched.length);
-    metrics.count('l2_load_completed_requests', 1, { l2_name: adapter.name });
-    metrics.count('l2_prefetch_load_completed_chunks', fetched.length);
-    metrics.count('l1_write_chunks', fetched.length);
-    metrics.observe('l2_load_throughput_GB_per_second', bytes / (doneAt - now) / 1e9, { l2_name: adapter.name });
-    return fetched.length;
+    metrics.count('l2_prefetch_load_submitted_objects_chunks', fetched);
+    metrics.count('l2_load_completed_requests', 1, l2Name);
+    metrics.count('l2_prefetch_load_completed_chunks', fetched);
+    metrics.count('l1_write_chunks', fetched);
+    metrics.observe('l2_load_throughput_GB_per_second', (fetched * chunkBytes) / (doneAt - now) / 1e9, l2Name);
   }
 
   #settle(): void {
