@@ -127,7 +127,8 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
       }),
     onEvent: (listener) => listeners.push(listener),
     close: async () => {
-      await new Promise<void>((resolve) => output.end(() => resolve()));
+      // One that was destroyed with its process would never call back.
+      if (output.writable) await new Promise<void>((resolve) => output.end(() => resolve()));
       lines.close();
       input.destroy();
       await closed;
