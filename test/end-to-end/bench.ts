@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test as base, expect } from 'vitest';
+import { type LiveRun, liveRunSchema } from '../../engines/live-run.js';
 import { waitUntil } from '../../engines/wait-until.js';
 import { type RunEvent, runEventSchema } from '../../results-schema/events.js';
 import { type RunRecord, runRecordSchema } from '../../results-schema/run-record.js';
@@ -37,6 +38,8 @@ export interface Running {
   signalGroup(signal: NodeJS.Signals): void;
   /** To the process alone. */
   kill(signal: NodeJS.Signals): void;
+  /** Closes our end of its pipes. */
+  stopReading(): void;
 }
 
 /** One test's corner of the machine: its own home, temporary directory and registry of live runs. */
@@ -55,6 +58,10 @@ export interface Bench {
   zx(script: string, environment?: Environment): Promise<Ended>;
   record(resultsDir?: string): RunRecord;
   events(resultsDir?: string): readonly RunEvent[];
+  /** The registry's only record. */
+  liveRun(): LiveRun;
+  /** Waits for the engine that was launched with this port. */
+  engineProcess(port: number): Promise<number>;
   /** Fails unless every process, record, port and temporary file of this bench is gone. */
   expectNothingLeft(): Promise<void>;
 }
@@ -83,6 +90,7 @@ export const smallRun = {
 } as const;
 
 const endLimitMs = 120_000;
+const startLimitMs = 30_000;
 const goneLimitMs = 2000;
 
 /** `test` with a bench; when the test is over, nothing of it may be left. */
@@ -168,6 +176,21 @@ class TestBench implements Bench {
     return lines.map((line) => runEventSchema.parse(JSON.parse(line)));
   }
 
+  liveRun(): LiveRun {
+    const [record, ...more] = filesIn(this.registryDir).filter((name) => name.endsWith('.json'));
+    expect(more).toEqual([]);
+    return liveRunSchema.parse(JSON.parse(readFileSync(path.join(this.registryDir, record ?? 'none'), 'utf8')));
+  }
+
+  async engineProcess(port: number): Promise<number> {
+    const find = () =>
+      this.#processes().find(
+        ({ command }) => / (vllm serve|lmcache server) /.test(command) && command.includes(` ${port}`),
+      );
+    expect(await waitUntil(() => find() !== undefined, startLimitMs), `an engine with port ${port}`).toBe(true);
+    return find()?.pid ?? 0;
+  }
+
   async expectNothingLeft(): Promise<void> {
     await waitUntil(() => this.#processes().length === 0, goneLimitMs);
     expect(this.#processes(), 'processes').toEqual([]);
@@ -245,6 +268,10 @@ function follow(child: ChildProcess, command: string): Running {
       }),
     signalGroup: (signal) => process.kill(-pid, signal),
     kill: (signal) => process.kill(pid, signal),
+    stopReading: () => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    },
   };
 }
 
@@ -262,6 +289,22 @@ function killQuietly(pid: number): void {
   } catch {
     // It has ended already.
   }
+}
+
+/** A port that nobody listens on; whoever is told to use it should do so soon. */
+export async function freePort(): Promise<number> {
+  const { port, close } = await takePort();
+  await close();
+  return port;
+}
+
+/** A port of 127.0.0.1 that this process listens on. */
+export async function takePort(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { port: address.port, close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
 function isOpen(port: number): Promise<boolean> {

@@ -1,45 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
-import { buildIdVariable } from '../../engines/process-groups.js';
-import { listProcesses, readProcessEnvironment } from '../../engines/process-identity.js';
-import { type Bench, root, test } from './bench.js';
+import { type Bench, freePort, root, takePort, test } from './bench.js';
 
 function stepResult(bench: Bench, step: string) {
   return bench.record().steps.find(({ name }) => name === step)?.result;
 }
 
-/** The engine's process, once it is there: named on its log's first lines by the run itself. */
-async function engineProcess(bench: Bench, program: 'vllm' | 'lmcache', port: number): Promise<number> {
-  for (;;) {
-    const found = listProcesses().find(({ pid }) => {
-      if (readProcessEnvironment(pid)?.get(buildIdVariable) !== bench.buildId) return false;
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return command.includes(program) && command.includes(String(port));
-    });
-    if (found) return found.pid;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-async function listen(): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { port: address.port, close: () => new Promise((resolve) => server.close(() => resolve())) };
-}
-
-async function freePort(): Promise<number> {
-  const { port, close } = await listen();
-  await close();
-  return port;
-}
-
 describe('engines', () => {
   test('a port that is taken: by whom, and nothing is started', async ({ bench }) => {
-    const { port, close } = await listen();
+    const { port, close } = await takePort();
     try {
       const ended = await bench.run(['mp-test'], { VLLM_PORT: String(port) });
       expect(ended.code, ended.output).toBe(3);
@@ -81,7 +51,7 @@ describe('engines', () => {
     const port = await freePort();
     const run = bench.start(['mp-test', '--only', 'long-doc-qa'], { LMCACHE_PORT: String(port) });
     await run.says(/lmcache, query/);
-    process.kill(await engineProcess(bench, 'lmcache', port), 'SIGKILL');
+    process.kill(await bench.engineProcess(port), 'SIGKILL');
     const ended = await run.ended;
     expect(ended.code, ended.output).toBe(3);
     expect(ended.stdout).toMatch(/The lmcache engine "lmcache-mp-test-\S+" died during the test: .*SIGKILL/);
@@ -91,7 +61,7 @@ describe('engines', () => {
   test('one that never serves: what was still missing when time ran out', async ({ bench }) => {
     const port = await freePort();
     const run = bench.start(['mp-test'], { VLLM_BASELINE_PORT: String(port), MAX_WAIT_SECONDS: '4' });
-    const pid = await engineProcess(bench, 'vllm', port);
+    const pid = await bench.engineProcess(port);
     process.kill(pid, 'SIGSTOP');
     await run.says(/Not ready after/);
     process.kill(pid, 'SIGCONT');
