@@ -5,39 +5,44 @@ import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
+import { secrets } from '../results-schema/secrets.js';
 
 const longestHeldLine = 65_536;
 
-/** Removes ANSI codes from a byte stream, however the codes and the UTF-8 characters are cut into chunks. */
+/** Removes ANSI codes and hides secrets in a byte stream, however these and the UTF-8 characters are cut into chunks. */
 export class AnsiStripper extends Transform {
   readonly #decoder = new StringDecoder('utf8');
   #held = '';
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#held += this.#decoder.write(chunk);
-    this.#passOn(safeLength(this.#held));
+    const { length, isCut } = safeLength(this.#held);
+    this.#passOn(length, isCut ? secrets.longest : 0);
     done();
   }
 
   override _flush(done: TransformCallback): void {
     this.#held += this.#decoder.end();
-    this.#passOn(this.#held.length);
+    this.#passOn(this.#held.length, 0);
     done();
   }
 
-  #passOn(length: number): void {
+  /** @param heldBack of a line that is cut, the characters that may be the beginning of a secret */
+  #passOn(length: number, heldBack: number): void {
     if (length === 0) return;
-    this.push(stripAnsi(this.#held.slice(0, length)));
-    this.#held = this.#held.slice(length);
+    const text = secrets.hide(stripAnsi(this.#held.slice(0, length)));
+    const shown = Math.max(0, text.length - heldBack);
+    this.push(text.slice(0, shown));
+    this.#held = text.slice(shown) + this.#held.slice(length);
   }
 }
 
 /** Codes end within their line: whole lines are safe, and of an endless line all before its last escape. */
-function safeLength(text: string): number {
+function safeLength(text: string): { readonly length: number; readonly isCut: boolean } {
   const wholeLines = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1;
-  if (text.length - wholeLines <= longestHeldLine) return wholeLines;
+  if (text.length - wholeLines <= longestHeldLine) return { length: wholeLines, isCut: false };
   const lastEscape = Math.max(text.lastIndexOf('\u001B'), text.lastIndexOf('\u009B'));
-  return lastEscape > wholeLines ? lastEscape : text.length;
+  return { length: lastEscape > wholeLines ? lastEscape : text.length, isCut: true };
 }
 
 /** One engine's log file, written from its first byte. */

@@ -1,7 +1,9 @@
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { parse } from 'dotenv';
+import { secrets } from '../results-schema/secrets.js';
 import { openContainerCleaner } from './container-cleaner.js';
 import { Keeper, type KeeperConnection } from './keeper.js';
 import type { KeeperAnswer } from './keeper-protocol.js';
@@ -9,6 +11,9 @@ import { openRegistry } from './registry.js';
 
 /** Usage: node keeper-main.js REGISTRY_DIRECTORY; see keeper-protocol.ts for what it says and hears. */
 const registry = openRegistry(process.argv[2]);
+// Nothing that is written for a run may be writable for everybody, whatever the shell's umask.
+process.umask(process.umask() | 0o022);
+learnDotenv();
 /** All clients' streams: what was said must arrive before the end. */
 const outputs = new Set<Writable>();
 
@@ -33,7 +38,7 @@ process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
 process.on('SIGTERM', () => void keeper.release().then(() => process.exit(0)));
 process.on('uncaughtException', (error) => {
-  console.error('The keeper failed and ends its run:', error);
+  console.error(secrets.hide(`The keeper failed and ends its run: ${error.stack ?? error.message}`));
   void keeper.release().then(() => process.exit(1));
 });
 
@@ -60,6 +65,15 @@ function serve(input: Readable, output: Writable, kind: KeeperConnection['kind']
   const left = once(() => void keeper.disconnect(connection));
   input.once('end', left);
   input.once('close', left);
+}
+
+/** The orchestrator reads its settings from here; what is secret among them must not stand in an engine's log. */
+function learnDotenv(): void {
+  try {
+    secrets.learnEnvironment(parse(readFileSync('.env')));
+  } catch {
+    // There is none, or the orchestrator has said what is wrong with it.
+  }
 }
 
 function once(action: () => void): () => void {

@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
+import { secrets } from '../results-schema/secrets.js';
 import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
@@ -148,6 +149,8 @@ export class Keeper {
 
   async #open(run: LiveRun, stopGraceMs: number): Promise<void> {
     this.#stopGraceMs = stopGraceMs;
+    const tokenPath = run.settings['HF_TOKEN_PATH'];
+    if (typeof tokenPath === 'string') secrets.learnFile(tokenPath);
     const socketPath = this.#dependencies.registry.socketPath(run.buildId);
     await this.#dependencies.listen(socketPath);
     this.#run = { ...run, keeper: identifySelf(), socketPath };
@@ -223,7 +226,7 @@ export class Keeper {
     try {
       this.#dependencies.registry.write(this.#run);
     } catch (error) {
-      console.error(`The registry's record could not be written: ${keeperErrorOf(error).message}`);
+      complain(`The registry's record could not be written: ${keeperErrorOf(error).message}`);
     }
   }
 
@@ -274,6 +277,11 @@ export class Keeper {
   }
 }
 
+/** Into the keeper's own log. */
+function complain(message: string): void {
+  console.error(secrets.hide(message));
+}
+
 /** For whoever looks at the results later: the run did not end, it was ended. */
 function writeLostNote(run: LiveRun, report: ReleaseReport): void {
   const note: OrchestratorLost = {
@@ -286,8 +294,11 @@ function writeLostNote(run: LiveRun, report: ReleaseReport): void {
     problems: [...report.problems],
   };
   try {
-    writeFileSync(path.join(run.resultsDir, 'orchestrator-lost.json'), `${JSON.stringify(note, null, 2)}\n`);
+    const target = path.join(run.resultsDir, 'orchestrator-lost.json');
+    const draft = `${target}.${process.pid}.tmp`;
+    writeFileSync(draft, `${JSON.stringify(secrets.hideIn(note), null, 2)}\n`);
+    renameSync(draft, target);
   } catch (error) {
-    console.error(`orchestrator-lost.json could not be written: ${keeperErrorOf(error).message}`);
+    complain(`orchestrator-lost.json could not be written: ${keeperErrorOf(error).message}`);
   }
 }

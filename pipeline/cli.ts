@@ -1,4 +1,5 @@
 import yargs from 'yargs';
+import { secrets } from '../results-schema/secrets.js';
 import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
 
@@ -44,6 +45,8 @@ export async function main(args: readonly string[]): Promise<void> {
     await runSimulator(args.slice(1));
     return;
   }
+  // Nothing that is written for a run may be writable for everybody, whatever the shell's umask.
+  process.umask(process.umask() | 0o022);
   process.on('uncaughtException', (error) => {
     failWithoutVerdict(error);
     // What the run has started is removed by its keeper.
@@ -97,7 +100,7 @@ export async function main(args: readonly string[]): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`lmcache-ci: ${error.message}\n`);
+      process.stderr.write(secrets.hide(`lmcache-ci: ${error.message}\n`));
       process.exitCode = error.exitCode;
       return;
     }
@@ -107,7 +110,7 @@ export async function main(args: readonly string[]): Promise<void> {
 
 /** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
 function failWithoutVerdict(error: unknown): void {
-  process.stderr.write(`lmcache-ci: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(secrets.hide(`lmcache-ci: ${error instanceof Error ? error.stack : String(error)}\n`));
   process.exitCode = 3;
 }
 

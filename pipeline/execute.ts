@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import stripAnsi from 'strip-ansi';
+import { secrets } from '../results-schema/secrets.js';
 import type { OwnedProcessOptions, OwnedProcessResult } from '../steps/step.js';
 
 /** Who ends a process group when we cannot any more: the run's keeper. */
@@ -20,7 +21,7 @@ const keptCharacters = 1_000_000;
 
 /**
  * Runs a program without a shell, in a process group of its own that `owner` knows of.
- * On abort or time-out the group gets SIGTERM, then SIGKILL after 5 s.
+ * On abort or time-out the group gets SIGTERM, then SIGKILL after 5 s. Secrets in its output are hidden.
  * @returns exit code and output; a program that cannot be started has exit code null and says why on stderr.
  * @throws the signal's reason when it was aborted.
  */
@@ -46,7 +47,7 @@ export async function executeOwned(
   const output = { stdout: '', stderr: '' };
   const follow = async (stream: Readable, name: 'stdout' | 'stderr') => {
     for await (const rawLine of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const line = stripAnsi(rawLine);
+      const line = secrets.hide(stripAnsi(rawLine));
       output[name] = `${output[name]}${line}\n`.slice(-keptCharacters);
       log?.write(`${line}\n`);
       options.onLine?.(line, name);

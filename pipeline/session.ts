@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { createLogGroups } from '../ci/log-groups.js';
 import { publishSummary } from '../ci/publish-summary.js';
 import { BuildIdTakenError, EngineStartError } from '../engines/errors.js';
@@ -8,13 +9,15 @@ import { readRun } from '../results-schema/read-run.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
 import { judgeRun, type RunVerdict } from '../results-schema/run-verdict.js';
+import { secrets } from '../results-schema/secrets.js';
 import type { SettingProblem } from './config/resolve-settings.js';
 import { listenForInterruption } from './interruption.js';
+import { MaskingReporter } from './masking-reporter.js';
 import { PlainReporter } from './plain-reporter.js';
 import type { Reporter } from './reporter.js';
 import type { Run } from './run.js';
 import { type RunIdentity, unknownIdentity } from './run-identity.js';
-import type { RunPlan } from './run-plan.js';
+import { type RunPlan, settingValues } from './run-plan.js';
 import { buildRunRecord } from './run-recorder.js';
 import { logExcerpts, markdownSummary, runHeader, terminalSummary } from './summary.js';
 import { TtyReporter } from './tty-reporter.js';
@@ -44,7 +47,8 @@ export async function runSession(options: SessionOptions): Promise<number> {
   const { plan, results } = options;
   const color = wantsColor(process.env, process.stdout);
   const events = new EventLog(results.path('events.jsonl'));
-  const reporter = chooseReporter(plan);
+  learnTokens(plan);
+  const reporter = new MaskingReporter(chooseReporter(plan));
   const { buildId, engine, runtime } = plan.facts;
   events.append({ type: 'run-started', buildId, command: [...options.command], engine, runtime });
   reporter.start(runHeader(plan, results.root, color));
@@ -75,7 +79,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
       const record = await writeRecord(run, options.command, steps, identity, verdict);
       const logs = await logExcerpts(run, record);
       reporter.finish(record, terminalSummary(record, results.root, logs, color));
-      const published = await publishSummary(plan.ci, markdownSummary(record, results.root, logs), {
+      const published = await publishSummary(plan.ci, secrets.hide(markdownSummary(record, results.root, logs)), {
         style: verdict.outcome === 'passed' ? 'success' : verdict.outcome === 'failed' ? 'error' : 'warning',
         context: `lmcache-ci-${buildId}`,
         signal: AbortSignal.timeout(30_000),
@@ -89,6 +93,13 @@ export async function runSession(options: SessionOptions): Promise<number> {
     events.close();
     interruption.dispose();
   }
+}
+
+/** Where engines take a Hugging Face token from, it must not come out again. */
+function learnTokens(plan: RunPlan): void {
+  const values = settingValues(plan.settings);
+  if (typeof values['HF_TOKEN_PATH'] === 'string') secrets.learnFile(values['HF_TOKEN_PATH']);
+  if (typeof values['HF_HOME'] === 'string') secrets.learnFile(path.join(values['HF_HOME'], 'token'));
 }
 
 async function writeRecord(

@@ -1,10 +1,11 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { type RunEvent, type RunEventInput, runEventSchema } from './events.js';
+import { secrets } from './secrets.js';
 
 /**
  * Appends a run's events to `events.jsonl`, one validated line each, written before `append` returns:
- * what happened before a crash is in the file. `t` counts from the creation of the log.
+ * what happened before a crash is in the file. Secrets are hidden. `t` counts from the creation of the log.
  */
 export class EventLog {
   readonly #fd: number;
@@ -28,7 +29,7 @@ export class EventLog {
    */
   append(input: RunEventInput): RunEvent {
     const t = Math.round((performance.now() - this.#startedAt) * 1000) / 1_000_000;
-    const event = runEventSchema.parse({ ...input, t, at: new Date().toISOString(), pid: process.pid });
+    const event = runEventSchema.parse({ ...secrets.hideIn(input), t, at: new Date().toISOString(), pid: process.pid });
     if (this.#open && this.#failure === null) {
       try {
         writeWholly(this.#fd, Buffer.from(`${JSON.stringify(event)}\n`));

@@ -4,6 +4,7 @@ import { validateJson, validateText } from './file-schemas.js';
 import type { ResultsDirectory } from './results-directory.js';
 import { checkUsable, makeDirectory, ResultsDirectoryError } from './results-directory-checks.js';
 import { findOwner } from './results-directory-owner.js';
+import { secrets } from './secrets.js';
 
 export interface CreateOptions {
   readonly buildId: string;
@@ -111,13 +112,14 @@ function directoryAt(root: string): ResultsDirectory {
     path,
     async writeJson(relativePath, value, options) {
       const full = path(relativePath);
-      const valid = validateJson(keyOf(full), value);
+      const valid = validateJson(keyOf(full), secrets.hideIn(value));
       await writeAtomically(full, `${JSON.stringify(valid, null, options?.singleLine === true ? undefined : 2)}\n`);
     },
     async writeText(relativePath, text) {
       const full = path(relativePath);
-      validateText(keyOf(full), text);
-      await writeAtomically(full, text);
+      const shown = secrets.hide(text);
+      validateText(keyOf(full), shown);
+      await writeAtomically(full, shown);
     },
   };
 }

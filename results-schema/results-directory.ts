@@ -4,7 +4,7 @@ export interface ResultsDirectory {
   readonly root: string;
   /** Absolute path below the root; parents are made when something is written. */
   path(...parts: readonly string[]): string;
-  /** Validates, then writes to a temporary name and renames: never half a file. */
+  /** Hides secrets, validates, then writes to a temporary name and renames: never half a file. */
   writeJson(relativePath: string, value: unknown, options?: { readonly singleLine?: boolean }): Promise<void>;
   writeText(relativePath: string, text: string): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { finished } from 'node:stream/promises';
 import type { BuildEvent } from '../docker/build-progress.js';
 import type { ContainerHost, PullProgress } from '../docker/container-host.js';
 import { type BuildRequest, buildImage } from '../docker/image-build.js';
+import { secrets } from '../results-schema/secrets.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import { assembleContext, type ImageContent } from '../simulator/image/image-context.js';
 import type { BuildImageSettings } from './build-image.js';
@@ -98,7 +99,7 @@ async function build(context: Context, host: ContainerHost, request: BuildReques
       signal: context.signal,
       timeoutMs: buildLimitMs,
       onEvent: (event) => {
-        if (event.kind !== 'transfer' && log.writable) log.write(`${eventLine(event)}\n`);
+        if (event.kind !== 'transfer' && log.writable) log.write(secrets.hide(`${eventLine(event)}\n`));
         show(context, event);
       },
     });

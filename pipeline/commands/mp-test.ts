@@ -1,5 +1,6 @@
 import { detectCi } from '../../ci/ci-environment.js';
 import { createFleet, externalFleet } from '../../engines/live-fleet.js';
+import { secrets } from '../../results-schema/secrets.js';
 import type { Command } from '../cli.js';
 import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
@@ -57,7 +58,7 @@ export const mpTestCommand: Command = {
     });
     const plan = await planNewRun(settings, ci);
     if (parsed['dryRun'] === true) {
-      process.stdout.write(`${await describePlan(plan, steps)}\n`);
+      process.stdout.write(secrets.hide(`${await describePlan(plan, steps)}\n`));
       return 0;
     }
     const results = await openNewResults(plan);

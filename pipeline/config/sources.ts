@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'dotenv';
+import { secrets } from '../../results-schema/secrets.js';
 import type { SettingDefinitions } from '../../steps/settings.js';
 import { UsageError } from '../usage-error.js';
 import { flagName } from './definitions.js';
@@ -38,10 +39,12 @@ export function gatherSources(
   parsed: Readonly<Record<string, unknown>>,
   weaker: Pick<SettingSources, 'joined run' | 'ci'>,
 ): SettingSources {
+  const dotenv = readDotenv(process.cwd());
+  secrets.learnEnvironment(dotenv);
   return {
     flag: flagValues(definitions, parsed),
     environment: process.env,
-    '.env': readDotenv(process.cwd()),
+    '.env': dotenv,
     ...weaker,
   };
 }
