@@ -56,7 +56,8 @@ export class EngineLoop {
   /** Requests reach the scheduler in the order they came in. */
   #lastQueued = 0;
   #sustainedPrefillSeconds = 0;
-  #pendingAnswers = 0;
+  /** Starts of the loads the cache tier has not answered yet. */
+  readonly #unansweredLoads: number[] = [];
   /** Arrival times of requests that are not read and tokenised yet. */
   readonly #announced: number[] = [];
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
@@ -104,6 +105,7 @@ export class EngineLoop {
       sequence.times.queued = this.#lastQueued;
       this.#arrivals.push(sequence);
     }
+    if (this.#couldBeNext()) for (const sequence of sequences) this.#lookUp(sequence);
     this.#turn();
   }
 
@@ -222,23 +224,38 @@ export class EngineLoop {
   }
 
   #askConnector(): void {
-    const { connector } = this.#options;
-    if (connector === null) return;
-    for (const sequence of this.scheduler.needsLookup()) {
-      sequence.remote = { kind: 'asked' };
-      this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
-        if (sequence.remote.kind === 'asked') sequence.remote = { kind: 'answered', hitTokens };
-      });
+    for (const sequence of this.scheduler.needsLookup()) this.#lookUp(sequence);
+  }
+
+  /** Nothing that is known to need a whole step stands before a new request, so its lookup may overlap its API time. */
+  #couldBeNext(): boolean {
+    const { maxNumBatchedTokens } = this.#options.limits;
+    let ahead = 0;
+    for (const { remote, totalTokens, computedTokens } of [...this.scheduler.waiting, ...this.#arrivals]) {
+      if (remote.kind === 'answered') ahead += totalTokens - remote.hitTokens;
+      if (remote.kind === 'done') ahead += totalTokens - computedTokens;
     }
+    return ahead < maxNumBatchedTokens;
+  }
+
+  #lookUp(sequence: Sequence): void {
+    const { connector } = this.#options;
+    if (connector === null || sequence.remote.kind !== 'unasked') return;
+    sequence.remote = { kind: 'asked' };
+    this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
+      if (sequence.remote.kind === 'asked') sequence.remote = { kind: 'answered', hitTokens };
+    });
   }
 
   #load(sequence: Sequence, hitTokens: number, localTokens: number): void {
     const { connector } = this.#options;
     if (connector === null) return;
     const startedAt = this.#time;
+    this.#unansweredLoads.push(startedAt);
     this.#await(
       connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt),
       ({ seconds, loadedTokens }) => {
+        this.#unansweredLoads.splice(this.#unansweredLoads.indexOf(startedAt), 1);
         if (sequence.remote.kind !== 'loading') return;
         sequence.remote = { ...sequence.remote, dueAt: startedAt + seconds, hitTokens, loadedTokens };
       },
@@ -246,15 +263,10 @@ export class EngineLoop {
   }
 
   #await<T>(answer: Promise<T>, use: (value: T) => void): void {
-    this.#pendingAnswers += 1;
-    const settle = (): void => {
-      this.#pendingAnswers -= 1;
-      this.#turn();
-    };
     answer.then(
       (value) => {
         use(value);
-        settle();
+        this.#turn();
       },
       (error: unknown) => {
         this.close();
@@ -283,7 +295,9 @@ export class EngineLoop {
   }
 
   #realWorkIsLate(): boolean {
-    if (this.#pendingAnswers > 0) return true;
+    if (this.scheduler.waiting.some(({ remote }) => remote.kind === 'asked')) return true;
+    // A load outlasts the step chosen as it began; only the next choice may need its end.
+    if (this.#unansweredLoads.some((startedAt) => startedAt < this.#time)) return true;
     const shortestApiSeconds = this.#stepTime.apiSeconds([]);
     return this.#announced.some((arrival) => arrival + shortestApiSeconds <= this.#time);
   }

@@ -5,8 +5,10 @@ import type { EngineClock } from './engine-clock.js';
 const TIMER_SLACK_MS = 1.6;
 /** Short enough for the event loop to serve requests in between, long enough to leave the CPU to others. */
 const NAP_MS = 0.1;
-/** A wake-up this near is due: sleeping again would only overshoot. */
-const DUE_MS = 0.02;
+/** By how much a nap overshoots (the kernel's timer slack and the wake-up itself): the rest of a wait is polled. */
+const NAP_OVERSHOOT_MS = 0.15;
+/** A wake-up this near is due. */
+const DUE_MS = 0.005;
 
 /**
  * Wakes the engine at simulated times, to a fraction of a wall millisecond: a timer for the bulk of the wait,
@@ -69,7 +71,8 @@ export class Pacer implements EngineClock {
       callback?.();
       return;
     }
-    Atomics.wait(this.#nap, 0, 0, Math.min(waitMs, NAP_MS));
+    const napMs = Math.min(waitMs - NAP_OVERSHOOT_MS, NAP_MS);
+    if (napMs > 0) Atomics.wait(this.#nap, 0, 0, napMs);
     this.#immediate = setImmediate(this.#poll);
   };
 }

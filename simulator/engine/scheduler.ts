@@ -115,13 +115,13 @@ export class Scheduler {
       if (sequence === undefined) break;
       const newTokens = Math.min(sequence.totalTokens - sequence.computedTokens, budget);
       if (newTokens <= 0) continue;
-      if (!this.#makeRoom(sequence, newTokens)) break;
+      if (!this.#makeRoom(sequence, newTokens, now)) break;
       budget -= newTokens;
       entries.push({ sequence, newTokens });
     }
     if (this.counters.preemptions === preemptionsBefore) {
       do budget -= this.#admit(now, budget, entries);
-      while (entries.length === 0 && this.#running.length === 0 && this.#unblock(now));
+      while (entries.length === 0 && this.#running.length === 0 && this.#takeFromWaiting(now, 1));
     }
     if (entries.length === 0) return null;
     const shape = shapeOf(entries);
@@ -169,15 +169,15 @@ export class Scheduler {
   }
 
   /**
-   * Loaded sequences hold blocks while they wait; when together they hold so many that none can start, the
-   * youngest gives its blocks back. False when that is not what is in the way.
+   * Loaded sequences hold blocks while they wait, and may so keep everybody from going on. Takes the blocks of the
+   * youngest one, if more than `spared` hold any; false when there is none to take.
    */
-  #unblock(now: number): boolean {
+  #takeFromWaiting(now: number, spared: number): boolean {
     const holders = this.#waiting.filter(
       ({ blocks, remote }) =>
         blocks.length > 0 && (remote.kind !== 'loading' || (remote.dueAt !== null && remote.dueAt <= now)),
     );
-    const youngest = holders.length > 1 ? holders[holders.length - 1] : undefined;
+    const youngest = holders.length > spared ? holders[holders.length - 1] : undefined;
     if (youngest === undefined) return false;
     this.#release(youngest);
     return true;
@@ -272,8 +272,10 @@ export class Scheduler {
   }
 
   /** Like #reserve, preempting the youngest until it fits; false when the sequence itself had to go. */
-  #makeRoom(sequence: Sequence, newTokens: number): boolean {
+  #makeRoom(sequence: Sequence, newTokens: number, now: number): boolean {
     while (!this.#reserve(sequence, sequence.computedTokens + newTokens, [])) {
+      const isLast = this.#running[this.#running.length - 1] === sequence;
+      if (isLast && this.#takeFromWaiting(now, 0)) continue;
       const victim = this.#running.pop();
       if (victim === undefined) return false;
       this.#release(victim);

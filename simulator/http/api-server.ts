@@ -12,6 +12,7 @@ import { simulatedHeaders } from '../sim-environment.js';
 import { ApiError, badRequest } from './api-error.js';
 import { integerField } from './field-schemas.js';
 import { checkModel, handleGeneration, tokenize } from './generate.js';
+import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
 
@@ -103,7 +104,7 @@ function isAuthorized(served: ServedModel, path: string, request: IncomingMessag
 
 function createRoutes(options: ApiServerOptions): Routes {
   const { served, control, engine } = options;
-  const context = { served, control, engine };
+  const context = { served, control, engine, prompts: new PromptCache() };
   const body = async (request: IncomingMessage) =>
     parseJsonObject(request.headers['content-type'], await readBody(request));
   const empty: Handler = (_, reply) => reply.send(200, '', null);

@@ -13,10 +13,12 @@ import {
   parseChatRequest,
   parseCompletionRequest,
 } from './generation-request.js';
+import type { PromptCache } from './prompt-cache.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
 
 export interface GenerationContext {
+  readonly prompts: PromptCache;
   readonly served: ServedModel;
   readonly control: SimControlState;
   readonly engine: EngineService;
@@ -89,7 +91,8 @@ export function checkModel(served: ServedModel, wanted: string | null): string {
 }
 
 /** Token ids of a prompt that fits the context. @throws ApiError 400 */
-function encode({ served }: GenerationContext, request: GenerationRequest, prompt: PromptInput): readonly number[] {
+function encode(context: GenerationContext, request: GenerationRequest, prompt: PromptInput): readonly number[] {
+  const { served } = context;
   const { maxModelLen, tokenizer } = served;
   const { maxTokens } = request;
   if (maxTokens !== null && maxTokens > maxModelLen) {
@@ -99,7 +102,7 @@ function encode({ served }: GenerationContext, request: GenerationRequest, promp
       maxTokens,
     );
   }
-  const ids = promptIds(served, request, prompt);
+  const ids = promptIds(context, request, prompt);
   const outputTokens = maxTokens ?? 0;
   const longest = maxTokens === null ? maxModelLen - 1 : maxModelLen - maxTokens;
   if (ids.length > longest) {
@@ -112,10 +115,20 @@ function encode({ served }: GenerationContext, request: GenerationRequest, promp
   return ids;
 }
 
-function promptIds({ tokenizer }: ServedModel, request: GenerationRequest, prompt: PromptInput): readonly number[] {
+function promptIds(
+  { served: { tokenizer }, prompts }: GenerationContext,
+  request: GenerationRequest,
+  prompt: PromptInput,
+): readonly number[] {
   if (prompt.kind === 'ids') return prompt.ids;
-  if (prompt.kind === 'chat') return tokenizer.applyChatTemplate(prompt.messages, { addGenerationPrompt: true });
-  return tokenizer.encode(prompt.text, { addSpecialTokens: request.addSpecialTokens });
+  if (prompt.kind === 'text') {
+    const options = { addSpecialTokens: request.addSpecialTokens };
+    return prompts.get(`text ${request.addSpecialTokens} `, prompt.text, () => tokenizer.encode(prompt.text, options));
+  }
+  const { messages } = prompt;
+  const text = messages.length === 1 ? (messages[0]?.content ?? '') : JSON.stringify(messages);
+  const key = `chat ${messages.length} ${messages[0]?.role} `;
+  return prompts.get(key, text, () => tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
 }
 
 function openSequences(

@@ -142,7 +142,7 @@ describe('Scheduler', () => {
     const loads: [number, number][] = [];
     const scheduler = new Scheduler(LIMITS, (sequence, hitTokens, localTokens) => {
       loads.push([hitTokens, localTokens]);
-      sequence.remote = { kind: 'loading', dueAt: 5, hitTokens, loadedTokens: hitTokens };
+      sequence.remote = { kind: 'loading', dueAt: 5, hitTokens, loadedTokens: hitTokens, noticeSteps: 0 };
     });
     const sequence = sequenceOf(prompt(30), 1);
     scheduler.add(sequence);
@@ -160,7 +160,7 @@ describe('Scheduler', () => {
 
   it('recomputes what the cache tier had lost', () => {
     const scheduler = new Scheduler(LIMITS, (sequence, hitTokens, localTokens) => {
-      sequence.remote = { kind: 'loading', dueAt: 1, hitTokens, loadedTokens: localTokens };
+      sequence.remote = { kind: 'loading', dueAt: 1, hitTokens, loadedTokens: localTokens, noticeSteps: 0 };
     });
     const sequence = sequenceOf(prompt(30), 1);
     scheduler.add(sequence);
@@ -195,12 +195,15 @@ describe('Scheduler, whatever comes', () => {
         const own: SchedulerLimits = { ...LIMITS, ...chosen };
         let now = 0;
         const failing = new Set<Sequence>();
+        // Prefixes that some block has held: computed here or loaded from the cache tier.
+        const seen: (readonly number[])[] = [];
         const scheduler = new Scheduler(
           own,
           chosen.connector
             ? (sequence, hitTokens, localTokens) => {
                 const loadedTokens = failing.has(sequence) ? localTokens : hitTokens;
-                sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens };
+                seen.push(sequence.allTokens());
+                sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens, noticeSteps: 1 };
               }
             : null,
         );
@@ -208,7 +211,6 @@ describe('Scheduler, whatever comes', () => {
           ...wanted,
           sequence: sequenceOf(prompt(wanted.length, wanted.family), wanted.outputs),
         }));
-        const seen: (readonly number[])[] = [];
         const admitted: Sequence[] = [];
         for (now = 0; now < 2000; now += 1) {
           for (const { at, sequence, loadFails } of all) {
