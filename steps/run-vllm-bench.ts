@@ -10,7 +10,7 @@ import { defineStep, type StepContext } from './step.js';
 import { findTarget, requireRoom, type TestTarget } from './test-targets.js';
 import type { BenchClient, BenchServer } from './vllm-bench/bench-client.js';
 import { type BenchMeasurement, judgeVllmBench } from './vllm-bench/judge.js';
-import { createNativeClient, makePlan, prepareNativePlan } from './vllm-bench/native-client.js';
+import { createNativeClient, makePlan, preparePlan } from './vllm-bench/native-client.js';
 import { type VllmBenchSettingValues, vllmBenchSettings } from './vllm-bench/settings.js';
 import { createVllmClient } from './vllm-bench/vllm-client.js';
 
@@ -34,11 +34,8 @@ export const step = defineStep({
   kind: 'test',
   settings: vllmBenchSettings,
   prepare: async (context) => {
-    if (context.settings.BENCH_CLIENT !== 'native') {
-      return;
-    }
     const seed = chooseSeed(context);
-    const plan = prepareNativePlan(context, seed);
+    const plan = preparePlan(context, seed);
     prepared.set(context.results, { seed, plan });
     await plan;
   },
@@ -56,7 +53,7 @@ async function runStep(context: Context): Promise<StepResult> {
   const ahead = prepared.get(context.results);
   const seed = ahead?.seed ?? chooseSeed(context);
   progress.log(`RANDOM_SEED=${seed} makes the same prompts again.`);
-  const plan = (await ahead?.plan) ?? (await makePlan(context, seed, baseline));
+  const plan = (await ahead?.plan.catch(() => null)) ?? (await makePlan(context, seed, baseline));
   const targets = { baseline, lmcache: vllm };
   if (settings.BENCH_CLIENT === 'native') {
     return await compareServers(context, createNativeClient(context, seed, plan), plan, targets);

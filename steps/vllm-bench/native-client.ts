@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchPlan, BenchServeOptions } from '../../workloads/bench/options.js';
 import { prepareBenchServe, replayPrompts, runBenchServe } from '../../workloads/bench-serve.js';
 import { describeOutcome } from '../../workloads/request.js';
+import { isHealthy } from '../../workloads/server-api.js';
 import type { StepContext } from '../step.js';
 import { StepFailure } from '../step-failure.js';
 import type { TestTarget } from '../test-targets.js';
@@ -11,6 +13,7 @@ import type { VllmBenchSettingValues } from './settings.js';
 type ClientContext = Pick<StepContext<VllmBenchSettingValues>, 'settings' | 'results' | 'progress' | 'signal'>;
 
 const shownFailures = 5;
+const healthPollMs = 100;
 
 /** What `vllm bench serve` of the original suite is called with. */
 export function benchOptions(settings: VllmBenchSettingValues, seed: number, hfHome: string | null): BenchServeOptions {
@@ -25,10 +28,40 @@ export function benchOptions(settings: VllmBenchSettingValues, seed: number, hfH
   };
 }
 
-/** Makes the prompts before any server runs; null where only a server's tokenizer could. */
-export function prepareNativePlan(context: ClientContext, seed: number): Promise<BenchPlan | null> {
+/**
+ * Makes the prompts while the engines start: at once where the model's tokenizer is on this machine, else with the
+ * baseline's, as soon as that one serves.
+ * @returns null where neither is to be had in time
+ */
+export async function preparePlan(
+  context: ClientContext & Pick<StepContext<unknown>, 'fleet' | 'run'>,
+  seed: number,
+): Promise<BenchPlan | null> {
   const { settings, signal } = context;
-  return prepareBenchServe({ model: settings.MODEL }, { ...benchOptions(settings, seed, settings.HF_HOME), signal });
+  const { MODEL: model, HF_HOME: hfHome } = settings;
+  const options = { ...benchOptions(settings, seed, hfHome), signal };
+  const plan = await prepareBenchServe({ model }, options);
+  if (plan !== null) return plan;
+  const baseUrl = await untilBaselineServes(context);
+  return baseUrl === null ? null : await prepareBenchServe({ baseUrl, model }, options);
+}
+
+async function untilBaselineServes({
+  fleet,
+  run,
+  settings,
+  signal,
+}: Pick<StepContext<unknown>, 'fleet' | 'run' | 'settings' | 'signal'>): Promise<string | null> {
+  const giveUpAt = performance.now() + settings.MAX_WAIT_SECONDS * 1000;
+  while (performance.now() < giveUpAt) {
+    const endpoint = fleet.find('baseline');
+    if (endpoint === null && run.runtime === 'external') return null;
+    if (endpoint !== null && (await isHealthy({ baseUrl: endpoint.baseUrl, model: settings.MODEL }, signal))) {
+      return endpoint.baseUrl;
+    }
+    await delay(healthPollMs, undefined, { signal });
+  }
+  return null;
 }
 
 /** The prompts of a seed, made with local tokenizer files or the tokenizer of `server`. */
