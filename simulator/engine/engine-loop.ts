@@ -190,14 +190,20 @@ export class EngineLoop {
     const { listener } = this.#options;
     const sampled = this.scheduler.complete(step.scheduled);
     this.#store(step.scheduled);
+    const first: Sequence[] = [];
+    const later: Sequence[] = [];
     let promptTokens = 0;
     for (const sequence of sampled) {
-      if (Number.isNaN(sequence.times.firstToken)) {
-        sequence.times.firstToken = step.endsAt;
-        promptTokens += sequence.promptIds.length - sequence.cachedTokens;
+      if (!Number.isNaN(sequence.times.firstToken)) {
+        later.push(sequence);
+        continue;
       }
+      sequence.times.firstToken = step.endsAt;
+      promptTokens += sequence.promptIds.length - sequence.cachedTokens;
+      first.push(sequence);
     }
-    for (const sequence of sampled) {
+    // Sending takes real time, which a first token can spare least.
+    for (const sequence of [...first, ...later]) {
       listener.onToken(sequence, step.endsAt);
       sequence.times.lastToken = step.endsAt;
     }
