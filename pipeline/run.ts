@@ -33,6 +33,10 @@ export function stepContext<Definitions extends SettingDefinitions>(
   const execute = async (command: readonly string[], options: OwnedProcessOptions = {}) => {
     const id = `${step.name}-${++numbered}`;
     emit({ type: 'child-started', id, command: [...command], childPid: null });
+    void options.idle?.then(
+      () => emit({ type: 'child-idle', id }),
+      () => undefined,
+    );
     let end: { exitCode: number | null; signal: string | null } = { exitCode: null, signal: null };
     try {
       const result = await executeOwned(command, {

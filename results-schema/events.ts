@@ -48,6 +48,8 @@ export const runEventSchema = z.discriminatedUnion('type', [
   /** `expected`: we stopped it. `exit` is null where the runtime could not tell. */
   event('engine-exited', { role: engineRole, name: z.string(), expected: z.boolean(), exit: engineExit.nullable() }),
   event('child-started', { id: z.string(), command: z.array(z.string()), childPid: z.int().positive().nullable() }),
+  /** It has become ready and waits for work: what it is given from now on are workloads. */
+  event('child-idle', { id: z.string() }),
   event('child-finished', { id: z.string(), exitCode: z.int().nullable(), signal: z.string().nullable() }),
   event('workload-started', { id: z.string(), workload: z.string(), target: z.string() }),
   event('workload-finished', { id: z.string(), ok: z.boolean() }),

@@ -15,7 +15,7 @@ type Part = 'build' | 'engineStart' | 'workload' | 'child' | 'stopGrace';
  * wall: from `run-started` to `run-finished` (or the last event of a run that did not end).
  * build: `build-started` to `build-finished`. Engine start: `engine-starting` to `engine-ready`, or to
  * `engine-exited` when it never got there. Workloads and children: their `-started` to their `-finished`
- * of the same id. Stop grace: `engine-stopping` to `engine-exited`. Each part is the length of the union
+ * of the same id; a child that only waits for work counts until its `child-idle`. Stop grace: `engine-stopping` to `engine-exited`. Each part is the length of the union
  * of its intervals, so two engines that start together count once; own time is wall less the union of all,
  * so nothing that runs meanwhile is subtracted twice. An interval that never ended lasts until the end.
  *
@@ -101,6 +101,7 @@ function intervalsOf(events: readonly RunEvent[]): Readonly<Record<Part, readonl
       case 'child-started':
         begin('child', event.id, event.t);
         break;
+      case 'child-idle':
       case 'child-finished':
         finish('child', event.id, event.t);
         break;

@@ -34,6 +34,8 @@ export interface OwnedProcessOptions {
   /** Full output, both streams, appended here. */
   readonly logPath?: string;
   onLine?(line: string, stream: 'stdout' | 'stderr'): void;
+  /** For a program that stays and is given work: resolves when it only waits. Its time until then is noted as its own. */
+  readonly idle?: Promise<unknown>;
 }
 export interface OwnedProcessResult {
   readonly exitCode: number | null;

@@ -51,6 +51,8 @@ export async function startDriver(options: DriverOptions): Promise<LmEvalDriver>
       },
       workingDirectory: options.workingDirectory,
       logPath: options.logPath,
+      // It connects when it has imported everything.
+      idle: connection,
     })
     .then(
       (result): Ending => ({ result }),

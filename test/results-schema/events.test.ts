@@ -121,6 +121,19 @@ describe('own time', () => {
     expect(timings).toMatchObject({ wallSeconds: 6, engineStartSeconds: 2, childSeconds: 1, ownSeconds: 3 });
   });
 
+  it('counts a child that stays until it only waits for work', () => {
+    const timings = timingsOf([
+      at(0, started),
+      child('lm_eval', 1),
+      at(4, { type: 'child-idle', id: 'lm_eval' }),
+      at(6, { type: 'workload-started', id: 'w', workload: 'first_run', target: 'vllm' }),
+      at(8, { type: 'workload-finished', id: 'w', ok: true }),
+      childEnd('lm_eval', 9),
+      at(10, finished),
+    ]);
+    expect(timings).toMatchObject({ wallSeconds: 10, childSeconds: 3, workloadSeconds: 2, ownSeconds: 5 });
+  });
+
   it('measures the last process of a shared log only', () => {
     const timings = timingsOf([
       at(0, started, 1),
