@@ -10,7 +10,7 @@ import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import { ApiError, badRequest } from './api-error.js';
-import { integerField } from './field-schemas.js';
+import { integerField, tokenIdsField } from './field-schemas.js';
 import { checkModel, handleGeneration, tokenize } from './generate.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
@@ -136,7 +136,9 @@ function createRoutes(options: ApiServerOptions): Routes {
         POST: async (request, reply) => {
           const fields = await body(request);
           checkModel(served, typeof fields.model === 'string' ? fields.model : null);
-          reply.json({ prompt: served.tokenizer.decode(parseFields(detokenizeSchema, fields).tokens) });
+          // Looked at one by one only where something is wrong with them: there may be tens of thousands.
+          const ids = tokenIdsField.safeParse(fields.tokens).data ?? parseFields(detokenizeSchema, fields).tokens;
+          reply.json({ prompt: served.tokenizer.decode(ids) });
         },
       },
     ],

@@ -64,7 +64,8 @@ function encodePlain(vocabulary: Vocabulary, text: string, ids: number[]): void 
 function encodeGreedily(vocabulary: Vocabulary, piece: string, ids: number[]): void {
   let at = 0;
   while (at < piece.length) {
-    let length = Math.min(vocabulary.longestEntry, piece.length - at);
+    const longest = vocabulary.longestFrom(piece.charCodeAt(at), piece.charCodeAt(at + 1));
+    let length = Math.min(longest, piece.length - at);
     let id: number | undefined;
     for (; length > 1; length -= 1) {
       id = vocabulary.idOf.get(piece.slice(at, at + length));

@@ -2,6 +2,8 @@ import { ADJECTIVES, ADVERBS, DETERMINERS, NOUNS, OPENERS, PREPOSITIONS, VERBS }
 
 /** Ids from here on, counted from the end of a vocabulary, are special tokens and padding (293 in Qwen3: 151,643 of 151,936). */
 const RESERVED_AT_END = 293;
+/** All text entries are made of these. */
+const ASCII = 128;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 const CONSONANTS = 'bcdfghjklmnprstvz';
 const VOWELS = 'aeiou';
@@ -80,8 +82,8 @@ export interface Vocabulary {
   readonly specialIdOf: ReadonlyMap<string, number>;
   readonly specialTextOf: ReadonlyMap<number, string>;
   readonly firstSpecialId: number;
-  /** Length in UTF-16 units of the longest text entry. */
-  readonly longestEntry: number;
+  /** Length in UTF-16 units of the longest text entry that begins with these two, 1 where none does. */
+  longestFrom(first: number, second: number): number;
 }
 
 const cache = new Map<number, Vocabulary>();
@@ -103,14 +105,15 @@ function buildVocabulary(size: number): Vocabulary {
   const firstSpecialId = size - RESERVED_AT_END;
   const texts: (string | undefined)[] = new Array(256).fill(undefined);
   const idOf = new Map<string, number>();
-  let longestEntry = 1;
+  const longest = new Uint8Array(ASCII * ASCII).fill(1);
   for (const text of entriesByImportance()) {
     if (texts.length >= firstSpecialId) break;
     if (text.length === 1 && text.charCodeAt(0) < 128) continue;
     if (idOf.has(text)) continue;
     idOf.set(text, texts.length);
     texts.push(text);
-    if (text.length > longestEntry) longestEntry = text.length;
+    const beginning = text.charCodeAt(0) * ASCII + text.charCodeAt(1);
+    if (text.length > (longest[beginning] ?? 0)) longest[beginning] = text.length;
   }
   const specialIdOf = new Map<string, number>();
   const specialTextOf = new Map<number, string>();
@@ -118,7 +121,9 @@ function buildVocabulary(size: number): Vocabulary {
     specialIdOf.set(text, firstSpecialId + index);
     specialTextOf.set(firstSpecialId + index, text);
   });
-  return { size, texts, idOf, specialIdOf, specialTextOf, firstSpecialId, longestEntry };
+  const longestFrom = (first: number, second: number): number =>
+    first < ASCII && second < ASCII ? (longest[first * ASCII + second] ?? 1) : 1;
+  return { size, texts, idOf, specialIdOf, specialTextOf, firstSpecialId, longestFrom };
 }
 
 function* entriesByImportance(): Generator<string> {
