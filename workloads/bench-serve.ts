@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { arrivalTimes } from './bench/arrivals.js';
 import { type BenchRequest, benchFigures, toBenchRequest } from './bench/bench-metrics.js';
-import { findLocalTokenizer, loadLocalTokenizer } from './bench/local-tokenizer.js';
-import type { BenchBackend, BenchPlan, BenchPrompt, BenchServeOptions, BenchServeResult } from './bench/options.js';
-import type { PromptTokenizer } from './bench/prompt-tokenizer.js';
-import { sampleRandomDataset, sharesPrompt } from './bench/random-dataset.js';
+import { FailureLimit } from './bench/failure-limit.js';
+import type { BenchBackend, BenchPrompt, BenchServeOptions, BenchServeResult } from './bench/options.js';
+import { dueTimes, openTokenizer, prepareBenchServe, rpsChanges } from './bench/prepare.js';
 import { BENCH_PATHS, benchRequestBody } from './bench/request-body.js';
-import { type BenchServeExtras, buildBenchServeJson } from './bench/result-json.js';
-import { openServerTokenizer } from './bench/server-tokenizer.js';
+import { type BenchServeExtras, buildBenchServeJson, type LatencySummary } from './bench/result-json.js';
 import { ClientWatch } from './client-health.js';
 import { MeasuringClient } from './measuring-client.js';
 import { reportProgress } from './progress.js';
@@ -16,42 +13,12 @@ import type { RoundRequest, RoundResult } from './request-round.js';
 import { mean, median, percentile } from './statistics.js';
 import type { Target, WorkloadOptions } from './target.js';
 
+export { type PromptSource, prepareBenchServe } from './bench/prepare.js';
+
 const DEFAULT_TIMEOUT_SECONDS = 6 * 60 * 60;
-/** Apart from the seed of the timed prompts, so that a warm-up has content of its own. */
-const WARMUP_SEED_OFFSET = 1_000_003;
-const MAX_WARMUP_SEEDS = 100;
-
-/** Where prompts come from: a running server, or only a model's name while the server still starts. */
-export type PromptSource = Target | { readonly model: string };
 
 /**
- * Makes the prompts of a run ahead. Without a server in `source` only local tokenizer files help.
- * @returns null where there is neither a local tokenizer nor a server
- * @throws ServerUnreachableError, ServerAnswerError; RangeError for bad options; the signal's reason when aborted
- */
-export async function prepareBenchServe(
-  source: PromptSource,
-  options: BenchServeOptions & WorkloadOptions,
-): Promise<BenchPlan | null> {
-  const tokenizer = await openTokenizer(source, options);
-  if (tokenizer === null) {
-    return null;
-  }
-  try {
-    const prompts = await sampleRandomDataset(tokenizer, options, {
-      signal: options.signal,
-      onPrompt: (done, total) => {
-        options.onProgress?.({ phase: 'prompts', done, total, failed: 0, inFlight: 0, figures: {} });
-      },
-    });
-    return { prompts, warmupPrompts: await warmupPrompts(tokenizer, prompts, options), tokenizer: tokenizer.name };
-  } finally {
-    await tokenizer.close();
-  }
-}
-
-/**
- * `vllm bench serve` with the random data set: makes prompts (or takes `options.plan`), warms up, measures.
+ * `vllm bench serve`: makes prompts (or takes `options.plan`), warms up, measures.
  * An abort resolves with what there is, marked `interrupted`; prompts that are still being made then reject.
  * @throws ServerUnreachableError, ServerAnswerError; RangeError for bad options
  */
@@ -64,37 +31,41 @@ export async function runBenchServe(
     throw new Error(`No tokenizer for "${target.model}": neither local files nor a server.`);
   }
   const { prompts } = plan;
-  const arrivals = arrivalTimes({
-    count: prompts.length,
-    requestRate: options.requestRate ?? Number.POSITIVE_INFINITY,
-    burstiness: options.burstiness ?? 1,
-    seed: options.seed ?? 0,
-  });
+  const arrivals = plan.arrivals ?? dueTimes({ prompts }, options);
+  const limit = new FailureLimit(options);
   const client = await MeasuringClient.connect(target, options.signal);
   try {
     const warmup = await runPhase(client, requestsFor(client, plan.warmupPrompts, options), 'warm-up', options);
     const requests = requestsFor(client, prompts, options, arrivals);
     const startedAt = new Date();
     const watch = new ClientWatch();
-    const round = await runPhase(client, requests, 'requests', options).catch((error) => {
-      watch.stop([], []);
-      throw error;
-    });
+    const round = await runPhase(client, requests, 'requests', { ...options, signal: limit.signal }, limit).catch(
+      (error) => {
+        watch.stop([], []);
+        throw error;
+      },
+    );
     const health = watch.stop(round.sendLagsMs, wallTtfts(round.records, client.speed));
     const benchRequests = await toBenchRequests(target, round.records, prompts, options);
     const extras: BenchServeExtras = {
       client: 'lmcache-ci',
       simulated: client.simulated,
       interrupted: round.interrupted,
-      ttft_from_intended_ms: intendedStatistics(round.records),
+      stopped_by: round.interrupted ? (limit.isExceeded ? 'failure-rate' : 'signal') : null,
+      valid: !round.interrupted && !health.overloaded,
+      ttft_from_intended_ms: summary(successes(round.records).map((record) => ttftFromIntendedSeconds(record) ?? 0)),
+      client_queue_ms: summary(
+        successes(round.records).map(({ sentAt, intendedStart }) => (sentAt ?? 0) - intendedStart),
+      ),
       cached_tokens: cachedTokens(round.records),
       failures: failuresByReason(round.records),
       client_health: health,
     };
     return {
       json: buildBenchServeJson({
-        model: target.model,
-        tokenizerId: plan.tokenizer === 'server' ? target.model : plan.tokenizer,
+        model: options.modelId ?? target.model,
+        tokenizerId: options.tokenizerId ?? (plan.tokenizer === 'server' ? target.model : plan.tokenizer),
+        rpsChanges: rpsChanges(arrivals, options),
         options,
         requests: benchRequests,
         figures: benchFigures(benchRequests, round.durationSeconds, options.goodput ?? {}),
@@ -136,52 +107,25 @@ export async function replayPrompts(
   }
 }
 
-async function openTokenizer(
-  source: PromptSource,
-  options: BenchServeOptions & WorkloadOptions,
-): Promise<PromptTokenizer | null> {
-  const directory = options.tokenizerDirectory ?? (await findLocalTokenizer(source.model, options.hfHome));
-  if (directory !== null) {
-    return loadLocalTokenizer(directory);
-  }
-  return 'baseUrl' in source ? openServerTokenizer(source, options.signal) : null;
-}
-
-async function warmupPrompts(
-  tokenizer: PromptTokenizer,
-  prompts: readonly BenchPrompt[],
-  options: BenchServeOptions & WorkloadOptions,
-): Promise<readonly BenchPrompt[]> {
-  const count = options.numWarmups ?? 0;
-  if (count === 0) {
-    return [];
-  }
-  for (let attempt = 1; attempt <= MAX_WARMUP_SEEDS; attempt += 1) {
-    const warmup = await sampleRandomDataset(
-      tokenizer,
-      { ...options, numPrompts: count, seed: (options.seed ?? 0) + attempt * WARMUP_SEED_OFFSET },
-      { signal: options.signal },
-    );
-    if (!sharesPrompt(prompts, warmup)) {
-      return warmup;
-    }
-  }
-  throw new RangeError('The vocabulary is too small to make warm-up prompts that differ from the timed ones.');
-}
-
 function requestsFor(
   client: MeasuringClient,
   prompts: readonly BenchPrompt[],
   options: BenchServeOptions,
   arrivals: readonly number[] = [],
 ): RoundRequest[] {
-  const idPrefix = `bench-${randomBytes(4).toString('hex')}-`;
-  const body = { ignoreEos: options.ignoreEos ?? true, extraBody: options.extraBody ?? {} };
+  const idPrefix = options.requestIdPrefix ?? `bench-${randomBytes(4).toString('hex')}-`;
+  const path = options.endpointPath ?? BENCH_PATHS[options.backend];
+  const body = {
+    ignoreEos: options.ignoreEos ?? true,
+    logprobs: options.logprobs ?? null,
+    extraBody: options.extraBody ?? {},
+  };
   return prompts.map((prompt, index) =>
-    client.prepare(BENCH_PATHS[options.backend], benchRequestBody(options.backend, client.target.model, prompt, body), {
+    client.prepare(path, benchRequestBody(options.backend, client.target.model, prompt, body), {
       expectedTokens: prompt.outputLen,
       intendedStart: arrivals[index] ?? 0,
       requestId: `${idPrefix}${index}`,
+      ...(options.headers === undefined ? {} : { headers: options.headers }),
     }),
   );
 }
@@ -191,12 +135,17 @@ function runPhase(
   requests: readonly RoundRequest[],
   phase: string,
   options: BenchServeOptions & WorkloadOptions,
+  limit: FailureLimit | null = null,
 ): Promise<RoundResult> {
+  const report = reportProgress(options, phase, requests.length);
   return client.run(requests, {
     maxInFlight: options.maxConcurrency ?? null,
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     signal: options.signal,
-    onRecord: reportProgress(options, phase, requests.length),
+    onRecord: (record, progress) => {
+      limit?.count(progress);
+      report(record, progress);
+    },
   });
 }
 
@@ -234,8 +183,8 @@ function wallTtfts(records: readonly RequestRecord[], speed: number): number[] {
   });
 }
 
-function intendedStatistics(records: readonly RequestRecord[]): BenchServeExtras['ttft_from_intended_ms'] {
-  const values = successes(records).map((record) => (ttftFromIntendedSeconds(record) ?? 0) * 1000);
+function summary(seconds: readonly number[]): LatencySummary {
+  const values = seconds.map((value) => value * 1000);
   return { mean: mean(values), median: median(values), p99: percentile(values, 99) };
 }
 

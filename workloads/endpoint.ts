@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Target } from './target.js';
 
 /** Where the sockets go; parsed once from a target's base URL. */
@@ -27,28 +28,37 @@ export function parseEndpoint(baseUrl: string): Endpoint {
   };
 }
 
-/** The whole request as bytes, so that nothing is left to serialise once the clock runs. */
+/**
+ * The whole request as bytes, so that nothing is left to serialise once the clock runs.
+ * @param headers win over ours
+ * @throws TypeError for a header that HTTP does not allow
+ */
 export function serialiseRequest(
   endpoint: Endpoint,
   target: Target,
   path: string,
   body: unknown,
   requestId: string | null,
+  headers: Readonly<Record<string, string>> = {},
 ): Buffer {
   const json = Buffer.from(JSON.stringify(body));
+  const fields: Record<string, string> = {
+    host: endpoint.authority,
+    'content-type': 'application/json',
+    accept: 'text/event-stream, application/json',
+    'user-agent': 'lmcache-ci',
+    ...(target.apiKey === undefined ? {} : { authorization: `Bearer ${target.apiKey}` }),
+    ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
+    ...(requestId === null ? {} : { 'x-request-id': requestId }),
+    'content-length': String(json.length),
+  };
+  for (const [name, value] of Object.entries(fields)) {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+  }
   const head = [
     `POST ${endpoint.prefix}${path} HTTP/1.1`,
-    `host: ${endpoint.authority}`,
-    'content-type: application/json',
-    'accept: text/event-stream, application/json',
-    'user-agent: lmcache-ci',
-    `content-length: ${json.length}`,
+    ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
-  if (target.apiKey !== undefined) {
-    head.push(`authorization: Bearer ${target.apiKey}`);
-  }
-  if (requestId !== null) {
-    head.push(`x-request-id: ${requestId}`);
-  }
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), json]);
 }

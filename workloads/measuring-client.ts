@@ -37,10 +37,15 @@ export class MeasuringClient {
   prepare(
     path: string,
     body: unknown,
-    options: { readonly expectedTokens: number; readonly intendedStart?: number; readonly requestId?: string },
+    options: {
+      readonly expectedTokens: number;
+      readonly intendedStart?: number;
+      readonly requestId?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    },
   ): RoundRequest {
     return {
-      bytes: serialiseRequest(this.#endpoint, this.target, path, body, options.requestId ?? null),
+      bytes: serialiseRequest(this.#endpoint, this.target, path, body, options.requestId ?? null, options.headers),
       intendedStart: options.intendedStart ?? 0,
       expectedTokens: options.expectedTokens,
     };

@@ -22,6 +22,24 @@ export class PythonRandom {
     return low + this.#below(high - low + 1);
   }
 
+  /** `random()`: 53 bits in [0, 1). */
+  random(): number {
+    return this.#twister.nextDouble();
+  }
+
+  /** `choice`. @throws RangeError when there is nothing to choose from */
+  choice<Item>(items: readonly Item[]): Item {
+    if (items.length === 0) {
+      throw new RangeError('Nothing to choose from.');
+    }
+    return items[this.#below(items.length)] as Item;
+  }
+
+  /** `choices(items, k=count)`: with repetition. */
+  choices<Item>(items: readonly Item[], count: number): Item[] {
+    return Array.from({ length: count }, () => items[Math.floor(this.random() * items.length)] as Item);
+  }
+
   /** `shuffle`: in place. */
   shuffle<Item>(items: Item[]): void {
     for (let last = items.length - 1; last > 0; last -= 1) {

@@ -8,16 +8,40 @@ export interface ArrivalOptions {
   readonly burstiness: number;
   /** 0 to 2^32 - 1. */
   readonly seed: number;
+  /** Instead of `requestRate`, which is Infinity then. */
+  readonly rampUp?: RampUp;
+  /** Continued instead of a new one from `seed`: a data set has drawn from it. */
+  readonly random?: MersenneTwister;
+}
+
+/** The rate grows from the first request to the last one. Requests a second. */
+export interface RampUp {
+  readonly strategy: 'linear' | 'exponential';
+  readonly startRps: number;
+  readonly endRps: number;
+}
+
+/** The rate at which request `index` of `count` is due (`_get_current_request_rate` of vllm/benchmarks/serve.py). */
+export function rateAt(index: number, count: number, rampUp: RampUp): number {
+  const { strategy, startRps, endRps } = rampUp;
+  const progress = index / Math.max(count - 1, 1);
+  return strategy === 'linear' ? startRps + (endRps - startRps) * progress : startRps * (endRps / startRps) ** progress;
 }
 
 /**
  * When each request is due, in seconds after the start, as `vllm bench serve` draws them: gaps by
  * `np.random.gamma(burstiness, 1 / (rate * burstiness))`, summed, stretched so that the last one is at count / rate.
+ * A ramp is not stretched.
+ * @throws RangeError for a rate, burstiness or seed out of range
  */
 export function arrivalTimes(options: ArrivalOptions): number[] {
-  const { count, requestRate, burstiness, seed } = options;
-  if (!(requestRate > 0)) {
-    throw new RangeError(`A request rate must be above 0, not "${requestRate}".`);
+  const { count, requestRate, burstiness, seed, rampUp } = options;
+  const rates = Array.from({ length: count }, (_, index) =>
+    rampUp === undefined ? requestRate : rateAt(index, count, rampUp),
+  );
+  const wrong = rates.find((rate) => !(rate > 0));
+  if (wrong !== undefined) {
+    throw new RangeError(`A request rate must be above 0, not "${wrong}".`);
   }
   if (!(burstiness > 0)) {
     throw new RangeError(`Burstiness must be above 0, not "${burstiness}".`);
@@ -25,18 +49,16 @@ export function arrivalTimes(options: ArrivalOptions): number[] {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw new RangeError(`A seed must be a whole number from 0 to 4294967295, not "${seed}".`);
   }
-  if (requestRate === Number.POSITIVE_INFINITY) {
-    return new Array<number>(count).fill(0);
-  }
-  const random = new LegacyGamma(seed);
-  const scale = 1 / (requestRate * burstiness);
+  const random = new LegacyGamma(options.random ?? MersenneTwister.fromWord(seed));
   const times: number[] = [];
   let total = 0;
-  for (let index = 0; index < count; index += 1) {
-    total += burstiness === Number.POSITIVE_INFINITY ? 1 / requestRate : scale * random.next(burstiness);
+  for (const rate of rates) {
+    if (rate < Number.POSITIVE_INFINITY) {
+      total += burstiness === Number.POSITIVE_INFINITY ? 1 / rate : (1 / (rate * burstiness)) * random.next(burstiness);
+    }
     times.push(total);
   }
-  if (total === 0) {
+  if (total === 0 || rampUp !== undefined) {
     return times;
   }
   const stretch = count / requestRate / total;
@@ -48,8 +70,8 @@ class LegacyGamma {
   readonly #twister: MersenneTwister;
   #spareGaussian: number | null = null;
 
-  constructor(seed: number) {
-    this.#twister = MersenneTwister.fromWord(seed);
+  constructor(twister: MersenneTwister) {
+    this.#twister = twister;
   }
 
   next(shape: number): number {

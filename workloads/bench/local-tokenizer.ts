@@ -1,11 +1,21 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 
+const TOKEN_NAMES = [
+  'bos_token',
+  'eos_token',
+  'unk_token',
+  'sep_token',
+  'pad_token',
+  'cls_token',
+  'mask_token',
+] as const;
 /** Timers and sockets get their turn this often. */
 const YIELD_AFTER_MS = 10;
 
@@ -22,8 +32,13 @@ const configSchema = z.looseObject({
   cls_token: specialToken,
   mask_token: specialToken,
   additional_special_tokens: z.array(specialToken).nullish().catch(null),
+  chat_template: z
+    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
+    .nullish()
+    .catch(null),
 });
 const tokenizerSchema = z.looseObject({
+  added_tokens: z.array(z.looseObject({ id: z.number().int() })).nullish(),
   model: z.looseObject({ vocab: z.union([z.record(z.string(), z.number()), z.array(z.unknown())]) }),
 });
 
@@ -52,13 +67,17 @@ export async function findLocalTokenizer(model: string, hfHome?: string): Promis
 
 /**
  * A tokenizer from `tokenizer.json` and `tokenizer_config.json`; nothing is downloaded.
+ * @param path the directory of both, or the first of them under whatever name
  * @throws Error naming the file that cannot be read or is none.
  */
-export async function loadLocalTokenizer(directory: string): Promise<PromptTokenizer> {
-  const files = await readJson(join(directory, 'tokenizer.json'), tokenizerSchema);
+export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer> {
+  const isDirectory = !(await isFile(path));
+  const directory = isDirectory ? path : dirname(path);
+  const files = await readJson(isDirectory ? join(path, 'tokenizer.json') : path, tokenizerSchema);
   const configPath = join(directory, 'tokenizer_config.json');
   const config = (await isFile(configPath)) ? await readJson(configPath, configSchema) : configSchema.parse({});
   const tokenizer = new Tokenizer(files, config);
+  const template = await chatTemplate(directory, config);
   const { vocab } = files.model;
   const vocabSize = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
   const encode = (text: string, addSpecialTokens: boolean): number[] =>
@@ -71,9 +90,10 @@ export async function loadLocalTokenizer(directory: string): Promise<PromptToken
     }
   };
   return {
-    name: directory,
+    name: path,
     vocabSize,
     specialIds: specialIdsOf(tokenizer, config),
+    addedIds: (files.added_tokens ?? []).map(({ id }) => id),
     addedTokens: encode('a', true).length - encode('a', false).length,
     concurrency: 1,
     decode: async (ids) => {
@@ -86,22 +106,47 @@ export async function loadLocalTokenizer(directory: string): Promise<PromptToken
       await makeRoom();
       return encode(text, false);
     },
+    ...(template === null
+      ? {}
+      : {
+          renderChat: (message: string, variables: Readonly<Record<string, unknown>>) =>
+            template.render({
+              ...namedTokens(config),
+              messages: [{ role: 'user', content: message }],
+              tools: null,
+              documents: null,
+              add_generation_prompt: true,
+              ...variables,
+            }),
+        }),
     close: async () => undefined,
   };
 }
 
+async function chatTemplate(directory: string, config: z.infer<typeof configSchema>): Promise<Template | null> {
+  const inFile = await readFile(join(directory, 'chat_template.jinja'), 'utf8').catch(() => null);
+  const named = config.chat_template ?? null;
+  const text =
+    inFile ?? (Array.isArray(named) ? (named.find(({ name }) => name === 'default')?.template ?? null) : named);
+  return text === null ? null : new Template(text);
+}
+
+/** `bos_token`, `eos_token`, ... as chat templates know them. */
+function namedTokens(config: z.infer<typeof configSchema>): Record<string, string> {
+  const tokens: Record<string, string> = {};
+  for (const name of TOKEN_NAMES) {
+    const token = config[name];
+    const text = typeof token === 'string' ? token : token?.content;
+    if (text !== undefined) {
+      tokens[name] = text;
+    }
+  }
+  return tokens;
+}
+
 /** `all_special_ids` of transformers: the named tokens of the configuration. */
 function specialIdsOf(tokenizer: Tokenizer, config: z.infer<typeof configSchema>): Set<number> {
-  const named = [
-    config.bos_token,
-    config.eos_token,
-    config.unk_token,
-    config.sep_token,
-    config.pad_token,
-    config.cls_token,
-    config.mask_token,
-    ...(config.additional_special_tokens ?? []),
-  ];
+  const named = [...TOKEN_NAMES.map((name) => config[name]), ...(config.additional_special_tokens ?? [])];
   const ids = new Set<number>();
   for (const token of named) {
     const text = typeof token === 'string' ? token : token?.content;

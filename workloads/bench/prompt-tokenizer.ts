@@ -6,6 +6,8 @@ export interface PromptTokenizer {
   readonly vocabSize: number;
   /** Ids below `vocabSize` that must not be drawn. */
   readonly specialIds: ReadonlySet<number>;
+  /** Ids of the tokens added to the base vocabulary; empty where that is not known. */
+  readonly addedIds: readonly number[];
   /** How many tokens the tokenizer puts around a prompt. */
   readonly addedTokens: number;
   /** Calls that are worth having under way at once; 1 where the work is done in this process. */
@@ -13,5 +15,7 @@ export interface PromptTokenizer {
   decode(ids: readonly number[]): Promise<string>;
   /** Without special tokens. */
   encode(text: string): Promise<number[]>;
+  /** One user message in the model's chat template, ready for the answer; absent where there is no template. */
+  renderChat?(message: string, variables: Readonly<Record<string, unknown>>): string;
   close(): Promise<void>;
 }

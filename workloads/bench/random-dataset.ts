@@ -1,15 +1,11 @@
+import type { DatasetProgress } from './dataset.js';
 import { NumpyGenerator } from './numpy-generator.js';
 import type { BenchPrompt, RandomDatasetOptions } from './options.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
+import { RoundTrip } from './round-trip.js';
 
-const MAX_RETRIES = 10;
 /** A prompt's round trip may run ahead of its turn by so many prompts. */
 const RUN_AHEAD = 32;
-
-export interface DatasetProgress {
-  readonly signal: AbortSignal;
-  onPrompt?(done: number, total: number): void;
-}
 
 /**
  * The prompts of `vllm bench serve --dataset-name random` (0.32.0, `RandomDataset.sample`): same tokenizer, seed and
@@ -23,7 +19,8 @@ export async function sampleRandomDataset(
   progress: DatasetProgress,
 ): Promise<BenchPrompt[]> {
   const { numPrompts } = options;
-  const ratio = options.randomRangeRatio ?? 0;
+  const given = options.randomRangeRatio ?? 0;
+  const ratio = typeof given === 'number' ? { input: given, output: given } : given;
   const prefixLen = options.randomPrefixLen ?? 0;
   const outputLen = options.randomOutputLen ?? 128;
   const inputLen = Math.max(0, (options.randomInputLen ?? 1024) - tokenizer.addedTokens);
@@ -31,13 +28,13 @@ export async function sampleRandomDataset(
 
   const random = new NumpyGenerator(options.seed ?? 0);
   const inputLens = random.integers(
-    Math.floor(inputLen * (1 - ratio)),
-    Math.ceil(inputLen * (1 + ratio)) + 1,
+    Math.floor(inputLen * (1 - ratio.input)),
+    Math.ceil(inputLen * (1 + ratio.input)) + 1,
     numPrompts,
   );
   const outputLens = random.integers(
-    Math.max(1, Math.floor(outputLen * (1 - ratio))),
-    Math.max(1, Math.ceil(outputLen * (1 + ratio))) + 1,
+    Math.max(1, Math.floor(outputLen * (1 - ratio.output))),
+    Math.max(1, Math.ceil(outputLen * (1 + ratio.output))) + 1,
     numPrompts,
   );
   const offsets = random.integers(0, tokenizer.vocabSize, numPrompts);
@@ -64,12 +61,20 @@ export function sharesPrompt(prompts: readonly BenchPrompt[], others: readonly B
   return others.some((prompt) => known.has(beginning(prompt)));
 }
 
-function checkOptions(numPrompts: number, ratio: number, prefixLen: number, inputLen: number, outputLen: number): void {
+function checkOptions(
+  numPrompts: number,
+  ratio: { readonly input: number; readonly output: number },
+  prefixLen: number,
+  inputLen: number,
+  outputLen: number,
+): void {
   if (!Number.isInteger(numPrompts) || numPrompts < 1) {
     throw new RangeError(`numPrompts must be a whole number of at least 1, not "${numPrompts}".`);
   }
-  if (!(ratio >= 0 && ratio < 1)) {
-    throw new RangeError(`randomRangeRatio must be at least 0 and below 1, not "${ratio}".`);
+  for (const value of [ratio.input, ratio.output]) {
+    if (!(value >= 0 && value < 1)) {
+      throw new RangeError(`randomRangeRatio must be at least 0 and below 1, not "${value}".`);
+    }
   }
   for (const [name, value] of [
     ['randomPrefixLen', prefixLen],
@@ -80,7 +85,7 @@ function checkOptions(numPrompts: number, ratio: number, prefixLen: number, inpu
       throw new RangeError(`${name} must be a whole number of at least 0, not "${value}".`);
     }
   }
-  if (prefixLen + Math.floor(inputLen * (1 - ratio)) < 1) {
+  if (prefixLen + Math.floor(inputLen * (1 - ratio.input)) < 1) {
     throw new RangeError('randomInputLen and randomPrefixLen leave no token to send: increase one of them.');
   }
 }
@@ -145,48 +150,4 @@ async function inOrder(
     progress.onPrompt?.(index + 1, attempts.length);
   }
   return finished;
-}
-
-/** One token sequence on its way to a text that encodes to as many tokens as wanted. */
-class RoundTrip {
-  readonly #tokenizer: PromptTokenizer;
-  readonly #target: number;
-  #remaining = MAX_RETRIES;
-  #done = false;
-  tokens: number[];
-  text = '';
-
-  constructor(tokenizer: PromptTokenizer, tokens: number[], target: number) {
-    this.#tokenizer = tokenizer;
-    this.#target = target;
-    this.tokens = tokens;
-  }
-
-  /** Until it fits, the retries are used up, or tokens must be drawn. */
-  async advance(): Promise<void> {
-    while (!this.#done) {
-      this.text = await this.#tokenizer.decode(this.tokens);
-      this.tokens = await this.#tokenizer.encode(this.text);
-      if (this.#remaining <= 0 || this.tokens.length === this.#target) {
-        this.#done = true;
-      } else if (this.tokens.length < this.#target) {
-        return;
-      } else {
-        this.tokens.length = this.#target;
-        this.#remaining -= 1;
-      }
-    }
-  }
-
-  async finish(random: NumpyGenerator): Promise<void> {
-    if (this.text === '') {
-      await this.advance();
-    }
-    while (!this.#done) {
-      const padding = random.integers(0, this.#tokenizer.vocabSize, this.#target - this.tokens.length);
-      this.tokens = this.tokens.concat(padding);
-      this.#remaining -= 1;
-      await this.advance();
-    }
-  }
 }

@@ -3,6 +3,7 @@ import type { BenchBackend, BenchPrompt } from './options.js';
 export const BENCH_PATHS: Readonly<Record<BenchBackend, string>> = {
   openai: '/v1/completions',
   'openai-chat': '/v1/chat/completions',
+  vllm: '/v1/completions',
 };
 
 /** The body that `vllm bench serve` 0.32.0 posts, members in its order; `extraBody` is merged on top. */
@@ -10,7 +11,11 @@ export function benchRequestBody(
   backend: BenchBackend,
   model: string,
   prompt: BenchPrompt,
-  options: { readonly ignoreEos: boolean; readonly extraBody: Readonly<Record<string, unknown>> },
+  options: {
+    readonly ignoreEos: boolean;
+    readonly logprobs: number | null;
+    readonly extraBody: Readonly<Record<string, unknown>>;
+  },
 ): Record<string, unknown> {
   const tail = {
     stream: true,
@@ -18,13 +23,13 @@ export function benchRequestBody(
     ...(options.ignoreEos ? { ignore_eos: true } : {}),
     ...options.extraBody,
   };
-  if (backend === 'openai') {
+  if (backend !== 'openai-chat') {
     return {
       model,
-      prompt: prompt.text,
+      prompt: prompt.tokenIds ?? prompt.text,
       repetition_penalty: 1,
       max_tokens: prompt.outputLen,
-      logprobs: null,
+      logprobs: options.logprobs,
       ...tail,
     };
   }

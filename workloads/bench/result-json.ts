@@ -4,13 +4,32 @@ import type { SimulatedBy } from '../target.js';
 import { type BenchFigures, type BenchRequest, metricValues, statisticsOf } from './bench-metrics.js';
 import type { BenchMetric, BenchServeOptions } from './options.js';
 
+/** Milliseconds. */
+export interface LatencySummary {
+  readonly mean: number;
+  readonly median: number;
+  readonly p99: number;
+}
+
+/** The moment at which a ramp reached a rate. */
+export interface RpsChange {
+  readonly rps: number;
+  /** Seconds after the start. */
+  readonly atSeconds: number;
+}
+
 /** What we add to the file, under one key of its own. */
 export interface BenchServeExtras {
   readonly client: 'lmcache-ci';
   readonly simulated: SimulatedBy | null;
   readonly interrupted: boolean;
-  /** TTFT from the intended start, in ms: what a user waits, queueing in the client included. */
-  readonly ttft_from_intended_ms: { readonly mean: number; readonly median: number; readonly p99: number };
+  readonly stopped_by: 'signal' | 'failure-rate' | null;
+  /** False: ended early, or the client did not keep up; the figures judge nothing then. */
+  readonly valid: boolean;
+  /** TTFT from the intended start: what a user waits, queueing in the client included. */
+  readonly ttft_from_intended_ms: LatencySummary;
+  /** From the intended start to the send: waiting for a place under the concurrency limit, and send lag. */
+  readonly client_queue_ms: LatencySummary;
   readonly cached_tokens: number | null;
   /** How many requests failed, by reason. */
   readonly failures: Readonly<Record<string, number>>;
@@ -65,6 +84,8 @@ export interface BenchServeReport {
   readonly options: BenchServeOptions;
   readonly requests: readonly BenchRequest[];
   readonly figures: BenchFigures;
+  /** Empty without a ramp. */
+  readonly rpsChanges: readonly RpsChange[];
   readonly extras: BenchServeExtras;
   /** When the run began, local time. */
   readonly startedAt: Date;
@@ -90,6 +111,9 @@ const INTEGER_KEYS: ReadonlySet<string> = new Set([
   'input_lens',
   'output_lens',
   'max_concurrent_requests',
+  'ramp_up_start_rps',
+  'ramp_up_end_rps',
+  'rps_change_events',
 ]);
 
 export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
@@ -108,6 +132,13 @@ export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
     request_rate: requestRate === Number.POSITIVE_INFINITY ? 'inf' : requestRate,
     burstiness: options.burstiness ?? 1,
     max_concurrency: options.maxConcurrency ?? null,
+    ...(options.rampUp === undefined
+      ? {}
+      : {
+          ramp_up_strategy: options.rampUp.strategy,
+          ramp_up_start_rps: options.rampUp.startRps,
+          ramp_up_end_rps: options.rampUp.endRps,
+        }),
     duration: figures.duration,
     completed: figures.completed,
     failed: figures.failed,
@@ -137,6 +168,7 @@ export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
     max_output_tokens_per_s: figures.maxOutputTokensPerSecond,
     max_concurrent_requests: figures.maxConcurrentRequests,
     rtfx: 0,
+    ...(report.rpsChanges.length === 0 ? {} : { rps_change_events: rpsChangeEvents(report) }),
     ...statistics(options, requestRate, requests),
     lmcache_ci: report.extras,
   };
@@ -176,6 +208,15 @@ function statistics(
 /** 0 where nothing took any time: an empty or wholly failed run. */
 function perSecond(count: number, figures: BenchFigures): number {
   return figures.duration > 0 ? count / figures.duration : 0;
+}
+
+/** Python's `datetime.isoformat`, local time. */
+function rpsChangeEvents({ rpsChanges, startedAt }: BenchServeReport): { rps: number; timestamp: string }[] {
+  return rpsChanges.map(({ rps, atSeconds }) => {
+    const date = new Date(startedAt.getTime() + atSeconds * 1000);
+    const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+    return { rps, timestamp: local.toISOString().replace('Z', '000') };
+  });
 }
 
 /** `%Y%m%d-%H%M%S`. */

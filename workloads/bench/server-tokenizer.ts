@@ -31,6 +31,7 @@ export async function openServerTokenizer(target: Target, signal: AbortSignal): 
       name: 'server',
       vocabSize,
       specialIds,
+      addedIds: [],
       addedTokens: wrapped.length - plain.length,
       concurrency: CONCURRENCY,
       decode,
