@@ -25,6 +25,11 @@ const commands = [
     describe: 'Remove what runs that are gone have left behind',
     load: async () => (await import('./commands/clean.js')).cleanCommand,
   },
+  {
+    command: 'status <directory>',
+    describe: 'Say what a results directory holds, what is missing and why',
+    load: async () => (await import('./commands/status.js')).statusCommand,
+  },
 ] as const;
 
 /** What a command file provides. */

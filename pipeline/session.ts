@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { createLogGroups } from '../ci/log-groups.js';
 import { publishSummary } from '../ci/publish-summary.js';
@@ -34,6 +35,8 @@ export interface SessionOptions {
   readonly command: readonly string[];
   readonly results: ResultsDirectory;
   readonly nearMisses: readonly SettingProblem[];
+  /** Names of the steps that are to run. */
+  readonly steps: readonly string[];
   openFleet(onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<RunFleet>;
   /** Runs the steps; what a step throws has become its result already. */
   work(run: Run, signal: AbortSignal): Promise<SessionWork>;
@@ -50,7 +53,14 @@ export async function runSession(options: SessionOptions): Promise<number> {
   learnTokens(plan);
   const reporter = new MaskingReporter(chooseReporter(plan));
   const { buildId, engine, runtime } = plan.facts;
-  events.append({ type: 'run-started', buildId, command: [...options.command], engine, runtime });
+  events.append({
+    type: 'run-started',
+    buildId,
+    command: [...options.command],
+    engine,
+    runtime,
+    steps: [...options.steps],
+  });
   reporter.start(runHeader(plan, results.root, color));
   for (const { name, message } of options.nearMisses) {
     events.append({ type: 'setting-warning', setting: name, suggestion: null, message });
@@ -73,6 +83,8 @@ export async function runSession(options: SessionOptions): Promise<number> {
       });
     const run: Run = { plan, results, events, fleet, reporter };
     try {
+      // After a kill its settings and machine are still known.
+      if (!(await hasRecord(run))) await writeRecord(run, options.command, [], unknownIdentity, null);
       const { steps, identity } = await options.work(run, interruption.signal);
       const verdict = judgeRun(steps, interruption.interruptedBy());
       events.append({ type: 'run-finished', verdict });
@@ -102,12 +114,19 @@ function learnTokens(plan: RunPlan): void {
   if (typeof values['HF_HOME'] === 'string') secrets.learnFile(path.join(values['HF_HOME'], 'token'));
 }
 
+async function hasRecord({ results }: Run): Promise<boolean> {
+  return access(results.path('run.json')).then(
+    () => true,
+    () => false,
+  );
+}
+
 async function writeRecord(
   run: Run,
   command: readonly string[],
   steps: readonly StepRecord[],
   identity: RunIdentity,
-  verdict: RunVerdict,
+  verdict: RunVerdict | null,
 ): Promise<RunRecord> {
   const earlier = (await readRun(run.results.root)).record;
   const kept = earlier?.steps.filter(({ name }) => !steps.some((step) => step.name === name)) ?? [];

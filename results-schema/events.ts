@@ -34,6 +34,8 @@ export const runEventSchema = z.discriminatedUnion('type', [
     command: z.array(z.string()),
     engine: z.enum(['vllm', 'sim']),
     runtime: z.enum(['docker', 'process', 'external']),
+    /** Names of the steps that this process means to run, in their order. */
+    steps: z.array(z.string()).optional(),
   }),
   event('step-started', { step: z.string(), title: z.string() }),
   event('step-finished', { step: z.string(), durationSeconds: z.number().nonnegative(), result: stepResultSchema }),

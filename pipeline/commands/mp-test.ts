@@ -68,6 +68,7 @@ export const mpTestCommand: Command = {
       command: ['mp-test', ...process.argv.slice(3)],
       results,
       nearMisses,
+      steps: steps.map(({ name }) => name),
       openFleet: async (onEvent) =>
         plan.facts.runtime === 'external'
           ? externalFleet(externalServers(plan))

@@ -98,6 +98,7 @@ async function runOwn(
     command: ['step', step.name],
     results,
     nearMisses,
+    steps: [step.name],
     openFleet: async (onEvent) => {
       if (launches) return createFleet(await fleetOptions(plan, onEvent));
       return externalFleet(
@@ -134,6 +135,7 @@ async function runJoined(
     command: ['step', step.name],
     results: await openResultsDirectory(live.resultsDir),
     nearMisses,
+    steps: [step.name],
     openFleet: (onEvent) => joinFleet(live, { onEvent }),
     work: (run, signal) => runAlone(run, step, step.kind === 'cleanup' ? new AbortController().signal : signal),
   });

@@ -56,21 +56,30 @@ export function lmEvalArguments(options: {
   readonly limit: number;
   readonly outputPath: string;
 }): readonly string[] {
-  const modelArguments = [
-    `model=${options.model}`,
-    `base_url=${options.baseUrl}/v1/completions`,
-    `num_concurrent=${options.concurrency}`,
-    'max_retries=3',
-    'tokenizer_backend=None',
-    'tokenized_requests=False',
-  ];
+  const modelArguments = {
+    model: options.model,
+    base_url: `${options.baseUrl}/v1/completions`,
+    num_concurrent: options.concurrency,
+    max_retries: 3,
+    tokenizer_backend: 'None',
+    tokenized_requests: 'False',
+  };
   return [
     ...['--model', 'local-completions', '--tasks', options.task],
     ...(options.task === localTaskName ? ['--include_path', options.taskDirectory] : []),
-    ...['--model_args', modelArguments.join(','), '--batch_size', '1', '--limit', String(options.limit)],
+    ...['--model_args', modelArgumentsText(modelArguments), '--batch_size', '1', '--limit', String(options.limit)],
     ...['--seed', '0', '--log_samples', '--output_path', options.outputPath],
     ...['--gen_kwargs', '{"temperature": 0.0}'],
   ];
+}
+
+/** `a=1,b=2`, or JSON, which lm_eval reads as well, where a comma or an equals sign of a value would end it. */
+function modelArgumentsText(values: Readonly<Record<string, string | number>>): string {
+  const pairs = Object.entries(values);
+  if (pairs.every(([, value]) => /^[\w.:/-]*$/.test(String(value)))) {
+    return pairs.map(([name, value]) => `${name}=${value}`).join(',');
+  }
+  return JSON.stringify({ ...values, tokenized_requests: false });
 }
 
 async function runPass(
