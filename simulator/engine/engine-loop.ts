@@ -249,7 +249,10 @@ export class EngineLoop {
     if (connector === null || sequence.remote.kind !== 'unasked') return;
     sequence.remote = { kind: 'asked' };
     this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
-      if (sequence.remote.kind === 'asked') sequence.remote = { kind: 'answered', hitTokens };
+      if (sequence.remote.kind !== 'asked') return;
+      sequence.remote = { kind: 'answered', hitTokens };
+      // What the tier has need not be stored again.
+      sequence.storedTokens = Math.max(sequence.storedTokens, wholeChunks(hitTokens, connector));
     });
   }
 
@@ -263,6 +266,7 @@ export class EngineLoop {
       ({ seconds, loadedTokens }) => {
         this.#unansweredLoads.splice(this.#unansweredLoads.indexOf(startedAt), 1);
         if (sequence.remote.kind !== 'loading') return;
+        if (loadedTokens < hitTokens) sequence.storedTokens = wholeChunks(loadedTokens, connector);
         sequence.remote = { ...sequence.remote, dueAt: startedAt + seconds, hitTokens, loadedTokens };
       },
     );
@@ -308,23 +312,27 @@ export class EngineLoop {
     return this.#announced.some((arrival) => arrival + shortestApiSeconds <= this.#time);
   }
 
-  /** Hands over the chunks that became full in this step. */
+  /** Hands over the chunks that became full in this step, once its tokens are on their way. */
   #store(step: ScheduledStep): void {
     const { connector } = this.#options;
     if (connector === null) return;
     for (const { sequence } of step.entries) {
-      const { computed } = storable(sequence);
-      const full = Math.floor(computed / connector.chunkTokens) * connector.chunkTokens;
+      const full = wholeChunks(storableTokens(sequence), connector);
       if (full <= sequence.storedTokens) continue;
       const from = sequence.storedTokens;
       sequence.storedTokens = full;
-      connector.store(sequence.allTokens().slice(0, full), from);
+      const tokens = sequence.allTokens().slice(0, full);
+      queueMicrotask(() => connector.store(tokens, from));
     }
   }
 }
 
+function wholeChunks(tokens: number, { chunkTokens }: LmcacheConnector): number {
+  return Math.floor(tokens / chunkTokens) * chunkTokens;
+}
+
 /** A sequence that ended in this step has given its blocks back, but everything before its last token was computed. */
-function storable(sequence: Sequence): { readonly computed: number } {
-  if (sequence.finished === 'abort') return { computed: 0 };
-  return { computed: sequence.finished === null ? sequence.computedTokens : sequence.totalTokens - 1 };
+function storableTokens(sequence: Sequence): number {
+  if (sequence.finished === 'abort') return 0;
+  return sequence.finished === null ? sequence.computedTokens : sequence.totalTokens - 1;
 }

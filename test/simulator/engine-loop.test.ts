@@ -118,8 +118,9 @@ describe('EngineLoop', () => {
     await clock.run();
     expect(tokens.map(({ name, at }) => [name, round(at)])).toEqual([
       [1, 1.11],
-      [1, 1.22],
+      // First tokens are sent first.
       [2, 1.22],
+      [1, 1.22],
     ]);
   });
 
@@ -169,7 +170,20 @@ describe('EngineLoop', () => {
     expect(tokens.every(({ name, at }) => name === 1 && at <= 0.56)).toBe(true);
   });
 
-  it('loads from the cache tier while others decode, and stores full chunks once', async () => {
+  it('stores each full chunk once, as soon as it is computed', async () => {
+    const { connector, stored } = tier(0, 0);
+    const { clock, loop, sequence } = setUp(connector);
+    clock.at(0, () => loop.submit([sequence(1, 1100, 200)], 0));
+    await clock.run();
+    // 1,000 tokens in the first step, 100 in the second, then one a step up to 1,299.
+    expect(stored).toEqual([
+      [0, 768],
+      [768, 1024],
+      [1024, 1280],
+    ]);
+  });
+
+  it('loads from the cache tier while others decode, and does not store again what it loaded', async () => {
     const { connector, stored } = tier(512, 0.5);
     const { clock, loop, tokens, sequence } = setUp(connector);
     const hit = sequence(1, 612, 1);
@@ -183,17 +197,18 @@ describe('EngineLoop', () => {
     const first = tokens.find(({ name }) => name === 1)?.at ?? 0;
     expect(first).toBeGreaterThanOrEqual(0.71);
     expect(first).toBeLessThan(0.75);
-    expect(stored).toEqual([[0, 512]]);
+    expect(stored).toEqual([]);
   });
 
   it('recomputes what the cache tier lost between answer and load', async () => {
-    const { connector } = tier(512, 0.01, true);
+    const { connector, stored } = tier(512, 0.01, true);
     const { clock, loop, tokens, sequence } = setUp(connector);
     const one = sequence(1, 612, 1);
     clock.at(0, () => loop.submit([one], 0));
     await clock.run();
     expect(one.cachedTokens).toBe(0);
     expect(round(tokens[0]?.at ?? 0)).toBe(round(0.1 + 0.01 + 0.01 + 0.612));
+    expect(stored).toEqual([[0, 512]]);
   });
 
   it('reports what breaks instead of going on', async () => {
