@@ -4,11 +4,13 @@ import { createFleet, externalFleet, joinFleet } from '../../engines/live-fleet.
 import type { LiveRun } from '../../engines/live-run.js';
 import { joinLiveRun } from '../../engines/registry.js';
 import { openResultsDirectory } from '../../results-schema/results-directory-fs.js';
+import { launchSettings } from '../../steps/launch-settings.js';
 import { stepList } from '../../steps/list.js';
 import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
 import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
+import type { ResolvedSetting } from '../config/resolve-settings.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
 import { keepHint } from '../keep-hint.js';
@@ -24,6 +26,11 @@ import { UsageError } from '../usage-error.js';
 
 /** Steps that begin a run of their own instead of joining one. */
 const startsRun = new Set(['build-image', 'launch-containers']);
+
+const settledByLaunch: ReadonlySet<string> = new Set([
+  ...['BUILD_ID', 'RESULTS_DIR', 'ENGINE', 'RUNTIME', 'SIM_PROFILE', 'SIM_SPEED', 'SIM_FAULT'],
+  ...Object.keys(launchSettings),
+]);
 
 /** `lmcache-ci step NAME`, which is also what `npx zx steps/*.mjs` runs. */
 export const stepCommand: Command = {
@@ -60,7 +67,8 @@ export const stepCommand: Command = {
       Object.entries(live.settings).map(([key, value]) => [key, value === null ? undefined : String(value)]),
     );
     const joined = configure(definitions, parsed, { 'joined run': texts });
-    return runJoined(step, live, { ...(await joinedPlan(live)), settings: joined.settings, ci }, joined.nearMisses);
+    const plan = { ...(await joinedPlan(live)), settings: asLaunched(joined.settings, live), ci };
+    return runJoined(step, live, plan, joined.nearMisses);
   },
 };
 
@@ -110,7 +118,7 @@ async function runOwn(
     work: async (run, signal) => {
       const work = await runAlone(run, step, signal);
       if (!launches) return work;
-      if (work.steps.every(({ result }) => result.outcome === 'passed')) {
+      if (!signal.aborted && work.steps.every(({ result }) => result.outcome === 'passed')) {
         await run.fleet.detach();
         for (const line of keepHint(run)) run.reporter.log(null, line);
         return work;
@@ -145,6 +153,15 @@ async function runAlone(run: Run, step: Step, signal: AbortSignal): Promise<Sess
   const record = await runStep(run, step, signal);
   const up = step.name === 'wait-for-vllm' && record.result.outcome === 'passed';
   return { steps: [record], identity: up ? await identifyRun(run) : unknownIdentity };
+}
+
+/** What the engines were launched with is no longer a choice: not of `auto` ports, not of another SIM_SPEED. */
+function asLaunched(settings: readonly ResolvedSetting[], live: LiveRun): readonly ResolvedSetting[] {
+  return settings.map(({ name, definition, ...rest }) =>
+    definition.type === 'port' || settledByLaunch.has(name)
+      ? { name, definition, value: live.settings[name] ?? null, origin: 'joined run', source: null }
+      : { name, definition, ...rest },
+  );
 }
 
 async function joinedPlan(live: LiveRun): Promise<Omit<RunPlan, 'settings' | 'ci'>> {
