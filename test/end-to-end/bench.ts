@@ -58,6 +58,8 @@ export interface Bench {
   zx(script: string, environment?: Environment): Promise<Ended>;
   record(resultsDir?: string): RunRecord;
   events(resultsDir?: string): readonly RunEvent[];
+  /** For what must lie outside of the bench, as results do by default. */
+  removeLater(directory: string): void;
   /** The registry's only record. */
   liveRun(): LiveRun;
   /** Waits for the engine that was launched with this port. */
@@ -114,6 +116,7 @@ class TestBench implements Bench {
   readonly registryDir = path.join(this.directory, 'runtime', 'lmcache-ci');
   readonly environment: Readonly<Record<string, string>>;
   readonly #ports = new Set<number>();
+  readonly #outside: string[] = [];
 
   constructor() {
     const made = (name: string) => {
@@ -176,6 +179,10 @@ class TestBench implements Bench {
     return lines.map((line) => runEventSchema.parse(JSON.parse(line)));
   }
 
+  removeLater(directory: string): void {
+    this.#outside.push(directory);
+  }
+
   liveRun(): LiveRun {
     const [record, ...more] = filesIn(this.registryDir).filter((name) => name.endsWith('.json'));
     expect(more).toEqual([]);
@@ -201,7 +208,7 @@ class TestBench implements Bench {
 
   remove(): void {
     for (const { pid } of this.#processes()) killQuietly(pid);
-    rmSync(this.directory, { recursive: true, force: true });
+    for (const directory of [this.directory, ...this.#outside]) rmSync(directory, { recursive: true, force: true });
   }
 
   /** Whatever was started here names this bench in its environment: its home, or its run. */

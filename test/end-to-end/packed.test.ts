@@ -1,0 +1,37 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect } from 'vitest';
+import { root, test } from './bench.js';
+
+describe('the packed package', () => {
+  test('installed into an empty project it runs there, without setting anything up', async ({ bench }) => {
+    const project = path.join(bench.directory, 'project');
+    mkdirSync(project);
+    writeFileSync(path.join(project, 'package.json'), '{"private": true}\n');
+    // The registry and the cache of whoever runs the tests, not the bench's empty home.
+    const npm = (cwd: string, ...args: readonly string[]) =>
+      execFileSync('npm', [...args, '--loglevel=error'], { cwd, encoding: 'utf8', timeout: 170_000 });
+    const packed: unknown = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', project));
+    expect(packed).toMatchObject([{ filename: expect.stringMatching(/^lmcache-ci-.*\.tgz$/) }]);
+    const [tarball = ''] = readdirSync(project).filter((name) => name.endsWith('.tgz'));
+    npm(project, 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${tarball}`);
+
+    const installed = path.join(project, 'node_modules', 'lmcache-ci');
+    expect(existsSync(path.join(installed, 'test'))).toBe(false);
+    const ended = await bench.startProgram(['npx', 'lmcache-ci', 'mp-test', '--only', 'long-doc-qa'], {
+      directory: project,
+      environment: { VENV_DIR: undefined },
+    }).ended;
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.stderr).not.toMatch(/lmcache-ci: (installing|compiled)/);
+    expect(bench.record().verdict).toMatchObject({ outcome: 'passed' });
+
+    // A step of the package, by zx, without a checkout around it.
+    const step = await bench.startProgram(['npx', 'zx', 'node_modules/lmcache-ci/steps/cleanup.mjs'], {
+      directory: project,
+    }).ended;
+    expect(step.code, step.output).toBe(0);
+    expect(step.stdout).toContain('nothing to clean up');
+  });
+});

@@ -1,0 +1,137 @@
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect } from 'vitest';
+import { type Bench, type Environment, test } from './bench.js';
+
+/** As a person at a terminal: nothing says which run is meant. */
+const unnamed: Environment = { BUILD_ID: undefined, RESULTS_DIR: undefined };
+
+async function ok(bench: Bench, script: string, environment: Environment = unnamed): Promise<string> {
+  const ended = await bench.zx(script, environment);
+  expect(ended.code, `${script}: ${ended.output}`).toBe(0);
+  return ended.stdout;
+}
+
+/** The one run that launch-containers has left up. */
+function launched(bench: Bench) {
+  const { buildId, resultsDir, mode, ports } = bench.liveRun();
+  expect(buildId).toMatch(/^local_\d{8}_\d{6}_\d{3}$/);
+  expect(resultsDir).toBe(`/tmp/lmcache_ci_results_${buildId}`);
+  expect(mode).toBe('detached');
+  bench.removeLater(resultsDir);
+  return { buildId, resultsDir, ports };
+}
+
+describe('the manual sequences of the original suite, each step a process of its own, without BUILD_ID', () => {
+  test('containers, one test, cleanup', async ({ bench }) => {
+    const said = await ok(bench, 'launch-containers');
+    const { buildId, resultsDir, ports } = launched(bench);
+    expect(said).toContain(`BUILD_ID=${buildId} npx zx steps/cleanup.mjs`);
+    const joins = `Joining run ${buildId} (sim on process, since `;
+    expect(await ok(bench, 'wait-for-vllm')).toContain(joins);
+    // The settings of the engines are the run's; the test's own are this process's.
+    expect(await ok(bench, 'run-long-doc-qa', { ...unnamed, NUM_DOCUMENTS: '15', SIM_SPEED: '3' })).toContain(joins);
+    expect(await ok(bench, 'cleanup')).toContain(joins);
+
+    const record = bench.record(resultsDir);
+    expect(record.steps.map(({ name, result }) => [name, result.outcome])).toEqual([
+      ['launch-containers', 'passed'],
+      ['wait-for-vllm', 'passed'],
+      ['long-doc-qa', 'passed'],
+      ['cleanup', 'passed'],
+    ]);
+    expect(record).toMatchObject({ buildId, engine: 'sim', simulated: { profile: 'h200', speed: 10 } });
+    for (const setting of [
+      { name: 'SIM_SPEED', value: 10, origin: 'joined run' },
+      { name: 'VLLM_PORT', value: ports.vllm, origin: 'joined run' },
+    ])
+      expect(record.settings).toContainEqual(expect.objectContaining(setting));
+    expect(bench.events(resultsDir).filter(({ type }) => type === 'run-started')).toHaveLength(4);
+  });
+
+  test('infrastructure, every test, cleanup', async ({ bench }) => {
+    await ok(bench, 'build-mp-docker-image', { ...unnamed, RESULTS_DIR: path.join(bench.directory, 'build') });
+    await ok(bench, 'launch-containers');
+    const { resultsDir } = launched(bench);
+    for (const script of ['wait-for-vllm', 'run-lm-eval', 'run-vllm-bench', 'run-long-doc-qa', 'cleanup'])
+      await ok(bench, script);
+    expect(bench.record(resultsDir).steps.map(({ name }) => name)).toEqual([
+      'launch-containers',
+      'wait-for-vllm',
+      'lm-eval',
+      'vllm-bench',
+      'long-doc-qa',
+      'cleanup',
+    ]);
+    expect(readdirSync(path.join(resultsDir, 'vllm_bench'))).toEqual(['baseline.json', 'lmcache.json']);
+  });
+});
+
+describe('a step that joins', () => {
+  test('lists the runs where there are several, and takes the one that BUILD_ID names', async ({ bench }) => {
+    const run = (name: string) => ({
+      BUILD_ID: `${bench.buildId}-${name}`,
+      RESULTS_DIR: path.join(bench.directory, name),
+    });
+    for (const name of ['a', 'b'])
+      expect(await bench.run(['step', 'launch-containers'], run(name))).toMatchObject({ code: 0 });
+    try {
+      const which = await bench.run(['step', 'wait-for-vllm'], unnamed);
+      expect(which.code, which.output).toBe(2);
+      expect(which.stderr).toContain('2 live runs on this machine; say which one by BUILD_ID:');
+      for (const name of ['a', 'b']) expect(which.stderr).toContain(`BUILD_ID=${bench.buildId}-${name}  `);
+
+      const said = await bench.run(['step', 'wait-for-vllm'], { ...unnamed, BUILD_ID: `${bench.buildId}-b` });
+      expect(said.code, said.output).toBe(0);
+      expect(said.stdout).toContain(`Joining run ${bench.buildId}-b `);
+    } finally {
+      for (const name of ['a', 'b'])
+        expect(await bench.run(['step', 'cleanup', '--build-id', `${bench.buildId}-${name}`], unnamed)).toMatchObject({
+          code: 0,
+        });
+    }
+  });
+
+  test('says how to launch a run where there is none; cleanup has nothing to do then', async ({ bench }) => {
+    for (const environment of [unnamed, { ...unnamed, BUILD_ID: 'gone' }]) {
+      const ended = await bench.zx('run-long-doc-qa', environment);
+      expect(ended.code, ended.output).toBe(2);
+      expect(ended.stderr).toContain('Launch one first: npx zx steps/launch-containers.mjs');
+      const cleanup = await bench.zx('cleanup', environment);
+      expect(cleanup.code, cleanup.output).toBe(0);
+      expect(cleanup.stdout).toContain('nothing to clean up');
+    }
+    expect(existsSync(bench.resultsDir)).toBe(false);
+  });
+
+  test('fails by the same exit codes as a whole run, and leaves the run up', async ({ bench }) => {
+    expect(await bench.run(['step', 'launch-containers'])).toMatchObject({ code: 0 });
+    expect(await bench.run(['step', 'wait-for-vllm'])).toMatchObject({ code: 0 });
+    try {
+      const slow = await bench.run(['step', 'long-doc-qa', '--max-lmcache-ttft', '0.0001']);
+      expect(slow.code, slow.output).toBe(1);
+      const typo = await bench.run(['step', 'long-doc-qa', '--num-documents', 'x']);
+      expect(typo.code, typo.output).toBe(2);
+      const other = await bench.run(['step', 'long-doc-qa', '--model', 'Qwen/Qwen3-32B']);
+      expect(other.code, other.output).toBe(2);
+
+      const interrupted = bench.start(['step', 'long-doc-qa', '--num-documents', '60', '--document-length', '10000']);
+      await interrupted.says(/baseline, warm-up/);
+      interrupted.signalGroup('SIGINT');
+      expect(await interrupted.ended).toMatchObject({ code: 130 });
+      expect(await bench.run(['step', 'long-doc-qa'])).toMatchObject({ code: 0 });
+    } finally {
+      expect(await bench.run(['step', 'cleanup'])).toMatchObject({ code: 0 });
+    }
+  });
+
+  test('launching that is interrupted or fails leaves nothing up', async ({ bench }) => {
+    const run = bench.start(['step', 'launch-containers']);
+    await run.says(/=== Launch containers/);
+    run.signalGroup('SIGINT');
+    const ended = await run.ended;
+    // Either it was noticed, or everything was up before: then it stays, as if no signal had come.
+    expect([0, 130], ended.output).toContain(ended.code);
+    if (ended.code === 0) await bench.run(['step', 'cleanup']);
+  });
+});
