@@ -15,6 +15,7 @@ import { checkModel, handleGeneration, tokenize } from './generate.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
+import { TurnQueue } from './turn-queue.js';
 
 export interface ApiServerOptions {
   readonly served: ServedModel;
@@ -104,7 +105,7 @@ function isAuthorized(served: ServedModel, path: string, request: IncomingMessag
 
 function createRoutes(options: ApiServerOptions): Routes {
   const { served, control, engine } = options;
-  const context = { served, control, engine, prompts: new PromptCache() };
+  const context = { served, control, engine, prompts: new PromptCache(), turns: new TurnQueue() };
   const body = async (request: IncomingMessage) =>
     parseJsonObject(request.headers['content-type'], await readBody(request));
   const empty: Handler = (_, reply) => reply.send(200, '', null);

@@ -16,9 +16,11 @@ import {
 import type { PromptCache } from './prompt-cache.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import type { TurnQueue } from './turn-queue.js';
 
 export interface GenerationContext {
   readonly prompts: PromptCache;
+  readonly turns: TurnQueue;
   readonly served: ServedModel;
   readonly control: SimControlState;
   readonly engine: EngineService;
@@ -36,19 +38,22 @@ export async function handleGeneration(
 ): Promise<void> {
   const arrived = context.engine.loop.announce(reply.arrival);
   try {
-    await startAnswer(endpoint, context, http, reply);
+    const body = await readBody(http);
+    await context.turns.run(() =>
+      startAnswer(endpoint, context, parseJsonObject(http.headers['content-type'], body), reply, requestId(http)),
+    );
   } finally {
     arrived();
   }
 }
 
-async function startAnswer(
+function startAnswer(
   endpoint: GenerationRequest['endpoint'],
   context: GenerationContext,
-  http: IncomingMessage,
+  body: JsonObject,
   reply: Reply,
-): Promise<void> {
-  const body = parseJsonObject(http.headers['content-type'], await readBody(http));
+  id: string,
+): void {
   const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
   const { served, engine } = context;
   const model = checkModel(served, request.model);
@@ -60,7 +65,7 @@ async function startAnswer(
     {
       head: {
         endpoint,
-        id: `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId(http)}`,
+        id: `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`,
         created: Math.floor(Date.now() / 1000),
         model,
         fingerprint: served.fingerprint,
