@@ -31,8 +31,9 @@ const shownLogLines = 50;
 
 /**
  * Announces a new run in the registry and starts its keeper; nothing else is started yet. What a dead run of
- * the same BUILD_ID has left is removed first.
- * @throws BuildIdTakenError when a live run has the BUILD_ID; EngineStartError when the keeper does not start.
+ * the same BUILD_ID has left is removed first. The keeper is not waited for: a keeper that does not start is the
+ * EngineStartError of whatever needs it first.
+ * @throws BuildIdTakenError when a live run has the BUILD_ID.
  */
 export async function createFleet(options: CreateFleetOptions): Promise<RunFleet> {
   const registry = openRegistry(options.registryDir);
@@ -63,13 +64,23 @@ export async function createFleet(options: CreateFleetOptions): Promise<RunFleet
       logPath: path.join(options.resultsDir, 'logs', 'keeper.log'),
     });
     if (replaced) await releaseDeadRun(replaced, { registry, keepRecord: true });
-    await keeper.request({ op: 'open', run, stopGraceMs: options.stopGraceMs ?? defaultStopGraceMs });
   } catch (error) {
     await keeper?.close();
     registry.remove(run.buildId);
     throw error;
   }
-  return new LiveFleet(registry, run, keeper, options.onEvent);
+  const opened = openRun(keeper, run, options.stopGraceMs ?? defaultStopGraceMs, registry);
+  return new LiveFleet(registry, run, keeper, opened, options.onEvent);
+}
+
+async function openRun(keeper: KeeperClient, run: LiveRun, stopGraceMs: number, registry: Registry): Promise<void> {
+  try {
+    await keeper.request({ op: 'open', run, stopGraceMs });
+  } catch (error) {
+    await keeper.close();
+    registry.remove(run.buildId);
+    throw error;
+  }
 }
 
 /**
@@ -80,7 +91,7 @@ export async function joinFleet(run: LiveRun, options: JoinFleetOptions = {}): P
   const registry = openRegistry(options.registryDir);
   const keeper = run.socketPath === null ? null : await connectKeeper(run.socketPath).catch(() => null);
   const current = (await keeper?.request({ op: 'join' }))?.run ?? run;
-  return new LiveFleet(registry, current, keeper, options.onEvent);
+  return new LiveFleet(registry, current, keeper, Promise.resolve(), options.onEvent);
 }
 
 /** Servers that run already: nothing is launched, nothing is removed. */
@@ -92,6 +103,8 @@ class LiveFleet implements RunFleet {
   readonly #registry: Registry;
   readonly #run: LiveRun;
   readonly #keeper: KeeperClient | null;
+  /** Resolves when the keeper has taken the run. */
+  readonly #opened: Promise<void>;
   readonly #onEvent: (event: EngineEvent) => void;
   readonly #engines = new Map<EngineRole, LiveEngine>();
   readonly #changed = new Set<() => void>();
@@ -103,11 +116,15 @@ class LiveFleet implements RunFleet {
     registry: Registry,
     run: LiveRun,
     keeper: KeeperClient | null,
+    opened: Promise<void>,
     onEvent: ((event: EngineEvent) => void) | undefined,
   ) {
     this.#registry = registry;
     this.#run = run;
     this.#keeper = keeper;
+    this.#opened = opened;
+    // Reported where it is awaited: nobody may have to.
+    opened.catch(() => undefined);
     this.#onEvent = onEvent ?? (() => {});
     this.#gpus = run.gpus;
     for (const engine of Object.values(run.engines)) this.#engines.set(engine.spec.role, engine);
@@ -120,7 +137,7 @@ class LiveFleet implements RunFleet {
   }
 
   async reserveGpus(requirements: GpuRequirements): Promise<readonly ReservedGpu[]> {
-    const keeper = this.#requireKeeper();
+    const keeper = await this.#requireKeeper();
     this.#gpus = await allocateGpus(this.#run.buildId, requirements, {
       registry: this.#registry,
       readInventory,
@@ -133,7 +150,7 @@ class LiveFleet implements RunFleet {
 
   async launch(specs: readonly LaunchSpec[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const keeper = this.#requireKeeper();
+    const keeper = await untilAborted(this.#requireKeeper(), signal);
     refuseTakenPorts(specs, this.#run, this.#registry);
     const starts = specs.map((spec) => {
       this.#onEvent({ type: 'engine-starting', role: spec.role, name: spec.name });
@@ -204,7 +221,7 @@ class LiveFleet implements RunFleet {
     if (!leader) return;
     const group = { pgid: processGroup, startTime: leader.startTime };
     // Without its keeper the run is about to fail; the caller's own ending of the group must not suffer.
-    await this.#keeper?.request({ op: 'own', group }).catch(() => undefined);
+    await this.#opened.then(() => this.#keeper?.request({ op: 'own', group })).catch(() => undefined);
   }
 
   async disown(processGroup: number): Promise<void> {
@@ -212,12 +229,13 @@ class LiveFleet implements RunFleet {
   }
 
   async detach(): Promise<void> {
-    await this.#requireKeeper().request({ op: 'detach' });
+    await (await this.#requireKeeper()).request({ op: 'detach' });
     await this.close();
   }
 
   async close(): Promise<void> {
     this.#letGo = true;
+    await this.#opened.catch(() => undefined);
     await this.#keeper?.close();
   }
 
@@ -228,6 +246,7 @@ class LiveFleet implements RunFleet {
 
   async #release(): Promise<ReleaseReport> {
     this.#letGo = true;
+    await this.#opened.catch(() => undefined);
     const report = (await this.#releaseByKeeper()) ?? (await this.#releaseWithoutKeeper());
     await this.#keeper?.close();
     if (this.#gpus.length === 0) return report;
@@ -287,7 +306,8 @@ class LiveFleet implements RunFleet {
     }
   }
 
-  #requireKeeper(): KeeperClient {
+  async #requireKeeper(): Promise<KeeperClient> {
+    await this.#opened;
     if (this.#keeper && !this.#keeper.isClosed) return this.#keeper;
     throw new EngineStartError(
       `The keeper of run "${this.#run.buildId}" is gone; remove the run: lmcache-ci step cleanup`,

@@ -27,15 +27,19 @@ const listenState = '0A';
 
 /** The listening sockets of a table as /proc/net/tcp has it (proc_pid_net(5)): addresses in hex, state, uid, inode. */
 export function parseListeners(table: string): Listener[] {
-  return table
-    .split('\n')
-    .slice(1)
-    .flatMap((line): Listener[] => {
-      const fields = line.trim().split(/\s+/);
-      const [, local = '', , state, , , , uid = '', , inode = ''] = fields;
-      const port = Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16);
-      return state === listenState && Number.isInteger(port) ? [{ port, uid: Number(uid), inode }] : [];
-    });
+  return (
+    table
+      .split('\n')
+      .slice(1)
+      // Closed connections make such a table long: only what may be a listener is taken apart.
+      .filter((line) => line.includes(` ${listenState} `))
+      .flatMap((line): Listener[] => {
+        const fields = line.trim().split(/\s+/);
+        const [, local = '', , state, , , , uid = '', , inode = ''] = fields;
+        const port = Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16);
+        return state === listenState && Number.isInteger(port) ? [{ port, uid: Number(uid), inode }] : [];
+      })
+  );
 }
 
 /** @returns null when the port is free. */

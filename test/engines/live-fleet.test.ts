@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { BuildIdTakenError } from '../../engines/errors.js';
+import { BuildIdTakenError, EngineStartError } from '../../engines/errors.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { createFleet, externalFleet } from '../../engines/live-fleet.js';
 import { openRegistry } from '../../engines/registry.js';
@@ -62,6 +62,18 @@ describe('launching and waiting', () => {
     expect(fleet.state('vllm').status).toBe('stopped');
     const types = events.filter((event) => event.role === 'vllm').map((event) => event.type);
     expect(types).toEqual(['engine-starting', 'engine-started', 'engine-ready', 'engine-stopping', 'engine-exited']);
+  });
+
+  it('tells whatever needs its keeper first that there is none, and leaves no record', async () => {
+    const node = process.execPath;
+    process.execPath = '/nonexistent/node';
+    const { fleet, registryDir } = await openFleet().finally(() => {
+      process.execPath = node;
+    });
+    await expect(fleet.launch([await fakeSpec('vllm')], never)).rejects.toThrow(EngineStartError);
+    await expect(fleet.detach()).rejects.toThrow(/keeper of the run is gone/);
+    expect(openRegistry(registryDir).read('fleet-run')).toBeNull();
+    expect(await fleet.release()).toEqual({ removed: [], forced: [], problems: [] });
   });
 
   it('fails at once, with exit code and last words, when an engine ends before it serves', async () => {
