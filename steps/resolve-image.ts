@@ -13,6 +13,8 @@ export type ImageChoice =
 
 /** What the original suite calls the image it builds. */
 const lmcacheReference = 'lmcache/vllm-openai:test';
+/** By workspace: what was built is what is launched, and the sources are not read twice. */
+const contents = new Map<string, ImageChoice>();
 
 /**
  * The image of a run, from its settings and engine alone: building and launching agree on it even in separate
@@ -25,6 +27,8 @@ export async function resolveImage(
 ): Promise<ImageChoice> {
   if (settings.IMAGE !== null) return { source: 'given', reference: settings.IMAGE };
   if (run.engine === 'vllm') return { source: 'lmcache-checkout', reference: lmcacheReference };
+  const known = contents.get(run.workspace);
+  if (known) return known;
   const { imageContent } = await import('../simulator/image/image-context.js');
   const content = await imageContent(run.workspace).catch((error: unknown) => {
     throw new StepFailure(
@@ -32,5 +36,7 @@ export async function resolveImage(
       { reason: 'infrastructure', failureCause: 'tool-missing', cause: error },
     );
   });
-  return { source: 'simulator', reference: content.reference, content };
+  const choice = { source: 'simulator', reference: content.reference, content } as const;
+  contents.set(run.workspace, choice);
+  return choice;
 }

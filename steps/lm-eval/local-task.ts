@@ -21,8 +21,12 @@ export interface LocalTask {
   readonly problems: readonly WordProblem[];
 }
 
+const madeProblems: WordProblem[] = [];
+
+/** The first `count` problems, each made once. */
 export function localProblems(count: number): readonly WordProblem[] {
-  return Array.from({ length: count }, (_, index) => wordProblem(index));
+  for (let index = madeProblems.length; index < count; index += 1) madeProblems.push(wordProblem(index));
+  return madeProblems.slice(0, count);
 }
 
 /** What is sent to the server for a problem. */
