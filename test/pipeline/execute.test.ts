@@ -1,5 +1,10 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { readProcessStat } from '../../engines/process-identity.js';
+import { waitUntil } from '../../engines/wait-until.js';
 import { executeOwned } from '../../pipeline/execute.js';
 
 /** A keeper that answers only when the program has long ended. */
@@ -36,5 +41,55 @@ describe('executeOwned', () => {
       owner,
     });
     await expect(running).rejects.toThrow('interrupted');
+  });
+
+  const script = (source: string): readonly string[] => [process.execPath, '-e', source];
+  const options = { signal: AbortSignal.timeout(30_000), owner: null };
+
+  it('says what cannot be started, without throwing', async () => {
+    const result = await executeOwned(['no-such-program-here'], options);
+    expect(result).toMatchObject({ exitCode: null, stderr: expect.stringContaining('ENOENT') });
+  });
+
+  it('starts nothing for a run that is over', async () => {
+    await expect(
+      executeOwned(script(''), { ...options, signal: AbortSignal.abort(new Error('over')) }),
+    ).rejects.toThrow('over');
+  });
+
+  it('ends what takes too long', async () => {
+    const result = await executeOwned(script('setInterval(() => {}, 1000)'), { ...options, timeoutMs: 200 });
+    expect(result).toMatchObject({ exitCode: null, signal: 'SIGTERM', timedOut: true });
+  });
+
+  it('takes grandchildren along that outlive the program', async () => {
+    const grandchild =
+      "require('child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' })";
+    const result = await executeOwned(script(`console.log(${grandchild}.pid); process.exit(0)`), options);
+    expect(result.exitCode).toBe(0);
+    const isGone = () => ['Z', undefined].includes(readProcessStat(Number(result.stdout))?.state);
+    expect(await waitUntil(isGone, 2000)).toBe(true);
+  });
+
+  it('appends everything to its log, without ANSI codes, and closes standard input', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'lmcache-ci-execute-'));
+    try {
+      const logPath = path.join(directory, 'logs', 'a.log');
+      const source = "process.stdin.on('end', () => console.log('\\x1b[31mred\\x1b[0m')).resume()";
+      for (const _ of [1, 2]) await executeOwned(script(source), { ...options, logPath });
+      expect(await readFile(logPath, 'utf8')).toBe('red\nred\n');
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  it('tells its owner of the group, and that it is over', async () => {
+    const told: string[] = [];
+    const owner = {
+      own: async (group: number) => void told.push(`own ${group > 1}`),
+      disown: async (group: number) => void told.push(`disown ${group > 1}`),
+    };
+    await executeOwned(script(''), { ...options, owner });
+    expect(told).toEqual(['own true', 'disown true']);
   });
 });
