@@ -27,21 +27,23 @@ export async function pullIfMissing(context: Context, host: ContainerHost, refer
   if ((await host.findImage(reference)) !== null) return passed(`IMAGE "${reference}" is here; nothing was built.`);
   progress.log(`IMAGE "${reference}" is not on this machine: pulling it`);
   const layers = new Map<string, PullProgress>();
-  await host.pullImage(reference, {
-    signal,
-    timeoutMs: pullLimitMs,
-    onProgress: (layer) => {
-      if (layer.totalBytes === null) return;
-      layers.set(layer.id, layer);
-      const all = [...layers.values()];
-      progress.update({
-        task: `pulling ${reference}: ${layer.status}`,
-        done: all.reduce((sum, { currentBytes }) => sum + (currentBytes ?? 0), 0),
-        total: all.reduce((sum, { totalBytes }) => sum + (totalBytes ?? 0), 0),
-      });
-    },
+  return await asBuild(context, reference, async () => {
+    await host.pullImage(reference, {
+      signal,
+      timeoutMs: pullLimitMs,
+      onProgress: (layer) => {
+        if (layer.totalBytes === null) return;
+        layers.set(layer.id, layer);
+        const all = [...layers.values()];
+        progress.update({
+          task: `pulling ${reference}: ${layer.status}`,
+          done: all.reduce((sum, { currentBytes }) => sum + (currentBytes ?? 0), 0),
+          total: all.reduce((sum, { totalBytes }) => sum + (totalBytes ?? 0), 0),
+        });
+      },
+    });
+    return passed(`IMAGE "${reference}" was pulled; nothing was built.`);
   });
-  return passed(`IMAGE "${reference}" was pulled; nothing was built.`);
 }
 
 /** The simulator's image, unless one of the same content is here. */
@@ -53,21 +55,23 @@ export async function buildSimulator(
   if ((await host.findImage(content.reference)) !== null) {
     return passed(`The simulator's image "${content.reference}" is up to date.`);
   }
-  const assembled = await assembleContext(content);
-  try {
-    const result = await build(context, host, {
-      contextDirectory: assembled.directory,
-      dockerfile: 'Dockerfile',
-      tag: content.reference,
-      target: null,
-      buildArgs: assembled.buildArgs,
-    });
-    const builtElsewhere = result.outcome === 'failed' && (await host.findImage(content.reference)) !== null;
-    return builtElsewhere ? passed(`"${content.reference}" was built by another run meanwhile.`) : result;
-  } finally {
-    await assembled.remove();
-    await removeOldSimulators(host);
-  }
+  return await asBuild(context, content.reference, async () => {
+    const assembled = await assembleContext(content);
+    try {
+      const result = await build(context, host, {
+        contextDirectory: assembled.directory,
+        dockerfile: 'Dockerfile',
+        tag: content.reference,
+        target: null,
+        buildArgs: assembled.buildArgs,
+      });
+      const builtElsewhere = result.outcome === 'failed' && (await host.findImage(content.reference)) !== null;
+      return builtElsewhere ? passed(`"${content.reference}" was built by another run meanwhile.`) : result;
+    } finally {
+      await assembled.remove();
+      await removeOldSimulators(host);
+    }
+  });
 }
 
 /** LMCache's own Dockerfile, with the arguments of the original suite. */
@@ -79,13 +83,27 @@ export async function buildLmcache(
 ): Promise<StepResult> {
   const { CUDA_VERSION, UBUNTU_VERSION, VLLM_VERSION } = context.settings;
   context.progress.log(`building "${reference}" from "${checkout}"`);
-  return await build(context, host, {
+  const request = {
     contextDirectory: checkout,
     dockerfile: path.join('docker', 'Dockerfile'),
     tag: reference,
     target: 'image-build',
     buildArgs: { CUDA_VERSION, UBUNTU_VERSION, VLLM_VERSION },
-  });
+  };
+  return await asBuild(context, reference, () => build(context, host, request));
+}
+
+/** Notes the work's start and end: an image's making is not the orchestrator's own time. */
+async function asBuild(context: Context, image: string, work: () => Promise<StepResult>): Promise<StepResult> {
+  context.emit({ type: 'build-started', image });
+  let ok = false;
+  try {
+    const result = await work();
+    ok = result.outcome === 'passed';
+    return result;
+  } finally {
+    context.emit({ type: 'build-finished', image, ok });
+  }
 }
 
 async function build(context: Context, host: ContainerHost, request: BuildRequest): Promise<StepResult> {

@@ -192,11 +192,17 @@ describe('the simulator', () => {
     };
     expect(await provide(context, host)).toMatchObject({ outcome: 'passed' });
     expect(calls).toMatchObject([{ tag: reference, dockerfile: 'Dockerfile', target: null }]);
+    const events = [
+      { type: 'build-started', image: reference },
+      { type: 'build-finished', image: reference, ok: true },
+    ];
+    expect(context.events).toEqual(events);
     expect(await provide(context, host)).toMatchObject({
       outcome: 'passed',
       message: expect.stringContaining('up to date'),
     });
     expect(calls).toHaveLength(1);
+    expect(context.events).toEqual(events);
   });
 
   test('that another run built at the same time is as good', async () => {

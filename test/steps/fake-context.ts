@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { EngineEndpoint, Fleet, UnexpectedExit } from '../../engines/fleet.js';
 import type { EngineRole } from '../../engines/launch-spec.js';
+import type { RunEventInput } from '../../results-schema/events.js';
 import type { ResultsDirectory } from '../../results-schema/results-directory.js';
 import { createResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { type CommonSettings, commonSettings } from '../../steps/common-settings.js';
@@ -22,6 +23,7 @@ export interface FakeContextOptions<Values> {
 export interface FakeContext<Values> extends StepContext<Values> {
   readonly lines: string[];
   readonly workloads: string[];
+  readonly events: RunEventInput[];
   dispose(): Promise<void>;
 }
 
@@ -44,6 +46,7 @@ export async function fakeContext<Values>(options: FakeContextOptions<Values>): 
   });
   const lines: string[] = [];
   const workloads: string[] = [];
+  const events: RunEventInput[] = [];
   return {
     settings: options.settings,
     run: { buildId: 'test', engine: options.engine ?? 'sim', runtime: 'process', workspace: parent },
@@ -51,7 +54,7 @@ export async function fakeContext<Values>(options: FakeContextOptions<Values>): 
     fleet: fakeFleet(options),
     progress: { log: (line) => lines.push(line), warn: (line) => lines.push(`warning: ${line}`), update: () => {} },
     signal: options.signal ?? new AbortController().signal,
-    emit: () => {},
+    emit: (event) => events.push(event),
     setupVenv: options.setupVenv ?? (() => Promise.reject(new Error('no virtual environment in this test'))),
     execute: options.execute ?? (() => Promise.reject(new Error('no programs in this test'))),
     workload: (name, target, work) => {
@@ -60,6 +63,7 @@ export async function fakeContext<Values>(options: FakeContextOptions<Values>): 
     },
     lines,
     workloads,
+    events,
     dispose: () => rm(parent, { recursive: true, force: true }),
   };
 }
