@@ -11,6 +11,7 @@ import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
 import { judgeRun, type RunVerdict } from '../results-schema/run-verdict.js';
 import { secrets } from '../results-schema/secrets.js';
+import { raisePriority } from '../simulator/priority.js';
 import type { SettingProblem } from './config/resolve-settings.js';
 import { listenForInterruption } from './interruption.js';
 import { MaskingReporter } from './masking-reporter.js';
@@ -81,6 +82,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
         if (error instanceof EngineStartError) throw new NoVerdictError(`${error.message} Nothing was started.`);
         throw error;
       });
+    if (engine === 'sim') raisePriority();
     const run: Run = { plan, results, events, fleet, reporter };
     try {
       // After a kill its settings and machine are still known.

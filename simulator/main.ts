@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runCacheServer } from './lmcache/run-server.js';
+import { raisePriority } from './priority.js';
 import { API_SERVER_PARSER, VLLM_SERVE_PARSER } from './vllm-args.js';
 import { runVllmServe } from './vllm-serve.js';
 
@@ -27,6 +28,7 @@ export async function runSimulator(args: readonly string[]): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  raisePriority();
   const ending = new AbortController();
   const end = (): void => ending.abort();
   for (const signal of SIGNALS) process.on(signal, end);
