@@ -16,6 +16,11 @@ const commands = [
     load: async () => (await import('./commands/step.js')).stepCommand,
   },
   {
+    command: 'bench',
+    describe: 'Measure a server: the flags, table and result file of `vllm bench serve`',
+    load: async () => (await import('./commands/bench.js')).benchCommand,
+  },
+  {
     command: 'doctor',
     describe: 'Check what a run needs on this machine, with the remedy for what is missing',
     load: async () => (await import('./commands/doctor.js')).doctorCommand,

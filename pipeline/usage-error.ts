@@ -19,7 +19,9 @@ export function describeUsageError(message: string, knownFlags: readonly string[
   const unknown = /^Unknown arguments?: (.*)$/m.exec(message)?.[1];
   if (!unknown) return `${message}\nSee lmcache-ci --help.`;
   // yargs names a kebab-case flag twice, in camel case too.
-  const names = unknown.split(', ').filter((name, _, all) => name.includes('-') || !all.includes(kebabCase(name)));
+  const names = unknown
+    .split(', ')
+    .filter((name, _, all) => kebabCase(name) === name || !all.includes(kebabCase(name)));
   const lines = names.map((name) => {
     const meant = didYouMean(name, knownFlags);
     return `Unknown argument "${name.length > 1 ? `--${name}` : name}"${meant ? `, did you mean --${meant}?` : ''}`;

@@ -13,7 +13,7 @@ import type { RoundRequest, RoundResult } from './request-round.js';
 import { mean, median, percentile } from './statistics.js';
 import type { Target, WorkloadOptions } from './target.js';
 
-export { type PromptSource, prepareBenchServe } from './bench/prepare.js';
+export { prepareBenchServe } from './bench/prepare.js';
 
 const DEFAULT_TIMEOUT_SECONDS = 6 * 60 * 60;
 
@@ -143,7 +143,10 @@ function runPhase(
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     signal: options.signal,
     onRecord: (record, progress) => {
-      limit?.count(progress);
+      if (limit !== null) {
+        limit.count(progress);
+        options.onRecord?.(record);
+      }
       report(record, progress);
     },
   });

@@ -115,6 +115,8 @@ export interface BenchServeOptions extends RandomDatasetOptions {
   readonly tokenizerDirectory?: string;
   /** Hugging Face home whose `hub` is searched; default HF_HOME's own default. */
   readonly hfHome?: string;
+  /** Called with each timed request as soon as its answer is read. */
+  onRecord?(record: RequestRecord): void;
   /** Made ahead by `prepareBenchServe` with the same options. */
   readonly plan?: BenchPlan;
 }

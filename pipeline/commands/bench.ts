@@ -1,0 +1,202 @@
+import { appendFile, mkdir, stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { findLocalTokenizer } from '../../workloads/bench/local-tokenizer.js';
+import type { BenchServeOptions, BenchServeResult } from '../../workloads/bench/options.js';
+import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
+import { formatBenchTable } from '../../workloads/bench/result-table.js';
+import { prepareBenchServe, runBenchServe } from '../../workloads/bench-serve.js';
+import { parseEndpoint } from '../../workloads/endpoint.js';
+import { pythonFloat } from '../../workloads/python-format.js';
+import { isHealthy, listModels, ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
+import type { Target } from '../../workloads/target.js';
+import type { Command } from '../cli.js';
+import { InterruptedError, listenForInterruption } from '../interruption.js';
+import { NoVerdictError, UsageError } from '../usage-error.js';
+import { addBenchFlags, BenchFlags } from './bench-flags.js';
+import { readBenchOptions } from './bench-options.js';
+import { BenchProgress } from './bench-progress.js';
+import { resultFile, writeWhole } from './bench-result-file.js';
+import { benchVerdict } from './bench-verdict.js';
+
+const readyPollMs = 500;
+
+/** `lmcache-ci bench`: the measuring client alone, with the flags, the table and the file of `vllm bench serve`. */
+export const benchCommand: Command = {
+  async build(parser) {
+    return addBenchFlags(parser)
+      .usage(
+        '$0 bench [options]\n\nSends a load to an OpenAI-compatible server and measures it: the flags, prompts, table and result file of `vllm bench serve`.',
+      )
+      .example('$0 bench --model Qwen/Qwen3-14B --num-prompts 50 --random-input-len 10000', 'all at once, port 8000')
+      .example('$0 bench --backend openai-chat --request-rate 10 --save-result', 'Poisson arrivals, result file')
+      .example('$0 bench --max-concurrency 64 --goodput ttft:200 tpot:50', 'closed loop, service levels in ms')
+      .example('$0 bench --dataset-name sharegpt --dataset-path sharegpt.json', 'recorded questions')
+      .example(
+        '$0 bench --dataset-name timed_trace --dataset-path mooncake.jsonl --timed-trace-chunk-hash-size 512 --timed-trace-sec-multiplier 0.001',
+        'a Mooncake trace at its own times',
+      )
+      .example(
+        '$0 bench --dataset-name long-doc-qa --num-documents 30 --document-length 10000',
+        'documents, asked again',
+      )
+      .epilogue(
+        'Exit codes: 0 all answered, 1 requests failed, 2 usage, 3 no verdict (unreachable, nothing succeeded, this client overloaded), 130/143/129 interrupted: the result is written as far as it goes.',
+      );
+  },
+
+  async run(parsed) {
+    const flags = new BenchFlags(parsed);
+    const options = readBenchOptions(flags);
+    const baseUrl = readBaseUrl(flags);
+    if (flags.isOn('insecure')) process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    await openResultDirectory(flags);
+    const progress = new BenchProgress(process.stderr, options);
+    const interruption = listenForInterruption((_, first) => {
+      progress.end();
+      if (first) process.stderr.write('Interrupted: ending what is in flight.\n');
+    });
+    try {
+      const result = await measure(flags, options, baseUrl, progress, interruption.signal);
+      return await conclude(flags, options, result, interruption.interruptedBy());
+    } catch (error) {
+      progress.end();
+      if (error instanceof InterruptedError) return interruptExitCodes[error.signalName];
+      // Flags that do not fit together, or a data set that is not what it should be.
+      if (error instanceof RangeError || error instanceof TypeError) throw new UsageError(error.message);
+      if (error instanceof ServerUnreachableError || error instanceof ServerAnswerError) {
+        throw new NoVerdictError(error.message);
+      }
+      throw error;
+    } finally {
+      interruption.dispose();
+    }
+  },
+};
+
+async function measure(
+  flags: BenchFlags,
+  options: BenchServeOptions,
+  baseUrl: string,
+  progress: BenchProgress,
+  signal: AbortSignal,
+): Promise<BenchServeResult> {
+  const apiKey = process.env['OPENAI_API_KEY'];
+  const server = { baseUrl, ...(apiKey ? { apiKey } : {}) };
+  await waitUntilReady({ ...server, model: '' }, flags.count('ready-check-timeout-sec') ?? 0, signal);
+  const modelId = flags.text('model') ?? (await firstModel({ ...server, model: '' }, signal));
+  const target: Target = { ...server, model: flags.text('served-model-name') ?? modelId };
+  const tokenizerId = flags.text('tokenizer') ?? modelId;
+  const tokenizer = await localTokenizer(tokenizerId);
+  const running = {
+    ...options,
+    modelId,
+    tokenizerId,
+    ...(tokenizer === null ? {} : { tokenizerDirectory: tokenizer }),
+    signal,
+    ...(flags.isOn('disable-tqdm')
+      ? {}
+      : { onProgress: progress.update.bind(progress), onRecord: progress.record.bind(progress) }),
+  };
+  const plan = await prepareBenchServe(target, running);
+  if (plan === null) throw new UsageError(`There is no tokenizer for "${tokenizerId}".`);
+  process.stdout.write(describeTraffic(options));
+  return runBenchServe(target, { ...running, plan });
+}
+
+async function conclude(
+  flags: BenchFlags,
+  options: BenchServeOptions,
+  result: BenchServeResult,
+  interruptedBy: keyof typeof interruptExitCodes | null,
+): Promise<number> {
+  const { json } = result;
+  process.stdout.write(formatBenchTable(json, options.percentiles ?? [99]));
+  const file = resultFile(flags, options, json);
+  if (file !== null) {
+    const text = formatBenchServeJson(json);
+    if (flags.isOn('append-result')) {
+      const isEmpty = await stat(file).then(
+        ({ size }) => size === 0,
+        () => true,
+      );
+      await appendFile(file, isEmpty ? text : `\n${text}`);
+    } else {
+      await writeWhole(file, text);
+    }
+    process.stderr.write(`Result file: ${file}\n`);
+  }
+  const verdict = benchVerdict(result, interruptedBy);
+  process.stderr.write(`${verdict.lines.join('\n')}\n`);
+  return verdict.exitCode;
+}
+
+/** Before anything is measured: a result that cannot be kept is no use. */
+async function openResultDirectory(flags: BenchFlags): Promise<void> {
+  const directory = flags.text('result-dir');
+  if (directory === undefined) return;
+  await mkdir(directory, { recursive: true }).catch((error) => {
+    throw new UsageError(`--result-dir "${directory}" cannot be made: ${String(error)}`);
+  });
+}
+
+function readBaseUrl(flags: BenchFlags): string {
+  const host = flags.text('host') ?? '127.0.0.1';
+  const port = flags.count('port', 1) ?? 8000;
+  const url = flags.text('base-url') ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  try {
+    parseEndpoint(url);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+  return url;
+}
+
+async function waitUntilReady(target: Target, limitSeconds: number, signal: AbortSignal): Promise<void> {
+  if (limitSeconds === 0) return;
+  const giveUpAt = performance.now() + limitSeconds * 1000;
+  while (!(await isHealthy(target, signal))) {
+    if (performance.now() >= giveUpAt) {
+      throw new ServerUnreachableError(
+        `${target.baseUrl}/health is not 200 after ${limitSeconds} s: is the server up?`,
+      );
+    }
+    await sleep(readyPollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+async function firstModel(target: Target, signal: AbortSignal): Promise<string> {
+  const [first] = await listModels(target, signal);
+  if (first === undefined) throw new ServerAnswerError(`${target.baseUrl} serves no model: give --model.`, 200);
+  return first.id;
+}
+
+/** A file, a directory, or a model in the Hugging Face cache; null: the server has to help. */
+async function localTokenizer(tokenizerId: string): Promise<string | null> {
+  const isFile = await stat(tokenizerId).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+  return isFile ? tokenizerId : findLocalTokenizer(tokenizerId);
+}
+
+/** The lines that `vllm bench serve` prints ahead of its table. */
+function describeTraffic(options: BenchServeOptions): string {
+  const { dataset, rampUp, burstiness = 1, requestRate = Number.POSITIVE_INFINITY } = options;
+  const lines = ['Starting main benchmark run...'];
+  if (dataset?.name === 'timed_trace' && (dataset.selfTimed ?? true)) {
+    lines.push('Self timing is set, using the timestamps from the trace file.');
+  } else {
+    lines.push(
+      ...(rampUp === undefined
+        ? [`Traffic request rate: ${pythonFloat(requestRate)}`]
+        : [
+            `Traffic ramp-up strategy: ${rampUp.strategy}.`,
+            `Will increase RPS from ${rampUp.startRps} to ${rampUp.endRps} RPS over the duration of the benchmark.`,
+          ]),
+      `Burstiness factor: ${pythonFloat(burstiness)} (${burstiness === 1 ? 'Poisson process' : 'Gamma distribution'})`,
+      `Maximum request concurrency: ${options.maxConcurrency ?? 'None'}`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}

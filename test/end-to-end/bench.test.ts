@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect } from 'vitest';
+import { type FakeOpenAiOptions, startFakeOpenAi } from '../fixtures/fake-openai.js';
+import type { RawHttpServer } from '../fixtures/raw-http-server.js';
+import recorded from '../fixtures/workloads/bench-runs.json' with { type: 'json' };
+import { type Bench, test as base, root } from './bench.js';
+
+const tokenizer = path.join(root, 'test', 'fixtures', 'workloads', 'tokenizers', 'qwen-style-bpe');
+const shape = ['--model', 'm', '--tokenizer', tokenizer, '--random-input-len', '12', '--random-output-len=3'];
+
+const test = base.extend<{ serve: (options?: FakeOpenAiOptions) => Promise<RawHttpServer> }>({
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the fixtures that are used from this pattern
+  serve: async ({}, use) => {
+    const servers: RawHttpServer[] = [];
+    await use(async (options) => {
+      const server = await startFakeOpenAi(options);
+      servers.push(server);
+      return server;
+    });
+    await Promise.all(servers.map((server) => server.close()));
+  },
+});
+
+function savedFile(bench: Bench, name: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(path.join(bench.directory, 'work', name), 'utf8'));
+}
+
+function labels(table: string): string[] {
+  return table.split('\n').map((line) => line.replace(/[\d.]+ *$/, '').trim());
+}
+
+describe('lmcache-ci bench', () => {
+  test('prints the table and writes the file of vllm bench serve', async ({ bench, serve }) => {
+    const { baseUrl } = await serve();
+    const [peer] = recorded.cases;
+    const ended = await bench.run([
+      'bench',
+      ...['--base-url', baseUrl, ...shape, '--num-prompts', '12', '--max-concurrency', '4', '--request-rate', '200'],
+      ...['--goodput', 'ttft:200', 'e2el:900', '--metadata', 'a=b', 'c=d', '--metric-percentiles', '50,99.9'],
+      ...['--percentile-metrics', 'ttft,tpot,itl,e2el,client_queue_time,e2el_including_client_queue'],
+      ...['--save-result', '--save-detailed', '--result-dir', 'results', '--result-filename', 'rate.json'],
+    ]);
+    // A busy machine may make the client late, which is said and ends with 3.
+    expect(ended.code === 0 || (ended.code === 3 && ended.stderr.includes('INVALID')), ended.output).toBe(true);
+    const table = ended.stdout.slice(ended.stdout.indexOf('============ Serving'));
+    expect(labels(table)).toEqual(labels(peer?.table ?? ''));
+    const file = savedFile(bench, 'results/rate.json');
+    expect(Object.keys(file)).toEqual([...Object.keys(peer?.file ?? {}), 'lmcache_ci']);
+    expect(file).toMatchObject({ completed: 12, failed: 0, num_prompts: 12, request_rate: 200, a: 'b', c: 'd' });
+    expect(ended.stderr).toContain('requests 12/12');
+  });
+
+  test('a ramp is in the file and in its name', async ({ bench, serve }) => {
+    const { baseUrl } = await serve();
+    const peer = recorded.cases[1];
+    const ended = await bench.run([
+      'bench',
+      ...['--base-url', baseUrl, ...shape, '--num-prompts', '9', '--save-result', '--result-filename', 'ramp.json'],
+      ...['--ramp-up-strategy', 'linear', '--ramp-up-start-rps', '20', '--ramp-up-end-rps', '200'],
+    ]);
+    const file = savedFile(bench, 'ramp.json');
+    expect(Object.keys(file), ended.output).toEqual([...Object.keys(peer?.file ?? {}), 'lmcache_ci']);
+    expect(file).toMatchObject({ ramp_up_strategy: 'linear', ramp_up_start_rps: 20, ramp_up_end_rps: 200 });
+  });
+
+  test('sends what the flags say', async ({ bench, serve }) => {
+    const server = await serve();
+    const ended = await bench.run(
+      [
+        'bench',
+        ...['--base-url', server.baseUrl, ...shape, '--num-prompts', '2', '--backend', 'openai-chat', '--seed=7'],
+        ...['--served-model-name', 'served', '--temperature', '0', '--top-k=20', '--extra-body', '{"min_tokens": 3}'],
+        ...['--header', 'X-Team=cache', '--request-id-prefix', 'mine-', '--disable-tqdm'],
+      ],
+      { OPENAI_API_KEY: 'secret' },
+    );
+    const sent = server.requests.filter(({ path: sentTo }) => sentTo === '/v1/chat/completions');
+    expect(sent, ended.output).toHaveLength(2);
+    expect(JSON.parse(sent[0]?.body ?? '')).toMatchObject({
+      model: 'served',
+      max_completion_tokens: 3,
+      ignore_eos: true,
+      temperature: 0,
+      top_k: 20,
+      min_tokens: 3,
+    });
+    expect(sent[0]?.headers).toMatchObject({ 'x-team': 'cache', authorization: 'Bearer secret' });
+    expect(sent.map(({ headers }) => headers['x-request-id']).sort()).toEqual(['mine-0', 'mine-1']);
+    expect(ended.output).not.toContain('secret');
+  });
+
+  test('a recorded trace is sent as token ids, at its own times', async ({ bench, serve }) => {
+    const server = await serve();
+    const trace = path.join(root, 'test', 'fixtures', 'workloads', 'datasets', 'trace.jsonl');
+    const ended = await bench.run([
+      'bench',
+      ...['--base-url', server.baseUrl, ...shape, '--dataset-name', 'timed_trace', '--dataset-path', trace],
+      ...['--timed-trace-sec-multiplier', '0.0001', '--save-result', '--result-filename', 'trace.json'],
+    ]);
+    expect(savedFile(bench, 'trace.json'), ended.output).toMatchObject({ completed: 5, request_rate: 'inf' });
+    expect(savedFile(bench, 'trace.json')['duration']).toBeGreaterThan(0.3);
+    const bodies = server.requests.flatMap(({ method, body }) => (method === 'POST' ? [JSON.parse(body)] : []));
+    expect(bodies.map(({ prompt }) => prompt.length)).toEqual([40, 33, 16, 32, 20]);
+  });
+
+  test('some requests fail: 1; none succeeds: 3; too many: it stops', async ({ bench, serve }) => {
+    const failing = (isFailing: (request: number) => boolean) =>
+      serve({
+        intercept: async (exchange, request) => {
+          if (exchange.request.method !== 'POST' || !exchange.request.path.endsWith('completions')) return false;
+          if (isFailing(request)) await exchange.answer(500, 'broken');
+          return isFailing(request);
+        },
+      });
+    const run = async (server: RawHttpServer, ...more: string[]) =>
+      bench.run(['bench', '--base-url', server.baseUrl, ...shape, '--max-concurrency', '1', ...more]);
+    let count = 0;
+    const some = await run(await failing(() => ++count % 4 === 1), '--num-prompts', '6');
+    expect(some.code, some.output).toBe(1);
+    expect(some.stderr).toMatch(/[123] of 6 requests failed; the first: HTTP 500: broken/);
+    const none = await run(await failing(() => true), '--num-prompts', '2');
+    expect(none.code, none.output).toBe(3);
+    const tooMany = await run(await failing(() => true), '--num-prompts', '500', '--abort-on-failure-rate', '0.5');
+    expect(tooMany.code, tooMany.output).toBe(3);
+    expect(tooMany.stderr).toContain('--abort-on-failure-rate');
+  });
+
+  test('interrupted: ends what is in flight and writes what it has', async ({ bench, serve }) => {
+    const { baseUrl } = await serve({ tokenGapMs: 30 });
+    const running = bench.start([
+      'bench',
+      ...['--base-url', baseUrl, ...shape, '--num-prompts', '1000', '--max-concurrency', '2'],
+      ...['--save-result', '--result-filename', 'part.json'],
+    ]);
+    await running.says(/requests [1-9]\d*\/1000/);
+    running.signalGroup('SIGINT');
+    const ended = await running.ended;
+    expect(ended.code, ended.output).toBe(130);
+    const file = savedFile(bench, 'part.json');
+    expect(file['completed']).toBeGreaterThan(0);
+    expect(file['lmcache_ci']).toMatchObject({ interrupted: true, stopped_by: 'signal', valid: false });
+  });
+
+  test('no server: 3, said in one line', async ({ bench }) => {
+    const ended = await bench.run(['bench', '--port', '1', ...shape, '--num-prompts', '2']);
+    expect(ended.code, ended.output).toBe(3);
+    expect(ended.stderr).toMatch(/127\.0\.0\.1:1.* got no answer/);
+    expect(ended.stderr).not.toContain('    at ');
+  });
+
+  test.for([
+    [['--porti', '1'], '--porti'],
+    [['--num-prompts', 'many'], '--num-prompts must be a number of at least 1, not "many"'],
+    [['--backend', 'tgi'], 'tgi'],
+    [['--goodput', 'speed:3'], 'ttft, tpot and e2el, not "speed"'],
+    [['--extra-body', '[1]'], '--extra-body must be a JSON object'],
+    [['--dataset-name', 'sharegpt'], '--dataset-path is missing'],
+    [['--ramp-up-strategy', 'linear'], '--ramp-up-start-rps'],
+    [['--percentile-metrics', 'ttft,speed'], 'not "speed"'],
+  ] as const)('%j is a mistake of usage', async ([args, message], { bench }) => {
+    const ended = await bench.run(['bench', ...args]);
+    expect(ended.code, ended.output).toBe(2);
+    expect(ended.stderr).toContain(message);
+  });
+});
