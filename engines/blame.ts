@@ -44,19 +44,53 @@ const infrastructureRules: readonly Rule[] = [
 const frame = /^.*\bFile "([^"]+)", line (\d+), in (.+)$/;
 const exceptionLine = /^(?:\([^)]*\)\s*)?(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*$/;
 
+/** Hardware speaks for itself, wherever its line stands. */
+const hardwareLine = /\bNVRM: Xid\b|\bXid \(PCI/;
+/** An exception that only says that there was another one. */
+const wrapper =
+  /Engine core initialization failed|EngineDeadError|See root cause above|EngineCore encountered an issue/;
+const tracebackStart = /Traceback \(most recent call last\)/;
+const chained = /During handling of the above exception|direct cause of the following exception/;
+/** Lines that say what is no failure. */
+const harmless = /(?:^|\s|\))(?:DEBUG|INFO|WARNING|WARN)\b/;
+
 /**
  * Judges an engine that ended by itself. A known trouble of the machine is `infrastructure`; everything else is
  * `unknown`, with the last frame of its Python traceback where there is one: it is shown, not guessed at.
+ * What was survived (a port that was taken once, a hub that answered at the second try) is not blamed: where
+ * there is a traceback, only it is read.
  */
 export function classifyEngineEnd(logTail: readonly string[], exit: EngineExit | null): Blame {
   if (exit?.outOfMemory) {
     return { reason: 'infrastructure', cause: 'out-of-memory', evidence: 'ended by the out-of-memory killer' };
   }
+  const hardware = logTail.findLast((line) => hardwareLine.test(line));
+  if (hardware !== undefined) return { reason: 'infrastructure', cause: 'engine-died', evidence: hardware.trim() };
+  const judged = decidingLines(logTail);
   for (const { pattern, cause } of infrastructureRules) {
-    const line = logTail.findLast((candidate) => pattern.test(candidate));
+    const line = judged.findLast((candidate) => pattern.test(candidate));
     if (line !== undefined) return { reason: 'infrastructure', cause, evidence: line.trim() };
   }
-  return { reason: 'unknown', cause: 'engine-died', evidence: lastTracebackFrame(logTail) };
+  const frameOfCrash = lastTracebackFrame(logTail);
+  if (frameOfCrash === null && (exit?.signal === 'SIGKILL' || exit?.signal === 'SIGTERM')) {
+    // No program sends itself these: somebody on this machine did.
+    return { reason: 'infrastructure', cause: 'engine-died', evidence: `ended from outside by ${exit.signal}` };
+  }
+  return { reason: 'unknown', cause: 'engine-died', evidence: frameOfCrash };
+}
+
+/** The last traceback with those it is chained to, and all of them where it only points at another; else all errors. */
+function decidingLines(logTail: readonly string[]): readonly string[] {
+  const starts = logTail.flatMap((line, index) => (tracebackStart.test(line) ? [index] : []));
+  const last = starts.at(-1);
+  if (last === undefined) return logTail.filter((line) => !harmless.test(line));
+  if (logTail.slice(last).some((line) => wrapper.test(line))) return logTail.slice(starts[0]);
+  let from = last;
+  for (const start of starts.slice(0, -1).reverse()) {
+    if (!logTail.slice(start, from).some((line) => chained.test(line))) break;
+    from = start;
+  }
+  return logTail.slice(from);
 }
 
 /** `file.py:12 in function: RuntimeError: ...`, or null without a traceback. */

@@ -30,7 +30,8 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('disown'), pgid: z.int().positive() }),
   /** Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. */
   z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema).readonly() }),
-  z.object({ id, op: z.literal('detach') }),
+  /** Without `ttlMs` it stays until somebody ends it. */
+  z.object({ id, op: z.literal('detach'), ttlMs: z.number().positive().optional() }),
   z.object({ id, op: z.literal('release') }),
 ]);
 export type KeeperRequest = z.infer<typeof keeperRequestSchema>;

@@ -1,5 +1,6 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { EventLog } from '../results-schema/event-log.js';
 import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
 import { secrets } from '../results-schema/secrets.js';
 import type { ContainerCleaner } from './container-cleaner.js';
@@ -38,6 +39,10 @@ const lostGraceMs = 2500;
 const leftGroupGraceMs = 2000;
 /** Engines that are just being started when the end comes. */
 const pendingStartLimitMs = 10_000;
+/** setTimeout takes no more than 2^31 - 1 ms. */
+const longestTimerMs = 2 ** 31 - 1;
+/** How often an expired run that is still used is looked at. */
+const usedPauseMs = 1000;
 /** What is found at the very end has ignored its group's SIGTERM already. */
 const lastGraceMs = 1000;
 
@@ -140,9 +145,7 @@ export class Keeper {
         this.#publish();
         return {};
       case 'detach':
-        this.#detached = true;
-        if (this.#run) this.#run = { ...this.#run, mode: 'detached' };
-        this.#publish();
+        this.#detach(request.ttlMs ?? null);
         return {};
     }
   }
@@ -155,6 +158,32 @@ export class Keeper {
     await this.#dependencies.listen(socketPath);
     this.#run = { ...run, keeper: identifySelf(), socketPath };
     this.#publish();
+  }
+
+  #detach(ttlMs: number | null): void {
+    this.#detached = true;
+    const ends = ttlMs === null ? {} : { expiresAt: new Date(Date.now() + ttlMs).toISOString() };
+    if (this.#run) this.#run = { ...this.#run, mode: 'detached', ...ends };
+    this.#publish();
+    if (ttlMs !== null) this.#expireAt(performance.now() + ttlMs);
+  }
+
+  /** Nobody has cleaned up in time. A step that is at work on the run is let finish first. */
+  #expireAt(deadlineMs: number): void {
+    const leftMs = deadlineMs - performance.now();
+    const isUsed = [...this.#connections].some(({ kind }) => kind === 'joined');
+    if (leftMs > 0 || isUsed) {
+      setTimeout(
+        () => this.#expireAt(deadlineMs),
+        isUsed ? Math.max(leftMs, usedPauseMs) : Math.min(leftMs, longestTimerMs),
+      );
+      return;
+    }
+    const run = this.#run;
+    void this.release().then((report) => {
+      if (run) noteExpiry(run, report);
+      this.#dependencies.finish();
+    });
   }
 
   #requireRun(): LiveRun {
@@ -274,6 +303,20 @@ export class Keeper {
     } catch (error) {
       log.problems.push(`${name}: ${keeperErrorOf(error).message}`);
     }
+  }
+}
+
+/** For whoever looks at the results later: the run was left up, and its time is over. */
+function noteExpiry(run: LiveRun, report: ReleaseReport): void {
+  try {
+    const events = new EventLog(path.join(run.resultsDir, 'events.jsonl'));
+    const message = `nobody cleaned up until ${run.expiresAt} (DETACHED_TTL): the engines were ended`;
+    events.append({ type: 'warning', step: null, message });
+    const { removed, forced, problems } = report;
+    events.append({ type: 'cleanup', removed: [...removed], forced: [...forced], problems: [...problems] });
+    events.close();
+  } catch (error) {
+    complain(`the end of the run could not be noted: ${keeperErrorOf(error).message}`);
   }
 }
 

@@ -228,8 +228,8 @@ class LiveFleet implements RunFleet {
     await this.#keeper?.request({ op: 'disown', pgid: processGroup }).catch(() => undefined);
   }
 
-  async detach(): Promise<void> {
-    await (await this.#requireKeeper()).request({ op: 'detach' });
+  async detach(ttlMs?: number): Promise<void> {
+    await (await this.#requireKeeper()).request({ op: 'detach', ...(ttlMs === undefined ? {} : { ttlMs }) });
     await this.close();
   }
 

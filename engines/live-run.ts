@@ -90,6 +90,8 @@ export const liveRunSchema = z.object({
   socketPath: z.string().nullable(),
   /** `attached`: ends with its orchestrator. `detached`: stays until it is cleaned up. */
   mode: z.enum(['attached', 'detached']),
+  /** When its keeper ends a detached run by itself; absent where nothing ends it. */
+  expiresAt: z.iso.datetime().optional(),
   createdAt: z.iso.datetime(),
   resultsDir: z.string(),
   engine: z.enum(['vllm', 'sim']),

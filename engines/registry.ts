@@ -120,6 +120,7 @@ export function describeRun(run: LiveRun): string {
   return [
     run.mode === 'detached' ? 'left running' : `process ${run.orchestrator.pid}`,
     `since ${run.createdAt}`,
+    ...(run.expiresAt === undefined ? [] : [`until ${run.expiresAt}`]),
     `${run.engine} on ${run.runtime}`,
     `ports ${vllm}, ${baseline}, ${lmcache}`,
     engines === 1 ? '1 engine' : `${engines} engines`,

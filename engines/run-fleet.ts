@@ -64,8 +64,8 @@ export interface RunFleet extends Fleet {
    */
   own(processGroup: number): Promise<void>;
   disown(processGroup: number): Promise<void>;
-  /** The run outlives this process: its keeper stays until `cleanup`. */
-  detach(): Promise<void>;
+  /** The run outlives this process: its keeper stays until `cleanup`, or until `ttlMs` have passed. */
+  detach(ttlMs?: number): Promise<void>;
   /**
    * Lets go of the keeper without releasing anything, for a process that joined, and after `detach`.
    * The owner of an attached run that closes instead of releasing is taken for lost.

@@ -3,6 +3,7 @@ import type { StepRecord } from '../results-schema/run-record.js';
 import type { Step } from '../steps/step.js';
 import { type Run, stepContext } from './run.js';
 import { identifyRun, unknownIdentity } from './run-identity.js';
+import { settingValues } from './run-plan.js';
 import { runStep } from './run-step.js';
 import type { SessionWork } from './session.js';
 
@@ -33,7 +34,7 @@ export async function runSteps(
       if (step.name === 'launch-containers') preparations.start(tests);
       // Nothing else may run beside a measurement.
       if (step.kind === 'test') await preparations.settled();
-      const record = await runStep(run, step, signal);
+      const record = await runWithRetries(run, step, signal);
       records.push(record);
       if (signal.aborted) break;
       if (step.name === 'wait-for-vllm' && record.result.outcome === 'passed') identity = await identifyRun(run);
@@ -48,6 +49,31 @@ export async function runSteps(
     }
   }
   return { steps: records, identity };
+}
+
+/** An infrastructure failure is tried again as often as RETRY_INFRASTRUCTURE says, where that can help; nothing else ever is. */
+async function runWithRetries(run: Run, step: Step, signal: AbortSignal): Promise<StepRecord> {
+  const given = settingValues(run.plan.settings)['RETRY_INFRASTRUCTURE'];
+  const retries = typeof given === 'number' ? given : run.plan.ci.isCi ? 1 : 0;
+  const tries: NonNullable<StepRecord['tries']> = [];
+  for (;;) {
+    const record = await runStep(run, step, signal);
+    const { startedAt, durationSeconds, result } = record;
+    const isOver = tries.length >= retries || signal.aborted || !(await canBeRetried(run, step, result));
+    if (isOver) return tries.length === 0 ? record : { ...record, tries };
+    tries.push({ startedAt, durationSeconds, result });
+    const message = `"${step.name}" failed by infrastructure: try ${tries.length + 1} of ${retries + 1} (RETRY_INFRASTRUCTURE)`;
+    run.events.append({ type: 'warning', step: step.name, message });
+    run.reporter.warn(step.name, message);
+  }
+}
+
+/** With a dead engine, or engines that were half launched, the same step can only fail again, and hide why. */
+async function canBeRetried(run: Run, step: Step, result: StepRecord['result']): Promise<boolean> {
+  if (result.outcome !== 'failed' || result.reason !== 'infrastructure') return false;
+  if ((await run.fleet.unexpectedExit()) !== null) return false;
+  const roles = ['lmcache', 'vllm', 'baseline'] as const;
+  return step.name !== 'launch-containers' || roles.every((role) => run.fleet.state(role).status === 'unstarted');
 }
 
 function blocksTheRest({ result, kind }: StepRecord): boolean {

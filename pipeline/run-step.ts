@@ -1,10 +1,14 @@
+import { setMaxListeners } from 'node:events';
 import { EngineStartError } from '../engines/errors.js';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import type { Step } from '../steps/step.js';
 import { StepFailure } from '../steps/step-failure.js';
 import { InterruptedError } from './interruption.js';
+import { progressText, type Reporter } from './reporter.js';
 import { type Run, stepContext } from './run.js';
+import { settingValues } from './run-plan.js';
+import { describeStuckStep, settlesWithin } from './stuck-step.js';
 
 /** Runs one step to its result, whatever it throws, and records it in events and on screen. */
 export async function runStep(run: Run, step: Step, signal: AbortSignal): Promise<StepRecord> {
@@ -27,12 +31,85 @@ export async function runStep(run: Run, step: Step, signal: AbortSignal): Promis
 }
 
 async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<StepResult> {
+  if (signal.aborted) return failureOf(signal.reason, signal);
+  const limitSeconds = Number(settingValues(run.plan.settings)[limitSetting[step.kind]]);
+  const over = new AbortController();
+  const done = new AbortController();
+  const both = AbortSignal.any([signal, over.signal]);
+  setMaxListeners(0, both);
+  let lastSeen: string | null = null;
+  const watched: Run = { ...run, reporter: listeningReporter(run.reporter, (text) => (lastSeen = text)) };
+  const work = step
+    .run(stepContext(watched, step, both))
+    .catch((error: unknown): StepResult => failureOf(error, signal));
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<StepResult>((resolve) => {
+    // Node's timers end at 2^31 - 1 ms.
+    timer = setTimeout(
+      () => {
+        // Before it is told to stop: afterwards nobody waits for anything.
+        void describeStuckStep(run, lastSeen).then((evidence) => {
+          if (signal.aborted) return;
+          over.abort(new Error(`${limitSetting[step.kind]}=${limitSeconds} is over`));
+          resolve(timedOut(step, limitSeconds, evidence));
+        });
+      },
+      Math.min(limitSeconds * 1000, 2 ** 31 - 1),
+    );
+  });
+  // A step that does not listen must not keep an interrupted run from cleaning up.
+  const ignored = new Promise<StepResult>((resolve) => {
+    signal.addEventListener(
+      'abort',
+      () => void settlesWithin(work, stopGraceMs).then((ended) => ended || resolve(failureOf(signal.reason, signal))),
+      { once: true, signal: done.signal },
+    );
+  });
   try {
-    if (signal.aborted) throw signal.reason;
-    return await step.run(stepContext(run, step, signal));
-  } catch (error) {
-    return failureOf(error, signal);
+    const result = await Promise.race([work, timeUp, ignored]);
+    if (over.signal.aborted) await settlesWithin(work, stopGraceMs);
+    return result;
+  } finally {
+    clearTimeout(timer);
+    done.abort();
   }
+}
+
+/** Time to end for a step that was told to: its children get 5 s after SIGTERM. */
+const stopGraceMs = 15_000;
+
+const limitSetting = {
+  setup: 'SETUP_TIMEOUT_SECONDS',
+  test: 'TEST_TIMEOUT_SECONDS',
+  cleanup: 'CLEANUP_TIMEOUT_SECONDS',
+} as const;
+
+/** Setting up is the machine's work; why a test hangs, the code under test or the machine, is not known. */
+function timedOut(step: Step, limitSeconds: number, evidence: readonly string[]): StepResult {
+  return {
+    outcome: 'failed',
+    reason: step.kind === 'test' ? 'unknown' : 'infrastructure',
+    cause: 'timeout',
+    message: `"${step.name}" was not done after ${limitSetting[step.kind]}=${limitSeconds}; ${evidence[0] ?? ''}`,
+    evidence: [...evidence],
+    verdicts: [],
+  };
+}
+
+/** Passes everything on and hears what the step last said it does. */
+function listeningReporter(reporter: Reporter, hear: (text: string) => void): Reporter {
+  return {
+    start: (header) => reporter.start(header),
+    stepStarted: (name, title) => reporter.stepStarted(name, title),
+    log: (step, message) => reporter.log(step, message),
+    warn: (step, message) => reporter.warn(step, message),
+    progress: (step, state) => {
+      hear(progressText(state));
+      reporter.progress(step, state);
+    },
+    stepFinished: (...args) => reporter.stepFinished(...args),
+    finish: (...args) => reporter.finish(...args),
+  };
 }
 
 /** What an exception says about the run: an interruption, something that could not be had, or a bug. */
@@ -52,6 +129,16 @@ export function failureOf(error: unknown, signal: AbortSignal): StepResult {
     return { outcome: 'failed', reason, cause: failureCause, message, evidence: [...evidence], verdicts: [] };
   }
   const isError = error instanceof Error;
+  if (isError && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) {
+    return {
+      outcome: 'failed',
+      reason: 'infrastructure',
+      cause: 'disk',
+      message: `The disk is full: ${error.message}. Free space, or choose another RESULTS_DIR.`,
+      evidence: [],
+      verdicts: [],
+    };
+  }
   return {
     outcome: 'failed',
     reason: 'unknown',

@@ -62,6 +62,8 @@ export const stepRecordSchema = z.object({
   startedAt: isoTime,
   durationSeconds: seconds,
   result: stepResultSchema,
+  /** Earlier tries that failed by infrastructure (RETRY_INFRASTRUCTURE), oldest first. */
+  tries: z.array(z.object({ startedAt: isoTime, durationSeconds: seconds, result: stepResultSchema })).optional(),
 });
 export type StepRecord = z.infer<typeof stepRecordSchema>;
 

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { classifyEngineEnd } from '../engines/blame.js';
 import { describeExit } from '../engines/describe-exit.js';
 import type { UnexpectedExit } from '../engines/fleet.js';
 import type { FailureCause, FailureReason, StepResult } from '../results-schema/step-result.js';
@@ -11,6 +12,8 @@ type GuardContext = Pick<StepContext<unknown>, 'fleet' | 'signal'>;
 /** A dead engine may be noticed a little after its last answer. */
 const noticeLimitMs = 1000;
 const noticePauseMs = 50;
+/** What broke an engine often stands far above its last words. */
+const judgedLogLines = 400;
 
 /**
  * Runs a test and looks at what else may explain its failure: when an engine has died meanwhile, that is
@@ -23,12 +26,15 @@ export async function judgeWithEngines(context: GuardContext, test: () => Promis
     return result;
   }
   const { exit, logTail, name, role } = died;
+  const longTail = await context.fleet.logTail(role, judgedLogLines);
+  const blame = classifyEngineEnd(longTail.length > logTail.length ? longTail : logTail, exit);
+  const why = blame.evidence === null ? '' : `: ${blame.evidence}`;
   const told = result.outcome === 'failed' || result.outcome === 'inconclusive' ? `\n${result.message}` : '';
   return {
     outcome: 'failed',
-    reason: exit.outOfMemory ? 'infrastructure' : 'unknown',
-    cause: exit.outOfMemory ? 'out-of-memory' : 'engine-died',
-    message: `The ${role} engine "${name}" died during the test: ${describeExit(exit)}.${told}`,
+    reason: blame.reason,
+    cause: blame.cause,
+    message: `The ${role} engine "${name}" died during the test: ${describeExit(exit)}${why}.${told}`,
     evidence: [...logTail, ...(result.outcome === 'failed' ? result.evidence : [])],
     verdicts: result.outcome === 'skipped' ? [] : result.verdicts,
   };

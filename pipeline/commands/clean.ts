@@ -1,8 +1,7 @@
 import { cleanLeftovers } from '../../engines/clean.js';
 import type { Command } from '../cli.js';
+import { parseDuration } from '../duration.js';
 import { UsageError } from '../usage-error.js';
-
-const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `lmcache-ci clean`: removes what dead runs have left. */
 export const cleanCommand: Command = {
@@ -27,9 +26,8 @@ export const cleanCommand: Command = {
 /** @throws UsageError for anything but a number with s, m, h or d. */
 export function parseAge(given: unknown): number {
   if (given === undefined) return 0;
-  const match = /^(\d+(?:\.\d+)?)([smhd])$/.exec(String(given));
-  const factor = unitMs[match?.[2] ?? ''];
-  if (!match || factor === undefined)
+  const ageMs = parseDuration(String(given));
+  if (ageMs === null)
     throw new UsageError(`--older-than=${JSON.stringify(given)}: expected an age such as 30m, 2h or 1d.`);
-  return Number(match[1]) * factor;
+  return ageMs;
 }

@@ -6,7 +6,7 @@ import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
-import { keepHint } from '../keep-hint.js';
+import { keepHint, leaveUp } from '../keep-hint.js';
 import { openNewResults } from '../new-results.js';
 import { runSteps } from '../orchestrator.js';
 import { planNewRun } from '../plan-new-run.js';
@@ -76,7 +76,7 @@ export const mpTestCommand: Command = {
       work: async (run, signal) => {
         const work = await runSteps(run, steps, signal, { keep, keepGoing: parsed['keepGoing'] === true });
         if (keep && !signal.aborted) {
-          await run.fleet.detach();
+          await leaveUp(run);
           for (const line of keepHint(run)) run.reporter.log(null, line);
         }
         return work;

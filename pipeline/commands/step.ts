@@ -13,7 +13,7 @@ import { collectDefinitions } from '../config/definitions.js';
 import type { ResolvedSetting } from '../config/resolve-settings.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
-import { keepHint } from '../keep-hint.js';
+import { keepHint, leaveUp } from '../keep-hint.js';
 import { openNewResults } from '../new-results.js';
 import { planNewRun } from '../plan-new-run.js';
 import type { Run } from '../run.js';
@@ -119,7 +119,7 @@ async function runOwn(
       const work = await runAlone(run, step, signal);
       if (!launches) return work;
       if (!signal.aborted && work.steps.every(({ result }) => result.outcome === 'passed')) {
-        await run.fleet.detach();
+        await leaveUp(run);
         for (const line of keepHint(run)) run.reporter.log(null, line);
         return work;
       }

@@ -168,7 +168,11 @@ export function describeLmEvalFailure(pass: string, exitCode: number, logPath: s
   if (/ClientConnector|Cannot connect to host|Connection refused|ServerDisconnected|Connection reset/.test(last)) {
     return new StepFailure(message, { reason: 'infrastructure', failureCause: 'engine-unreachable', evidence });
   }
-  if (/Couldn't reach|LocalEntryNotFoundError|OfflineModeIsEnabled/.test(last)) {
+  if (
+    /Couldn't reach|LocalEntryNotFoundError|OfflineModeIsEnabled|HfHubHTTPError|host='huggingface\.co'|Temporary failure in name resolution/.test(
+      last,
+    )
+  ) {
     return new StepFailure(`${message} The data set could not be had.`, {
       reason: 'infrastructure',
       failureCause: 'tool-missing',

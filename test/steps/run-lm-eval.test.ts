@@ -162,7 +162,7 @@ describe.concurrent('lm-eval step', () => {
       faults: { failFrom: { request: 5, status: 500 } },
       context: { unexpectedExit: () => died },
     });
-    expect(result).toMatchObject({ outcome: 'failed', reason: 'unknown', cause: 'engine-died' });
+    expect(result).toMatchObject({ outcome: 'failed', reason: 'infrastructure', cause: 'engine-died' });
     expect(result.outcome === 'failed' && result.evidence).toContain('CUDA error');
     expect(result.outcome === 'failed' && result.message).toContain('vllm-mp-test-x');
   });
