@@ -92,8 +92,10 @@ export async function runSession(options: SessionOptions): Promise<number> {
       events.append({ type: 'run-finished', verdict });
       const record = await writeRecord(run, options.command, steps, identity, verdict);
       const logs = await logExcerpts(run, record);
-      reporter.finish(record, terminalSummary(record, results.root, logs, color));
-      const published = await publishSummary(plan.ci, secrets.hide(markdownSummary(record, results.root, logs)), {
+      // run.json has the whole run; this process shows what it did itself.
+      const shown = { ...record, steps: [...steps] };
+      reporter.finish(record, terminalSummary(shown, results.root, logs, color));
+      const published = await publishSummary(plan.ci, secrets.hide(markdownSummary(shown, results.root, logs)), {
         style: verdict.outcome === 'passed' ? 'success' : verdict.outcome === 'failed' ? 'error' : 'warning',
         context: `lmcache-ci-${buildId}`,
         signal: AbortSignal.timeout(30_000),
