@@ -1,5 +1,4 @@
 import yargs from 'yargs';
-import { secrets } from '../results-schema/secrets.js';
 import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
 
@@ -58,9 +57,8 @@ export async function main(args: readonly string[]): Promise<void> {
   // Nothing that is written for a run may be writable for everybody, whatever the shell's umask.
   process.umask(process.umask() | 0o022);
   process.on('uncaughtException', (error) => {
-    failWithoutVerdict(error);
     // What the run has started is removed by its keeper.
-    process.exit();
+    void failWithoutVerdict(error).finally(() => process.exit());
   });
   const knownFlags: string[] = [];
   const parser = yargs([...args])
@@ -110,18 +108,24 @@ export async function main(args: readonly string[]): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(secrets.hide(`lmcache-ci: ${error.message}\n`));
       process.exitCode = error.exitCode;
+      await complain(error.message);
       return;
     }
-    failWithoutVerdict(error);
+    await failWithoutVerdict(error);
   }
 }
 
 /** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
-function failWithoutVerdict(error: unknown): void {
-  process.stderr.write(secrets.hide(`lmcache-ci: ${error instanceof Error ? error.stack : String(error)}\n`));
+async function failWithoutVerdict(error: unknown): Promise<void> {
   process.exitCode = 3;
+  await complain(error instanceof Error ? String(error.stack) : String(error));
+}
+
+/** Knowing what is secret takes libraries that `--help` does without. */
+async function complain(message: string): Promise<void> {
+  const { secrets } = await import('../results-schema/secrets.js');
+  process.stderr.write(secrets.hide(`lmcache-ci: ${message}\n`));
 }
 
 function optionsOf(parser: unknown): Record<string, unknown> {

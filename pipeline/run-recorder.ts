@@ -72,6 +72,7 @@ export async function buildRunRecord(
   };
 }
 
+/** Without run.json itself, which cannot hold its own size. */
 async function listFiles(root: string): Promise<FileRecord[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = await Promise.all(
@@ -82,5 +83,5 @@ async function listFiles(root: string): Promise<FileRecord[]> {
         return { path: path.relative(root, full).split(path.sep).join('/'), bytes: (await stat(full)).size };
       }),
   );
-  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return files.filter((file) => file.path !== 'run.json').sort((a, b) => (a.path < b.path ? -1 : 1));
 }
