@@ -38,7 +38,9 @@ export function judgeLongDocQa(measurements: LongDocQaMeasurements): StepResult 
   const { settings, baseline, lmcache } = measurements;
   const difference = compareAnswers(baseline, lmcache, settings.MAX_BASELINE_DIFF);
   const speed = speedGates(measurements);
-  const overloaded = lmcache.clientHealth.overloaded && speed.some((gate) => gate.verdict.outcome === 'failed');
+  const missed = speed.filter((gate) => gate.verdict.outcome === 'failed');
+  const overloaded =
+    lmcache.clientHealth.overloaded && missed.length > 0 && missed.every((gate) => explainedByClient(gate, lmcache));
   const doubts: Doubt[] = overloaded
     ? [{ reason: 'client-overloaded', message: lmcache.clientHealth.remedy ?? 'The client did not keep up.' }]
     : [];
@@ -47,6 +49,14 @@ export function judgeLongDocQa(measurements: LongDocQaMeasurements): StepResult 
     reported: [...relativeFigures(measurements), reportGpuHits(measurements.queryRise), ...difference.reported],
     doubts,
   });
+}
+
+/** Late in sending and as late again in reading: what is missed by more than that was not the client's doing. */
+function explainedByClient({ verdict }: Gate, { clientHealth, simulated }: LongDocQaResult): boolean {
+  const { measured, threshold } = verdict;
+  if (measured === null || threshold === null) return false;
+  const latestMs = Math.max(clientHealth.sendLagMs.max, clientHealth.eventLoopDelayMs.max);
+  return measured - threshold <= 2 * (latestMs / 1000) * (simulated?.speed ?? 1);
 }
 
 function proof({ lmcache, queryRise }: LongDocQaMeasurements): Gate {

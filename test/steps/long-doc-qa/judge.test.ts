@@ -47,7 +47,7 @@ function outcome(
     failed: 0,
     simulated: null,
     clientHealth: {
-      sendLagMs: quiet,
+      sendLagMs: overloaded ? { p50: 1, p99: 20, max: 50 } : quiet,
       eventLoopDelayMs: quiet,
       cpuSeconds: 0,
       wallSeconds: 1,
@@ -113,6 +113,12 @@ describe('judgeLongDocQa', () => {
       outcome: 'inconclusive',
       reason: 'client-overloaded',
     });
+    // It was late by 50 ms at most: that does not explain a whole second.
+    expect(judgeOf({ lmcache: outcome(1.22, 0.558, {}, true) })).toMatchObject({
+      outcome: 'failed',
+      reason: 'regression',
+    });
+    expect(judgeOf({ lmcache: outcome(0.3, 1.58, {}, true) })).toMatchObject({ reason: 'regression' });
     // A client in trouble only makes it slower: what passes nevertheless has passed.
     expect(judgeOf({ lmcache: outcome(0.148, 0.558, {}, true) })).toMatchObject({ outcome: 'passed' });
   });
