@@ -10,7 +10,7 @@ describe('what is wrong with the code under test ends with exit code 1', () => {
   test('a first token that comes too late, by how much', async ({ bench }) => {
     const ended = await bench.run(['mp-test', '--only', 'long-doc-qa'], { MAX_LMCACHE_TTFT: '0.0001' });
     expect(ended.code, ended.output).toBe(1);
-    expect(ended.stdout).toMatch(/Query TTFT with LMCache is 0\.\d+ s, required is <= 0\.0001 s \(\d+ % beyond it\)/);
+    expect(ended.stdout).toMatch(/Query TTFT with LMCache: 0\.\d+ s, required is <= 0\.0001 s \(\d+ % beyond it\)/);
     expect(ended.stdout).toMatch(/FAILED \[SIMULATED\].*\(regression, exit code 1\)/);
     expect(bench.record()).toMatchObject({
       verdict: { outcome: 'failed', exitCode: 1, reason: 'regression', cause: 'threshold', step: 'long-doc-qa' },
@@ -37,7 +37,9 @@ describe('what is wrong with the code under test ends with exit code 1', () => {
     const ended = await bench.run(['mp-test', '--only', 'lm-eval'], { SIM_FAULT: 'wrong-text-from-cache' });
     expect(ended.code, ended.output).toBe(1);
     expect(bench.record().verdict).toMatchObject({ reason: 'incorrect-output', cause: 'output-differs' });
-    expect(ended.stdout).toMatch(/Samples that differ between the two runs is 8 samples, required is == 0 samples/);
+    expect(ended.stdout).toMatch(
+      /Samples that differ between the two runs: 8 samples \(of 8\), required is == 0 samples/,
+    );
     expect(ended.stdout).toContain('first run');
     expect(ended.stdout).toContain('second run');
     expect(resultOf(bench, 'lm-eval')).toMatchObject({
