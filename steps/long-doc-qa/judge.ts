@@ -71,8 +71,16 @@ function proof({ lmcache, queryRise }: LongDocQaMeasurements): Gate {
       atLeast: tokens === null ? 1 : tokens / 2,
       note: tokens === null ? 'the server did not count its prompt tokens' : `of ${tokens} prompt tokens`,
     },
-    'The query round was not served from LMCache.',
+    meaningOfMiss(queryRise.gpuHitTokens, tokens),
   );
+}
+
+/** On a large GPU the engine's own cache holds all documents, and LMCache has nothing left to do. */
+function meaningOfMiss(gpuHitTokens: number | null, queryTokens: number | null): string {
+  const fromGpu = gpuHitTokens !== null && queryTokens !== null && gpuHitTokens >= queryTokens / 2;
+  return fromGpu
+    ? "The query round was served from the engine's own prefix cache, not from LMCache; more documents (NUM_DOCUMENTS) or less GPU memory (GPU_MEMORY_UTILIZATION) let it overflow."
+    : 'The query round was not served from LMCache.';
 }
 
 function completion(baseline: LongDocQaResult, lmcache: LongDocQaResult): readonly Gate[] {
