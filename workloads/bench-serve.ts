@@ -8,6 +8,7 @@ import { type BenchServeExtras, buildBenchServeJson, type LatencySummary } from 
 import { ClientWatch } from './client-health.js';
 import { MeasuringClient } from './measuring-client.js';
 import { reportProgress } from './progress.js';
+import { rehearse } from './rehearsal.js';
 import { describeOutcome, type RequestRecord, ttftFromIntendedSeconds, ttftSeconds } from './request.js';
 import type { RoundRequest, RoundResult } from './request-round.js';
 import { mean, median, percentile } from './statistics.js';
@@ -37,6 +38,7 @@ export async function runBenchServe(
   try {
     const warmup = await runPhase(client, requestsFor(client, plan.warmupPrompts, options), 'warm-up', options);
     const requests = requestsFor(client, prompts, options, arrivals);
+    await rehearse(limit.signal);
     const startedAt = new Date();
     const watch = new ClientWatch();
     const round = await runPhase(client, requests, 'requests', { ...options, signal: limit.signal }, limit).catch(
