@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { classifyEngineEnd } from '../engines/blame.js';
 import { describeExit } from '../engines/describe-exit.js';
 import type { UnexpectedExit } from '../engines/fleet.js';
+import { probe } from '../engines/readiness.js';
 import type { FailureCause, FailureReason, StepResult } from '../results-schema/step-result.js';
 import { ServerAnswerError, ServerUnreachableError } from '../workloads/server-api.js';
 import type { StepContext } from './step.js';
@@ -14,6 +15,7 @@ const noticeLimitMs = 1000;
 const noticePauseMs = 50;
 /** What broke an engine often stands far above its last words. */
 const judgedLogLines = 400;
+const shownLogLines = 50;
 
 /**
  * Runs a test and looks at what else may explain its failure: when an engine has died meanwhile, that is
@@ -23,7 +25,7 @@ export async function judgeWithEngines(context: GuardContext, test: () => Promis
   const result = await runTest(context, test);
   const died = await findDeadEngine(context, looksUnanswered(result) ? noticeLimitMs : 0);
   if (died === null) {
-    return result;
+    return (await blameHungEngine(context, result)) ?? result;
   }
   const { exit, logTail, name, role } = died;
   const longTail = await context.fleet.logTail(role, judgedLogLines);
@@ -38,6 +40,32 @@ export async function judgeWithEngines(context: GuardContext, test: () => Promis
     evidence: [...logTail, ...(result.outcome === 'failed' ? result.evidence : [])],
     verdicts: result.outcome === 'skipped' ? [] : result.verdicts,
   };
+}
+
+/**
+ * A miss of a server that hangs says nothing about its code: whether machine or code holds it is not known.
+ * Wrong answers stay wrong.
+ */
+async function blameHungEngine({ fleet, signal }: GuardContext, result: StepResult): Promise<StepResult | null> {
+  if (result.outcome !== 'failed' || (result.reason !== 'regression' && result.reason !== 'cache-not-exercised')) {
+    return null;
+  }
+  for (const role of ['lmcache', 'vllm', 'baseline'] as const) {
+    const endpoint = fleet.find(role);
+    if (endpoint === null) continue;
+    const url = `${endpoint.baseUrl}${role === 'lmcache' ? '/healthcheck' : '/health'}`;
+    const { ready, answer } = await probe({ kind: 'http', url }, signal);
+    // Any HTTP answer is one; older servers have no such path.
+    if (ready || answer.startsWith('HTTP')) continue;
+    return {
+      ...result,
+      reason: 'unknown',
+      cause: 'engine-unreachable',
+      message: `The ${role} engine does not answer any more (${answer}).\n${result.message}`,
+      evidence: [...(await fleet.logTail(role, shownLogLines)), ...result.evidence],
+    };
+  }
+  return null;
 }
 
 async function runTest(context: GuardContext, test: () => Promise<StepResult>): Promise<StepResult> {

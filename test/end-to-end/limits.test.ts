@@ -22,7 +22,7 @@ describe('a step that is stuck', () => {
     const run = bench.start(['mp-test', '--only', 'lm-eval'], {
       ...tiny,
       TEST_TIMEOUT_SECONDS: '4',
-      SIM_SPEED: '0.2',
+      SIM_SPEED: '1',
       PATH: `${bin}:${process.env.PATH}`,
     });
     await run.says(/=== .*\(lm-eval\)/);
