@@ -62,6 +62,7 @@ export class Keeper {
   #runtime: Promise<EngineRuntime> | null = null;
   #stopGraceMs = 10_000;
   #detached = false;
+  #orchestratorLost = false;
   #releasing: Promise<ReleaseReport> | null = null;
 
   constructor(dependencies: KeeperDependencies) {
@@ -86,7 +87,9 @@ export class Keeper {
       );
       return;
     }
-    await this.release({ graceMs: lostGraceMs, orchestratorLost: true });
+    // Also where it vanished in the middle of its own cleaning up.
+    this.#orchestratorLost = true;
+    await this.release({ graceMs: lostGraceMs });
     this.#dependencies.finish();
   }
 
@@ -107,8 +110,8 @@ export class Keeper {
   }
 
   /** Stops and removes everything of the run, the record last. Never throws; a second call joins the first. */
-  release(options: { readonly graceMs?: number; readonly orchestratorLost?: boolean } = {}): Promise<ReleaseReport> {
-    this.#releasing ??= this.#release(options.graceMs ?? this.#stopGraceMs, options.orchestratorLost ?? false);
+  release(options: { readonly graceMs?: number } = {}): Promise<ReleaseReport> {
+    this.#releasing ??= this.#release(options.graceMs ?? this.#stopGraceMs);
     return this.#releasing;
   }
 
@@ -259,11 +262,11 @@ export class Keeper {
     }
   }
 
-  async #release(graceMs: number, orchestratorLost: boolean): Promise<ReleaseReport> {
+  async #release(graceMs: number): Promise<ReleaseReport> {
     const log = new ReleaseLog();
     const orchestrator = this.#run?.orchestrator;
     try {
-      await this.#pendingStarts(orchestratorLost ? lastGraceMs : pendingStartLimitMs);
+      await this.#pendingStarts(this.#orchestratorLost ? lastGraceMs : pendingStartLimitMs);
       const groups = [...this.#groups.values()].map((entry) => entry.group);
       await Promise.all([
         ...[...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log)),
@@ -280,7 +283,7 @@ export class Keeper {
       log.problems.push(keeperErrorOf(error).message);
     }
     const report = log.report();
-    if (orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
+    if (this.#orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
     if (this.#run) this.#dependencies.registry.remove(this.#run.buildId);
     return report;
   }

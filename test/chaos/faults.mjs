@@ -9,6 +9,9 @@ import { killQuietly } from './arena.mjs';
 const interrupted = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 };
 const roles = ['lmcache', 'vllm', 'baseline'];
 
+/** A program of the machine. */
+const tool = (program, ...args) => spawnSync(program, args, { encoding: 'utf8' });
+
 /** A run that was over before the fault came is judged as a passed run. */
 const hasPassed = (end, results) => end.code === 0 && results.verdict?.outcome === 'passed';
 
@@ -93,11 +96,11 @@ const diskFull = {
     const mount = path.join(arena.directory, 'small');
     mkdirSync(mount);
     const sizeKiB = 4 * (3 + Math.floor(moment.fraction * 12));
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeKiB}k`, 'tmpfs', mount], { encoding: 'utf8' });
+    const mounted = tool('mount', '-t', 'tmpfs', '-o', `size=${sizeKiB}k`, 'tmpfs', mount);
     if (mounted.status !== 0) throw new Error(`no tmpfs could be mounted: ${mounted.stderr}`);
     arena.faultyResults = path.join(mount, 'results');
     const end = await arena.start({ RESULTS_DIR: arena.faultyResults }).ended;
-    arena.afterwards = () => spawnSync('umount', ['-l', mount]);
+    arena.afterwards = () => tool('umount', '-l', mount);
     return end;
   },
   isRight: (end) => end.code === 0 || (end.code === 3 && /ENOSPC|no space left/i.test(end.output())),
