@@ -1,12 +1,10 @@
-import { which } from 'zx';
-import { openContainerHost } from '../docker/client.js';
-import { GpuInventoryError, readGpuInventory } from '../docker/gpu-inventory.js';
 import type { MachineProbes } from './engine-choice.js';
 
-/** The answers of this machine. @param minGpuMemoryMiB what a GPU must have in all to fit (MIN_FREE_GPU_MIB) */
+/** The answers of this machine; what a question needs is loaded when it is asked. @param minGpuMemoryMiB what a GPU must have in all to fit (MIN_FREE_GPU_MIB) */
 export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | null): MachineProbes {
   return {
     dockerMissing: async () => {
+      const { openContainerHost } = await import('../docker/client.js');
       try {
         await openContainerHost().ping();
         return null;
@@ -15,6 +13,7 @@ export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | nul
       }
     },
     gpusMissing: async () => {
+      const { GpuInventoryError, readGpuInventory } = await import('../docker/gpu-inventory.js');
       const gpus = await readGpuInventory().then(
         (inventory) => inventory.gpus,
         (error: unknown) => {
@@ -29,6 +28,7 @@ export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | nul
         : `two GPUs with at least ${minGpuMemoryMiB} MiB are needed, this machine has ${fitting.length} (of ${gpus.length} GPUs).`;
     },
     vllmMissing: async () => {
+      const { which } = await import('zx');
       const found = await Promise.all(['vllm', 'lmcache'].map((program) => which(program, { nothrow: true })));
       return found.every(Boolean) ? null : 'vllm and lmcache are not both on PATH.';
     },
