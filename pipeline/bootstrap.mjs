@@ -171,12 +171,29 @@ function takeLock() {
       if (error.code !== 'EEXIST') throw error;
     }
     if (holderIsGone(lock)) {
-      rmSync(lock, { force: true });
+      breakLock(lock);
       continue;
     }
     if (!announced) announce('another process is setting this checkout up, waiting for it ...');
     announced = true;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+}
+
+/** Of several that find a dead holder only one breaks its lock, and never the next holder's. */
+function breakLock(lock) {
+  const breaker = `${lock}.break`;
+  try {
+    closeSync(openSync(breaker, 'wx', 0o600));
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (holderIsGone(breaker)) rmSync(breaker, { force: true });
+    return;
+  }
+  try {
+    if (holderIsGone(lock)) rmSync(lock, { force: true });
+  } finally {
+    rmSync(breaker, { force: true });
   }
 }
 

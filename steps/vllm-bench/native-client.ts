@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchPlan, BenchServeOptions } from '../../workloads/bench/options.js';
+import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
 import { prepareBenchServe, replayPrompts, runBenchServe } from '../../workloads/bench-serve.js';
 import { describeOutcome } from '../../workloads/request.js';
 import { isHealthy } from '../../workloads/server-api.js';
@@ -94,7 +95,8 @@ export function createNativeClient(context: ClientContext, seed: number, plan: B
       const timed = { ...plan, warmupPrompts: [] };
       const result = await runBenchServe(target, { ...options, plan: timed, onProgress });
       signal.throwIfAborted();
-      await results.writeJson(`vllm_bench/${name}.json`, result.json);
+      // Numbers as Python writes them: a reader cannot tell the file from vLLM's own.
+      await results.writeText(`vllm_bench/${name}.json`, formatBenchServeJson(result.json));
       const failed = result.records.filter((record) => record.outcome.state === 'failed');
       return {
         figures: result.json,
