@@ -44,6 +44,8 @@ export const step = defineStep({
     if (run.runtime !== 'docker') {
       return { outcome: 'skipped', why: `no container is launched (RUNTIME=${run.runtime})` };
     }
+    // Read while Docker's client is loaded; what is wrong with it is told when it is needed.
+    resolveImage(context.settings, run).catch(() => undefined);
     const { openContainerHost } = await import('../docker/client.js');
     return await provideImage(context, openContainerHost());
   },

@@ -14,7 +14,7 @@ export type ImageChoice =
 /** What the original suite calls the image it builds. */
 const lmcacheReference = 'lmcache/vllm-openai:test';
 /** By workspace: what was built is what is launched, and the sources are not read twice. */
-const contents = new Map<string, ImageChoice>();
+const contents = new Map<string, Promise<ImageChoice>>();
 
 /**
  * The image of a run, from its settings and engine alone: building and launching agree on it even in separate
@@ -27,16 +27,20 @@ export async function resolveImage(
 ): Promise<ImageChoice> {
   if (settings.IMAGE !== null) return { source: 'given', reference: settings.IMAGE };
   if (run.engine === 'vllm') return { source: 'lmcache-checkout', reference: lmcacheReference };
-  const known = contents.get(run.workspace);
-  if (known) return known;
+  const choice = contents.get(run.workspace) ?? simulatorImage(run.workspace);
+  contents.set(run.workspace, choice);
+  // What is mended since may work the next time.
+  choice.catch(() => contents.delete(run.workspace));
+  return await choice;
+}
+
+async function simulatorImage(workspace: string): Promise<ImageChoice> {
   const { imageContent } = await import('../simulator/image/image-context.js');
-  const content = await imageContent(run.workspace).catch((error: unknown) => {
+  const content = await imageContent(workspace).catch((error: unknown) => {
     throw new StepFailure(
       `The simulator's image cannot be made here: ${error instanceof Error ? error.message : String(error)}`,
       { reason: 'infrastructure', failureCause: 'tool-missing', cause: error },
     );
   });
-  const choice = { source: 'simulator', reference: content.reference, content } as const;
-  contents.set(run.workspace, choice);
-  return choice;
+  return { source: 'simulator', reference: content.reference, content };
 }

@@ -52,14 +52,18 @@ export async function imageContent(root: string): Promise<ImageContent> {
   for (const library of node.libraries) files.set(library, library);
   const code = [...modules.files, ...assets, path.join(root, 'package.json')];
   for (const file of code) files.set(targetInApp(root, file), file);
-  for (const directory of modules.packages) {
-    for (const file of await packageFiles(directory)) files.set(targetInApp(root, file), file);
+  for (const file of (await Promise.all(modules.packages.map(packageFiles))).flat()) {
+    files.set(targetInApp(root, file), file);
   }
   const texts = imageTexts();
   const libraryPath = [...new Set(node.libraries.map((library) => path.dirname(library)))].join(':');
   const hash = createHash('sha256').update(node.fingerprint).update(dockerfile).update(libraryPath);
-  for (const file of code) hash.update(`\0${path.relative(root, file)}\0`).update(await readFile(file));
-  for (const directory of modules.packages) hash.update(`\0${await packageIdentity(directory)}`);
+  const [contents, identities] = await Promise.all([
+    Promise.all(code.map(async (file) => ({ file, bytes: await readFile(file) }))),
+    Promise.all(modules.packages.map(packageIdentity)),
+  ]);
+  for (const { file, bytes } of contents) hash.update(`\0${path.relative(root, file)}\0`).update(bytes);
+  for (const identity of identities) hash.update(`\0${identity}`);
   for (const [target, { text }] of texts) hash.update(`\0${target}\0${text}`);
   const reference = `lmcache-ci/simulator:${hash.digest('hex').slice(0, 16)}`;
   return { reference, files, texts, libraryPath, dockerfile };
