@@ -63,22 +63,24 @@ async function evaluate(context: Context, runner: TaskRunner): Promise<StepResul
     await checkPromptLengths(context, vllm);
   }
   const passes: Verdict[] = [];
-  const runPass = async (pass: PassName, target: TestTarget, server: string): Promise<SampleSet> => {
+  const runPass = async (pass: PassName, target: TestTarget, server: string): Promise<string> => {
     progress.log(`${runner.label}, ${runner.task}, ${pass} on ${server} ...`);
     const started = performance.now();
     const file = await context.workload(`lm-eval ${pass}`, server, () => runner.run({ pass, target }));
     passes.push(reportWallTime(pass, (performance.now() - started) / 1000));
-    return parseSamples(await readFile(file, 'utf8'), file);
+    return file;
   };
 
-  const first = await runPass('first_run', vllm, 'vllm');
+  const firstFile = await runPass('first_run', vllm, 'vllm');
   const reset = await resetPrefixCache(vllm, signal);
   if (!reset.ok) {
     progress.warn(`The engine's own prefix cache was not reset: ${reset.message}`);
   }
   const caches = watchCaches(context);
   const before = await caches.read();
-  const second = await runPass('second_run', vllm, 'vllm');
+  // Samples are read while the next pass runs: nothing here measures time.
+  const [first, secondFile] = await Promise.all([readSamples(firstFile), runPass('second_run', vllm, 'vllm')]);
+  const second = await readSamples(secondFile);
   const wanted = { tokens: second.documents * chunkTokens, chunks: second.documents };
   const rise = await caches.riseSince(
     before,
@@ -86,7 +88,10 @@ async function evaluate(context: Context, runner: TaskRunner): Promise<StepResul
       (now.externalHitTokens ?? 0) >= wanted.tokens &&
       (!caches.lmcacheHasHttp || (now.l1ReadChunks ?? 0) >= wanted.chunks),
   );
-  const reference = await runPass('baseline_run', baseline, 'baseline');
+  const referenceFile = await runPass('baseline_run', baseline, 'baseline');
+  // Python ends while its answers are compared; whoever called this waits for it.
+  runner.close().catch(() => undefined);
+  const reference = await readSamples(referenceFile);
 
   const fromBaseline = compareAnswers(reference, first);
   const againstBaseline = judgeBaselineDifference({
@@ -102,6 +107,10 @@ async function evaluate(context: Context, runner: TaskRunner): Promise<StepResul
     reported: [...againstBaseline.reported, reportGpuHits(rise), ...reportScores(first, runner.task), ...passes],
     message: `${second.documents} samples of ${runner.task} (${runner.label}) identical in both runs`,
   });
+}
+
+async function readSamples(file: string): Promise<SampleSet> {
+  return parseSamples(await readFile(file, 'utf8'), file);
 }
 
 function sampleGates(first: SampleSet, second: SampleSet, expected: number): readonly Gate[] {

@@ -17,5 +17,6 @@ export interface TaskRunner {
   readonly task: ChosenTask['name'];
   /** Asks everything and leaves `samples_<task>_<time>.jsonl` in `lm_eval/<pass>/`; resolves with its absolute path. */
   run(pass: TaskPass): Promise<string>;
+  /** Ends it; harmless when called again. */
   close(): Promise<void>;
 }
