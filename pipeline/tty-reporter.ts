@@ -25,8 +25,14 @@ export class TtyReporter implements Reporter {
     this.#title = title;
     this.#startedAt = performance.now();
     this.#state = null;
-    // Ctrl-C must reach our own handler: ora would swallow it with the rest of stdin.
-    this.#spinner = ora({ text: title, stream: this.#stream, discardStdin: false, hideCursor: false }).start();
+    // This reporter is only chosen for a terminal. Ctrl-C must reach our own handler: ora would swallow it with stdin.
+    this.#spinner = ora({
+      text: title,
+      stream: this.#stream,
+      isEnabled: true,
+      discardStdin: false,
+      hideCursor: false,
+    }).start();
     this.#ticker = setInterval(() => this.#redraw(), 1000);
   }
 
