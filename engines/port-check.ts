@@ -1,7 +1,7 @@
 import { EngineStartError } from './errors.js';
 import type { LaunchSpec } from './launch-spec.js';
 import type { LiveRun } from './live-run.js';
-import { findPortOwner } from './port-owner.js';
+import { findPortOwner, listListeners } from './port-owner.js';
 import type { Registry } from './registry.js';
 
 /**
@@ -11,9 +11,10 @@ import type { Registry } from './registry.js';
  */
 export function refuseTakenPorts(specs: readonly LaunchSpec[], run: LiveRun, registry: Registry): void {
   const earlier = registry.list().live.filter((other) => other.buildId !== run.buildId && isBefore(other, run));
+  const listeners = listListeners();
   const taken = specs.flatMap((spec) =>
     spec.ports.flatMap((port) => {
-      const owner = findPortOwner(port, registry);
+      const owner = findPortOwner(port, registry, listeners);
       if (owner) return [`port ${port} (${spec.name}) is taken by ${owner.description}`];
       const reservedBy = earlier.find((other) => Object.values(other.ports).includes(port));
       return reservedBy ? [`port ${port} (${spec.name}) was given to run ${reservedBy.buildId} before`] : [];

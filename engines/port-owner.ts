@@ -42,9 +42,14 @@ export function parseListeners(table: string): Listener[] {
   );
 }
 
+/** All listening sockets of this machine's network; the kernel takes milliseconds for each look. */
+export function listListeners(): readonly Listener[] {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap(readListeners);
+}
+
 /** @returns null when the port is free. */
-export function findPortOwner(port: number, registry?: Registry): PortOwner | null {
-  const listener = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap(readListeners).find((found) => found.port === port);
+export function findPortOwner(port: number, registry?: Registry, listeners = listListeners()): PortOwner | null {
+  const listener = listeners.find((found) => found.port === port);
   if (!listener) return null;
   const pid = processOfSocket(listener.inode);
   const command = pid === null ? null : readCommandLine(pid);

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { Step } from '../steps/step.js';
 import { type Run, stepContext } from './run.js';
@@ -30,11 +31,12 @@ export async function runSteps(
   const tests = steps.filter((step) => step.kind === 'test');
   try {
     for (const step of steps.filter(({ kind }) => kind !== 'cleanup')) {
-      // Virtual environments and prompts are made ready while the engines start.
-      if (step.name === 'launch-containers') preparations.start(tests);
       // Nothing else may run beside a measurement.
       if (step.kind === 'test') await preparations.settled();
-      const record = await runWithRetries(run, step, signal);
+      const running = runWithRetries(run, step, signal);
+      // Virtual environments and prompts are made ready while the engines start.
+      if (step.name === 'launch-containers') preparations.start(tests);
+      const record = await running;
       records.push(record);
       if (signal.aborted) break;
       if (step.name === 'wait-for-vllm' && record.result.outcome === 'passed') identity = await identifyRun(run);
@@ -96,6 +98,9 @@ class Preparations {
   start(steps: readonly Step[]): void {
     this.#pending = steps.map(async (step) => {
       try {
+        // The engines' launch goes first.
+        await nextTurn();
+        this.#signal.throwIfAborted();
         await step.prepare?.(stepContext(this.#run, step, this.#signal));
       } catch (error) {
         if (!this.#signal.aborted) this.#run.reporter.warn(step.name, `could not prepare ahead: ${String(error)}`);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../pipeline/interruption.js';
 import { type PipelineOptions, runSteps } from '../../pipeline/orchestrator.js';
@@ -104,7 +105,13 @@ describe('runSteps', () => {
 });
 
 describe('preparation', () => {
-  it('begins with the launch and is over before the first test', async () => {
+  /** As long as a launch that waits for something. */
+  const someTurns = async () => {
+    await nextTurn();
+    await nextTurn();
+  };
+
+  it('begins once the launch is on its way and is over before the first test', async () => {
     const { run } = await fakeRun();
     const happened: string[] = [];
     const note = (what: string) => async () => {
@@ -120,7 +127,11 @@ describe('preparation', () => {
     });
     const steps = [
       fakeStep('build-image', 'setup', note('build')),
-      fakeStep('launch-containers', 'setup', note('launch')),
+      fakeStep('launch-containers', 'setup', async () => {
+        happened.push('launch');
+        await someTurns();
+        return passed;
+      }),
       fakeStep('wait-for-vllm', 'setup', async () => {
         happened.push('wait');
         setImmediate(finish);
@@ -132,7 +143,7 @@ describe('preparation', () => {
       }),
     ];
     await runSteps(run, steps, never, plain);
-    expect(happened).toEqual(['build', 'prepare', 'launch', 'wait', 'prepared', 'test']);
+    expect(happened).toEqual(['build', 'launch', 'prepare', 'wait', 'prepared', 'test']);
   });
 
   it('that fails costs only the head start: a warning, and the test runs', async () => {
@@ -150,7 +161,10 @@ describe('preparation', () => {
     const { run } = await fakeRun();
     const happened: string[] = [];
     const steps = [
-      fakeStep('launch-containers', 'setup', async () => failed),
+      fakeStep('launch-containers', 'setup', async () => {
+        await someTurns();
+        return failed;
+      }),
       fakeStep('test-a', 'test', undefined, async () => {
         await new Promise((resolve) => setTimeout(resolve, 30));
         happened.push('prepared');
@@ -162,5 +176,18 @@ describe('preparation', () => {
     ];
     await runSteps(run, steps, never, plain);
     expect(happened).toEqual(['prepared', 'cleanup']);
+  });
+
+  it('is not begun for a launch that fails at once', async () => {
+    const { run } = await fakeRun();
+    let begun = false;
+    const steps = [
+      fakeStep('launch-containers', 'setup', async () => failed),
+      fakeStep('test-a', 'test', undefined, async () => {
+        begun = true;
+      }),
+    ];
+    await runSteps(run, steps, never, plain);
+    expect(begun).toBe(false);
   });
 });
