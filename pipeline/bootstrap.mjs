@@ -63,7 +63,15 @@ export function prepare() {
 function isInstalled() {
   if (!existsSync(installStamp)) return false;
   const [hash, look] = readFileSync(installStamp, 'utf8').split('\n');
-  return look === lookOf(lockFile) || hash === lockHash();
+  if (look === lookOf(lockFile)) return true;
+  if (hash !== lockHash()) return false;
+  try {
+    // So that a look is enough the next time.
+    writeInstallStamp();
+  } catch {
+    // Somebody else's checkout: reading the file each time does as well.
+  }
+  return true;
 }
 
 function isCompiled() {
