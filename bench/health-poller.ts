@@ -2,6 +2,8 @@ import { get } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** While nobody listens a look is only a refused connection, but this machine is being measured. */
+const refusedPauseMs = 5;
 const pauseMs = 2;
 const answerLimitMs = 1000;
 
@@ -24,12 +26,14 @@ export class HealthPoller {
 
   async #watch(name: string, target: string | number): Promise<void> {
     const { signal } = this.#stop;
+    const port = typeof target === 'string' ? Number(new URL(target).port) : target;
     while (!signal.aborted) {
-      if (await (typeof target === 'string' ? answersOk(target) : listens(target))) {
+      const isOpen = await listens(port);
+      if (isOpen && (typeof target === 'number' || (await answersOk(target)))) {
         this.firstServed.set(name, Date.now());
         return;
       }
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+      await delay(isOpen ? pauseMs : refusedPauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }
