@@ -23,6 +23,7 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
   const [dockerd, runc] = await Promise.all(['dockerd', 'runc'].map((name) => which(name, { nothrow: true })));
   if (!dockerd || !runc) throw new Error(`${dockerd ? 'runc' : 'dockerd'} is not on PATH.`);
   await mkdir(directory, { recursive: true });
+  const bridge = addBridge();
   const socket = path.join(directory, 'docker.sock');
   const logPath = path.join(directory, 'dockerd.log');
   const log = openSync(logPath, 'a');
@@ -31,8 +32,9 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
     [
       ...['--data-root', path.join(directory, 'data'), '--exec-root', path.join(directory, 'exec')],
       ...['--pidfile', path.join(directory, 'pid'), '--host', `unix://${socket}`],
-      // All containers are on the host's network: none of the machine's rules need to change.
-      ...['--bridge', 'none', '--iptables=false', '--ip-masq=false', '--add-runtime', `nvidia=${runc}`],
+      // All containers are on the host's network: none of the machine's rules need to change. A bridge of its own,
+      // for `--bridge none` would delete the machine's docker0.
+      ...['--bridge', bridge, '--iptables=false', '--ip-masq=false', '--add-runtime', `nvidia=${runc}`],
     ],
     // Ctrl-C must reach the runs first; they need their daemon to clean up.
     { stdio: ['ignore', log, log], detached: true },
@@ -49,6 +51,7 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
       child.kill('SIGKILL');
       await ended;
     }
+    spawnSync('ip', ['link', 'delete', bridge], { stdio: 'ignore' });
     await unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
   };
@@ -67,6 +70,15 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
   const tail = (await readFile(logPath, 'utf8')).split('\n').slice(-8).join('\n');
   await stop();
   throw new Error(`A Docker daemon of the benchmark's own did not start:\n${tail}`);
+}
+
+/** @throws Error without iproute2, or without the right to add an interface */
+function addBridge(): string {
+  const bridge = `lmcb${process.pid}`;
+  const added = spawnSync('ip', ['link', 'add', bridge, 'type', 'bridge'], { encoding: 'utf8' });
+  if (added.status !== 0)
+    throw new Error(`No bridge for the benchmark's Docker daemon: ${added.error?.message ?? added.stderr.trim()}`);
+  return bridge;
 }
 
 /** dockerd leaves the network namespace of containers on the host's network mounted. */
