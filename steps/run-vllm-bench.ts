@@ -51,6 +51,8 @@ async function runStep(context: Context): Promise<StepResult> {
     requireRoom(target, tokens, 'Prompts and answers');
   }
   const ahead = prepared.get(context.results);
+  // Another try makes new prompts: these will be in the cache.
+  prepared.delete(context.results);
   const seed = ahead?.seed ?? chooseSeed(context);
   progress.log(`RANDOM_SEED=${seed} makes the same prompts again.`);
   const plan = (await ahead?.plan.catch(() => null)) ?? (await makePlan(context, seed, baseline));
