@@ -7,7 +7,6 @@
 # Run it as often as you like: what is there is left as it is. The NVIDIA driver itself is not installed.
 set -euo pipefail
 
-readonly node_major=22
 check_only=0
 agent_user=""
 
@@ -84,23 +83,13 @@ install_nvidia_runtime() {
   systemctl restart docker
 }
 
-install_node() {
-  local key=/usr/share/keyrings/nodesource.gpg
-  apt-get install -y curl gpg
-  curl -fsSL https://deb.nodesource.com/gpgkey/nodesource-repo.gpg.key | gpg --batch --yes --dearmor -o "$key"
-  printf 'deb [signed-by=%s] https://deb.nodesource.com/node_%s.x nodistro main\n' "$key" "$node_major" \
-    >/etc/apt/sources.list.d/nodesource.list
-  apt-get update
-  apt-get install -y nodejs
-}
-
 install() {
   case "$1" in
-    gpus) return 1 ;;
+    # Neither a driver nor Node.js 20 comes from every distribution's own packages: that is the owner's choice.
+    gpus | node) return 1 ;;
     docker) install_docker ;;
     buildkit) install_buildkit ;;
     nvidia-runtime) install_nvidia_runtime ;;
-    node) install_node ;;
     python) install_python ;;
     docker-group) install_docker_group ;;
   esac
