@@ -11,7 +11,8 @@ export default defineConfig({
         extends: true,
         test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/docker-e2e/**', 'test/end-to-end/**'] },
       },
-      // Whole runs, one after the other: they share the machine's cores and /tmp.
+      // Whole runs, one after the other: they share the machine's cores and /tmp. They measure at ten times the speed
+      // of what they simulate, so that a stall of the machine can spoil one: such a test may run once more.
       {
         extends: true,
         test: {
@@ -19,6 +20,7 @@ export default defineConfig({
           include: ['test/end-to-end/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 180_000,
+          retry: 1,
         },
       },
       // Needs a Docker daemon, and fails without one.
