@@ -1,28 +1,14 @@
-import type { FailureCause, FailureReason } from '../results-schema/step-result.js';
+import { ExpectedFailure, type FailureDetails } from '../results-schema/expected-failure.js';
 
-export interface EngineStartFailure {
-  /** How it ended. */
-  readonly failureCause: FailureCause;
-  /** Who is to blame; `infrastructure` unless said otherwise. */
-  readonly reason?: FailureReason;
-  /** Lines that prove it: a log tail, the port's owner, each GPU with its users. */
-  readonly evidence?: readonly string[];
-  /** The original error. */
-  readonly cause?: unknown;
-}
+/** `reason` is `infrastructure` unless said otherwise. */
+type EngineStartFailure = Omit<FailureDetails, 'reason'> & Partial<Pick<FailureDetails, 'reason'>>;
 
 /** An engine, or what it needs (GPU, port, image, daemon), could not be had: an expected failure. */
-export class EngineStartError extends Error {
+export class EngineStartError extends ExpectedFailure {
   override readonly name = 'EngineStartError';
-  readonly failureCause: FailureCause;
-  readonly reason: FailureReason;
-  readonly evidence: readonly string[];
 
   constructor(message: string, failure: EngineStartFailure) {
-    super(message, failure.cause === undefined ? undefined : { cause: failure.cause });
-    this.failureCause = failure.failureCause;
-    this.reason = failure.reason ?? 'infrastructure';
-    this.evidence = failure.evidence ?? [];
+    super(message, { reason: 'infrastructure', ...failure });
   }
 }
 

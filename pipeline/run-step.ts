@@ -1,9 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { EngineStartError } from '../engines/errors.js';
+import { ExpectedFailure } from '../results-schema/expected-failure.js';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import type { Step } from '../steps/step.js';
-import { StepFailure } from '../steps/step-failure.js';
 import { InterruptedError } from './interruption.js';
 import { progressText, type Reporter } from './reporter.js';
 import { type Run, stepContext } from './run.js';
@@ -124,7 +123,7 @@ export function failureOf(error: unknown, signal: AbortSignal): StepResult {
       verdicts: [],
     };
   }
-  if (error instanceof EngineStartError || error instanceof StepFailure) {
+  if (error instanceof ExpectedFailure) {
     const { reason, failureCause, message, evidence } = error;
     return { outcome: 'failed', reason, cause: failureCause, message, evidence: [...evidence], verdicts: [] };
   }
