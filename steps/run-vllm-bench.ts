@@ -69,6 +69,15 @@ async function runStep(context: Context): Promise<StepResult> {
   }
 }
 
+/**
+ * `count` items, or all, evenly spaced: 50 prompts of 10,000 tokens are more than an L1 of 80 GB holds, so some are gone again,
+ * and which ones depends on the order in which the server had read them, which is not the order they were sent in.
+ */
+export function spreadOver<T>(items: readonly T[], count: number): readonly T[] {
+  const share = (index: number) => Math.floor((index * count) / items.length);
+  return items.filter((_, index) => share(index + 1) > share(index));
+}
+
 /** Baseline first: warm-up, timed part, each; then the proof that LMCache took part. */
 export async function compareServers(
   context: Context,
@@ -103,8 +112,7 @@ export async function compareServers(
   );
 
   const reset = await resetPrefixCache(targets.lmcache, signal);
-  // The last ones: 50 prompts of 10,000 tokens are more than an L1 of 80 GB holds, and the first are evicted first.
-  const replayed = plan.prompts.slice(-replayedPrompts);
+  const replayed = spreadOver(plan.prompts, replayedPrompts);
   const beforeReplay: CacheCounters = await caches.read();
   await context.workload('vllm-bench replay', 'lmcache', () => replayPrompts(targets.lmcache, replayed, { signal }));
   signal.throwIfAborted();

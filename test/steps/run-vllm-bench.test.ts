@@ -1,5 +1,5 @@
 import { describe, it, type TestContext } from 'vitest';
-import { compareServers, step } from '../../steps/run-vllm-bench.js';
+import { compareServers, spreadOver, step } from '../../steps/run-vllm-bench.js';
 import type { TestTarget } from '../../steps/test-targets.js';
 import type { BenchClient } from '../../steps/vllm-bench/bench-client.js';
 import type { VllmBenchSettingValues } from '../../steps/vllm-bench/settings.js';
@@ -55,6 +55,14 @@ function fakeClient(throughput: Readonly<Record<'baseline' | 'lmcache', number>>
 }
 
 describe.concurrent('vllm-bench step', () => {
+  it('replays prompts from the whole round: a server reads those sent together in an order of its own', ({
+    expect,
+  }) => {
+    const fifty = Array.from({ length: 50 }, (_, index) => index);
+    expect(spreadOver(fifty, 5)).toEqual([9, 19, 29, 39, 49]);
+    expect(spreadOver([0, 1, 2], 5)).toEqual([0, 1, 2]);
+  });
+
   it('warms up, measures the baseline first, and proves by a replay that the prompts were stored', async (test) => {
     const { expect } = test;
     const { context, targets, vllm, baseline } = await setScene(test);
