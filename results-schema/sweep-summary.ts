@@ -166,6 +166,8 @@ export type SweepResult = z.infer<typeof sweepResultSchema>;
 export const sweepExperimentSchema = z.object({
   /** Every swept parameter in words, unique within the sweep: `cw_logs_5am_64gb_1rps_lru`. */
   name: z.string(),
+  /** Place in the whole grid, from 0: shards hold some of the places. */
+  position: count,
   /** Relative to the directory of this file. */
   serverLog: z.string(),
   clientLog: z.string(),
@@ -189,6 +191,8 @@ export const sweepSummarySchema = z.object({
   environment: z.string(),
   /** Which part of the grid this directory holds; null: all of it, or merged. */
   shard: z.object({ index: z.int().positive(), of: z.int().positive() }).nullable(),
+  /** Experiments of the whole grid; more than are listed below in a shard. */
+  gridSize: count,
   /** In the order of the grid. */
   experiments: z.array(sweepExperimentSchema),
   totals: z.object({
