@@ -1,22 +1,22 @@
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { type EngineLog, openEngineLog } from '../engines/engine-log.js';
+import { type OutputLog, openOutputLog } from '../engines/engine-log.js';
+import type { LogFiles } from '../engines/launch-spec.js';
 
 /** An engine's log file as two sinks for a container's demultiplexed output. */
 export class ContainerLog {
   readonly stdout = new PassThrough();
   readonly stderr = new PassThrough();
-  readonly #file: EngineLog;
+  readonly #file: OutputLog;
 
-  constructor(file: EngineLog) {
+  constructor(file: OutputLog) {
     this.#file = file;
-    file.follow(this.stdout);
-    file.follow(this.stderr);
+    file.follow(this.stdout, this.stderr);
   }
 
   /** @throws the file system's error when `logPath` cannot be written. */
-  static async open(logPath: string): Promise<ContainerLog> {
-    return new ContainerLog(await openEngineLog(logPath));
+  static async open(logPath: string, separate?: LogFiles): Promise<ContainerLog> {
+    return new ContainerLog(await openOutputLog(logPath, separate));
   }
 
   /** A line of our own. */

@@ -25,7 +25,7 @@ export class DockerRuntime implements EngineRuntime {
   }
 
   async start(spec: LaunchSpec, logPath: string, labels: Readonly<Record<string, string>>): Promise<StartedEngine> {
-    const log = await ContainerLog.open(logPath).catch((error: unknown) => {
+    const log = await ContainerLog.open(logPath, spec.logFiles).catch((error: unknown) => {
       throw new EngineStartError(
         `The log file "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}. Choose another RESULTS_DIR or free space.`,
         { failureCause: 'disk', cause: error },

@@ -6,6 +6,7 @@ import { finished } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
 import { secrets } from '../results-schema/secrets.js';
+import type { LogFiles } from './launch-spec.js';
 
 const longestHeldLine = 65_536;
 
@@ -86,6 +87,31 @@ export async function openEngineLog(logPath: string): Promise<EngineLog> {
       await Promise.allSettled(followed.map(({ stripper }) => (file.errored ? null : finished(stripper))));
       file.end();
       await finished(file).catch(() => undefined);
+    },
+  };
+}
+
+/** Both outputs of an engine, in one file or in a file each. */
+export interface OutputLog {
+  follow(stdout: Readable, stderr: Readable): void;
+  /** Never rejects. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param separate a file for each output; without it both go into `logPath`
+ * @throws when a directory cannot be written.
+ */
+export async function openOutputLog(logPath: string, separate: LogFiles | undefined): Promise<OutputLog> {
+  const stderrLog = await openEngineLog(separate?.stderr ?? logPath);
+  const stdoutLog = separate === undefined ? stderrLog : await openEngineLog(separate.stdout);
+  return {
+    follow(stdout, stderr) {
+      stdoutLog.follow(stdout);
+      stderrLog.follow(stderr);
+    },
+    async close() {
+      await Promise.all([...new Set([stdoutLog, stderrLog])].map((log) => log.close()));
     },
   };
 }

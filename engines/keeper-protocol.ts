@@ -26,6 +26,8 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('start'), spec: launchSpecSchema }),
   /** The engine serves. */
   z.object({ id, op: z.literal('ready'), role: engineRoleSchema }),
+  /** Ends one engine; its role is free again. */
+  z.object({ id, op: z.literal('stop'), role: engineRoleSchema }),
   z.object({ id, op: z.literal('own'), group: processGroupSchema }),
   z.object({ id, op: z.literal('disown'), pgid: z.int().positive() }),
   /** Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. */

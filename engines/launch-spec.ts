@@ -1,8 +1,11 @@
-/** The three parts of a run, named by what they are in it. */
-export type EngineRole = 'lmcache' | 'vllm' | 'baseline';
+/** The three parts of an mp-test run, named by what they are in it. */
+export type MainRole = 'lmcache' | 'vllm' | 'baseline';
+
+/** Experiments and sweeps start any number of servers: `server-8000`, ... */
+export type EngineRole = MainRole | `server-${string}`;
 
 /** What runs inside: decides the container's entrypoint, or the command of the process runtime. */
-export type EngineProgram = 'vllm-serve' | 'lmcache-server' | 'lmcache-module';
+export type EngineProgram = 'vllm-serve' | 'lmcache-server' | 'lmcache-module' | 'other';
 
 /**
  * Everything needed to start one engine, the same for a container, a process and the simulator.
@@ -25,6 +28,14 @@ export interface LaunchSpec {
   readonly ports: readonly number[];
   /** Answers 200 when the engine serves; null where the program has no HTTP (`lmcache-module`). */
   readonly healthUrl: string | null;
+  /** Where its output goes instead of the run's `logs/`: two files, appended to, left in place. */
+  readonly logFiles?: LogFiles | undefined;
+}
+
+/** Absolute paths. */
+export interface LogFiles {
+  readonly stdout: string;
+  readonly stderr: string;
 }
 
 export interface ContainerOptions {

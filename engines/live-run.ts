@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gpuUseSchema } from '../results-schema/run-record.js';
 
 /** A process that is never mistaken for a later one with the same pid. */
 export const processIdentitySchema = z.object({
@@ -15,7 +16,10 @@ export const processGroupSchema = z.object({
 });
 export type ProcessGroup = z.infer<typeof processGroupSchema>;
 
-export const engineRoleSchema = z.enum(['lmcache', 'vllm', 'baseline']);
+export const engineRoleSchema = z.union([
+  z.enum(['lmcache', 'vllm', 'baseline']),
+  z.templateLiteral(['server-', z.string().min(1)]),
+]);
 
 export const engineHandleSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('container'), id: z.string(), name: z.string() }),
@@ -41,7 +45,7 @@ export const engineStateSchema = z.discriminatedUnion('status', [
 export const launchSpecSchema = z.object({
   role: engineRoleSchema,
   name: z.string().min(1),
-  program: z.enum(['vllm-serve', 'lmcache-server', 'lmcache-module']),
+  program: z.enum(['vllm-serve', 'lmcache-server', 'lmcache-module', 'other']),
   args: z.array(z.string()).readonly(),
   environment: z.record(z.string(), z.string()).readonly(),
   container: z.object({
@@ -53,6 +57,7 @@ export const launchSpecSchema = z.object({
   command: z.array(z.string()).readonly(),
   ports: z.array(z.int().min(1).max(65535)).readonly(),
   healthUrl: z.string().nullable(),
+  logFiles: z.object({ stdout: z.string(), stderr: z.string() }).optional(),
 });
 
 export const reservedGpuSchema = z.object({
@@ -62,6 +67,8 @@ export const reservedGpuSchema = z.object({
   memoryTotalMiB: z.number().nonnegative(),
   /** At the time it was chosen. */
   memoryFreeMiB: z.number().nonnegative(),
+  /** Likewise at that time. */
+  before: gpuUseSchema.optional(),
 });
 /** A GPU that belongs to one run until that run ends. */
 export type ReservedGpu = z.infer<typeof reservedGpuSchema>;
@@ -96,12 +103,16 @@ export const liveRunSchema = z.object({
   resultsDir: z.string(),
   engine: z.enum(['vllm', 'sim']),
   runtime: z.enum(['docker', 'process']),
-  ports: z.object({ vllm: port, baseline: port, lmcache: port, lmcacheHttp: port }),
+  /** By what they are for: `vllm`, `baseline`, ..., or whatever else a run serves on. */
+  ports: z.record(z.string(), port),
+  /** False: not an mp-test, so that its steps have nothing to join here. */
+  joinable: z.literal(false).optional(),
   /** Settings a joining step takes over, by name. */
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).readonly(),
   gpus: z.array(reservedGpuSchema).readonly(),
-  engines: z.partialRecord(engineRoleSchema, liveEngineSchema),
+  engines: z.record(z.string(), liveEngineSchema),
   processGroups: z.array(processGroupSchema),
 });
 export type LiveRun = z.infer<typeof liveRunSchema>;
-export type RunPorts = LiveRun['ports'];
+/** The ports of an mp-test. */
+export type RunPorts = Readonly<Record<'vllm' | 'baseline' | 'lmcache' | 'lmcacheHttp', number>>;

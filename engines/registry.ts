@@ -115,14 +115,13 @@ export function judgeLiveness(run: LiveRun): Liveness {
 
 /** One line for a person who must choose between runs. */
 export function describeRun(run: LiveRun): string {
-  const { vllm, baseline, lmcache } = run.ports;
   const engines = Object.keys(run.engines).length;
   return [
     run.mode === 'detached' ? 'left running' : `process ${run.orchestrator.pid}`,
     `since ${run.createdAt}`,
     ...(run.expiresAt === undefined ? [] : [`until ${run.expiresAt}`]),
     `${run.engine} on ${run.runtime}`,
-    `ports ${vllm}, ${baseline}, ${lmcache}`,
+    `ports ${Object.values(run.ports).join(', ')}`,
     engines === 1 ? '1 engine' : `${engines} engines`,
     run.resultsDir,
   ].join(', ');
@@ -138,7 +137,9 @@ export function joinLiveRun(request: {
   readonly buildId: string | null;
   readonly registryDir?: string;
 }): LiveRun | null {
-  const { live } = openRegistry(request.registryDir).list();
+  const live = openRegistry(request.registryDir)
+    .list()
+    .live.filter((run) => run.joinable !== false);
   if (request.buildId !== null) return live.find((run) => run.buildId === request.buildId) ?? null;
   if (live.length > 1) {
     throw new SeveralLiveRunsError(live.map((run) => ({ buildId: run.buildId, description: describeRun(run) })));

@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { runVerdictSchema } from './run-verdict.js';
 import { stepResultSchema } from './step-result.js';
 
-const engineRole = z.enum(['lmcache', 'vllm', 'baseline']);
+const engineRole = z.union([
+  z.enum(['lmcache', 'vllm', 'baseline']),
+  z.templateLiteral(['server-', z.string().min(1)]),
+]);
 const engineExit = z.object({
   code: z.int().nullable(),
   signal: z.string().nullable(),
