@@ -1,0 +1,44 @@
+/** How one line of a chart looks. Neighbours differ in colour, marker and, from the seventh on, in dashes. */
+export interface SeriesStyle {
+  readonly color: string;
+  /** A symbol of ECharts; `empty...` is an outline. */
+  readonly symbol: string;
+  /** Lengths of dash and gap in pixels; null is a solid line. */
+  readonly dash: readonly number[] | null;
+}
+
+/**
+ * Six colours that differ for the common kinds of colour blindness too, each with at least 3:1 contrast on white;
+ * the second of a pair is its brighter counterpart on a dark page. A test holds both against these claims.
+ */
+export const palette: readonly { readonly light: string; readonly dark: string }[] = [
+  { light: '#0b5fa5', dark: '#5db1f2' },
+  { light: '#d9540b', dark: '#ff9552' },
+  { light: '#12906b', dark: '#37c99d' },
+  { light: '#a2347f', dark: '#f08fd0' },
+  { light: '#8f7a00', dark: '#e3c63f' },
+  { light: '#3d434d', dark: '#c3cad5' },
+];
+
+const symbols = ['circle', 'rect', 'triangle', 'diamond', 'emptyCircle', 'emptyRect', 'emptyTriangle'];
+const dashes: readonly (readonly number[] | null)[] = [null, [8, 4], [2, 3], [10, 3, 2, 3]];
+
+/** The style of the index-th series: six colours and seven markers give 42 pairs, so no two of 20 are alike. */
+export function seriesStyle(index: number): SeriesStyle {
+  return {
+    color: palette[index % palette.length]?.light ?? '#000000',
+    symbol: symbols[index % symbols.length] ?? 'circle',
+    dash: dashes[Math.floor(index / palette.length) % dashes.length] ?? null,
+  };
+}
+
+/** Colours of everything but the lines, on light and on dark pages. */
+export const chartInk = {
+  title: { light: '#1b1f24', dark: '#edf0f4' },
+  label: { light: '#4b525c', dark: '#b4bcc8' },
+  grid: { light: '#e3e6ea', dark: '#343a44' },
+  axis: { light: '#8b929c', dark: '#767e8a' },
+  /** The page itself: what outlined markers are filled with. */
+  paper: { light: '#fff', dark: '#14171b' },
+  simulated: { light: '#b3261e', dark: '#ff8a80' },
+} as const;
