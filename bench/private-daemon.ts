@@ -6,9 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { which } from 'zx';
 import { openContainerHost } from '../docker/client.js';
 
-/** A Docker daemon of the benchmark's own: the machine's is neither changed nor measured with others' containers in it. */
+/** A Docker daemon of our own: the machine's is neither changed, nor measured with others' containers in it, nor killed. */
 export interface PrivateDaemon {
   readonly dockerHost: string;
+  /** Ends it as an out-of-memory killer would; its containers live on. */
+  kill(): Promise<void>;
+  /** Starts it again on what it has left. Resolves when it answers. @throws Error when it does not */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -25,51 +29,70 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
   await mkdir(directory, { recursive: true });
   const bridge = addBridge();
   const socket = path.join(directory, 'docker.sock');
+  const args = [
+    ...['--data-root', path.join(directory, 'data'), '--exec-root', path.join(directory, 'exec')],
+    ...['--pidfile', path.join(directory, 'pid'), '--host', `unix://${socket}`],
+    // All containers are on the host's network: none of the machine's rules need to change. A bridge of its own,
+    // for `--bridge none` would delete the machine's docker0.
+    ...['--bridge', bridge, '--iptables=false', '--ip-masq=false', '--add-runtime', `nvidia=${runc}`],
+  ];
   const logPath = path.join(directory, 'dockerd.log');
-  const log = openSync(logPath, 'a');
-  const child = spawn(
-    dockerd,
-    [
-      ...['--data-root', path.join(directory, 'data'), '--exec-root', path.join(directory, 'exec')],
-      ...['--pidfile', path.join(directory, 'pid'), '--host', `unix://${socket}`],
-      // All containers are on the host's network: none of the machine's rules need to change. A bridge of its own,
-      // for `--bridge none` would delete the machine's docker0.
-      ...['--bridge', bridge, '--iptables=false', '--ip-masq=false', '--add-runtime', `nvidia=${runc}`],
-    ],
-    // Ctrl-C must reach the runs first; they need their daemon to clean up.
-    { stdio: ['ignore', log, log], detached: true },
-  );
-  closeSync(log);
-  const ended = new Promise<void>((resolve) => {
-    child.once('error', () => resolve());
-    child.once('exit', () => resolve());
-  });
+  let daemon = startDaemon(dockerd, args, logPath);
+  const host = openContainerHost({ socketPath: socket });
+  const answers = async (): Promise<void> => {
+    const giveUpAt = performance.now() + startLimitMs;
+    while (daemon.child.exitCode === null && performance.now() < giveUpAt && !signal.aborted) {
+      const isThere = await host.ping().then(
+        () => true,
+        () => false,
+      );
+      if (isThere) return;
+      await delay(50);
+    }
+    const tail = (await readFile(logPath, 'utf8')).split('\n').slice(-8).join('\n');
+    throw new Error(`A Docker daemon of our own did not start:\n${tail}`);
+  };
   const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    const stopped = await Promise.race([ended.then(() => true), delay(stopLimitMs, false, { ref: false })]);
+    daemon.child.kill('SIGTERM');
+    const stopped = await Promise.race([daemon.ended.then(() => true), delay(stopLimitMs, false, { ref: false })]);
     if (!stopped) {
-      child.kill('SIGKILL');
-      await ended;
+      daemon.child.kill('SIGKILL');
+      await daemon.ended;
     }
     spawnSync('ip', ['link', 'delete', bridge], { stdio: 'ignore' });
     await unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
   };
-  const host = openContainerHost({ socketPath: socket });
-  const giveUpAt = performance.now() + startLimitMs;
-  while (child.exitCode === null && performance.now() < giveUpAt && !signal.aborted) {
-    if (
-      await host.ping().then(
-        () => true,
-        () => false,
-      )
-    )
-      return { dockerHost: `unix://${socket}`, stop };
-    await delay(50);
+  try {
+    await answers();
+  } catch (error) {
+    await stop();
+    throw error;
   }
-  const tail = (await readFile(logPath, 'utf8')).split('\n').slice(-8).join('\n');
-  await stop();
-  throw new Error(`A Docker daemon of the benchmark's own did not start:\n${tail}`);
+  return {
+    dockerHost: `unix://${socket}`,
+    kill: async () => {
+      daemon.child.kill('SIGKILL');
+      await daemon.ended;
+    },
+    restart: async () => {
+      daemon = startDaemon(dockerd, args, logPath);
+      await answers();
+    },
+    stop,
+  };
+}
+
+function startDaemon(dockerd: string, args: readonly string[], logPath: string) {
+  const log = openSync(logPath, 'a');
+  // Ctrl-C must reach the runs first; they need their daemon to clean up.
+  const child = spawn(dockerd, args, { stdio: ['ignore', log, log], detached: true });
+  closeSync(log);
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', () => resolve());
+    child.once('exit', () => resolve());
+  });
+  return { child, ended };
 }
 
 /** @throws Error without iproute2, or without the right to add an interface */
@@ -77,7 +100,7 @@ function addBridge(): string {
   const bridge = `lmcb${process.pid}`;
   const added = spawnSync('ip', ['link', 'add', bridge, 'type', 'bridge'], { encoding: 'utf8' });
   if (added.status !== 0)
-    throw new Error(`No bridge for the benchmark's Docker daemon: ${added.error?.message ?? added.stderr.trim()}`);
+    throw new Error(`No bridge for a Docker daemon of our own: ${added.error?.message ?? added.stderr.trim()}`);
   return bridge;
 }
 

@@ -76,6 +76,14 @@ export function classifyEngineEnd(logTail: readonly string[], exit: EngineExit |
     // No program sends itself these: somebody on this machine did.
     return { reason: 'infrastructure', cause: 'engine-died', evidence: `ended from outside by ${exit.signal}` };
   }
+  if (frameOfCrash === null && exit?.code === null && exit.signal === null) {
+    // Its container, or whoever watched it, was taken away: a program's own end is seen.
+    return {
+      reason: 'infrastructure',
+      cause: 'engine-died',
+      evidence: 'nobody saw its end: removed, or its daemon or keeper is gone',
+    };
+  }
   return { reason: 'unknown', cause: 'engine-died', evidence: frameOfCrash };
 }
 

@@ -30,6 +30,8 @@ export async function releaseDeadRun(
       graceMs,
       log,
       openCleaner: options.openCleaner ?? (() => openContainerCleaner(registry.name)),
+      registryName: registry.name,
+      daemonLimitMs: 0,
     });
     if (!options.keepRecord) registry.remove(run.buildId);
   } catch (error) {
@@ -59,7 +61,7 @@ export async function cleanLeftovers(request: {
   const isOld = (createdAtMs: number) => Date.now() - createdAtMs >= request.olderThanMs;
   const due = dead.filter((run) => isOld(Date.parse(run.createdAt)));
   for (const run of due) {
-    if (request.dryRun) log.removed.push(...describeLeftovers(run));
+    if (request.dryRun) log.removed.push(...describeLeftovers(run, registry.name));
     else {
       log.add(await releaseDeadRun(run, { registry, openCleaner }));
       log.removed.push(`record of run ${run.buildId}`);
@@ -81,11 +83,11 @@ function ledGroups(run: LiveRun): readonly ProcessGroup[] {
   );
 }
 
-function describeLeftovers(run: LiveRun): readonly string[] {
+function describeLeftovers(run: LiveRun, registryName: string): readonly string[] {
   const sameBoot = run.bootId === readBootId();
   return [
     ...(sameBoot ? ledGroups(run).map((group) => `process group ${group.pgid} of run ${run.buildId}`) : []),
-    ...(sameBoot ? strayProcesses(run).map((stray) => `process ${stray.pid} of run ${run.buildId}`) : []),
+    ...(sameBoot ? strayProcesses(run, registryName).map((stray) => `process ${stray.pid} of run ${run.buildId}`) : []),
     `record of run ${run.buildId}`,
   ];
 }

@@ -1,3 +1,4 @@
+import type { GpuUse } from '../results-schema/run-record.js';
 import type { EngineState } from './engine-state.js';
 import { EngineStartError } from './errors.js';
 import type { EngineEndpoint, Readiness, ReleaseReport, UnexpectedExit, WaitOptions } from './fleet.js';
@@ -15,6 +16,9 @@ import type { ExternalServers, RunFleet } from './run-fleet.js';
  */
 export class ExternalFleet implements RunFleet {
   readonly gpus: readonly ReservedGpu[] = [];
+  readonly gpusAfter: ReadonlyMap<string, GpuUse> = new Map();
+  /** What leaves its group is nobody's: there is no record of the run that could be cleaned by. */
+  readonly mark = {};
   readonly #urls: ReadonlyMap<EngineRole, string>;
   #guard: Promise<KeeperClient> | null = null;
 
@@ -51,8 +55,12 @@ export class ExternalFleet implements RunFleet {
   require(role: EngineRole): EngineEndpoint {
     const endpoint = this.find(role);
     if (endpoint) return endpoint;
-    const variable = { vllm: 'VLLM_URL', baseline: 'VLLM_BASELINE_URL', lmcache: 'LMCACHE_URL' }[role];
-    throw new EngineStartError(`RUNTIME=external names no ${role} server: set ${variable}.`, {
+    const variables: Partial<Record<EngineRole, string>> = {
+      vllm: 'VLLM_URL',
+      baseline: 'VLLM_BASELINE_URL',
+      lmcache: 'LMCACHE_URL',
+    };
+    throw new EngineStartError(`RUNTIME=external names no ${role} server: set ${variables[role] ?? 'its address'}.`, {
       failureCause: 'bad-value',
       reason: 'configuration',
     });
@@ -72,6 +80,10 @@ export class ExternalFleet implements RunFleet {
     return null;
   }
 
+  untilUnexpectedExit(signal: AbortSignal): Promise<null> {
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }));
+  }
+
   async logTail(): Promise<readonly string[]> {
     return [];
   }
@@ -87,6 +99,8 @@ export class ExternalFleet implements RunFleet {
   async disown(processGroup: number): Promise<void> {
     await this.#guard?.then((guard) => guard.request({ op: 'disown', pgid: processGroup })).catch(() => undefined);
   }
+
+  async stop(): Promise<void> {}
 
   async detach(): Promise<void> {
     await this.close();

@@ -61,7 +61,10 @@ export async function waitForFleet(
 }
 
 /** Resolves with the first engine that ends by itself; with null when the watching ends. */
-function watchForDeath(engines: WatchedEngines, signal: AbortSignal): Promise<UnexpectedExit | null> {
+export function watchForDeath(
+  engines: Pick<WatchedEngines, 'unexpectedExit' | 'onChange'>,
+  signal: AbortSignal,
+): Promise<UnexpectedExit | null> {
   return new Promise((resolve) => {
     const look = () => {
       engines.unexpectedExit().then(

@@ -1,17 +1,15 @@
-import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EventLog } from '../results-schema/event-log.js';
-import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
 import { secrets } from '../results-schema/secrets.js';
 import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
 import { EngineStartError } from './errors.js';
 import type { ReleaseReport } from './fleet.js';
+import { complain, noteExpiry, writeLostNote } from './keeper-notes.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
-import { identifyProcess, identifySelf } from './process-identity.js';
+import { identifySelf } from './process-identity.js';
 import type { Registry } from './registry.js';
 import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
 import { runLabels } from './run-labels.js';
@@ -37,6 +35,9 @@ export interface KeeperDependencies {
 const lostGraceMs = 2500;
 /** A joined step's children when that step has gone. */
 const leftGroupGraceMs = 2000;
+/** A daemon that is away is waited for: while somebody waits for us, and when nobody does. */
+const daemonLimitMs = 30_000;
+const lostDaemonLimitMs = 10 * 60_000;
 /** Engines that are just being started when the end comes. */
 const pendingStartLimitMs = 10_000;
 /** setTimeout takes no more than 2^31 - 1 ms. */
@@ -135,6 +136,9 @@ export class Keeper {
       case 'ready':
         this.#markReady(request.role);
         return {};
+      case 'stop':
+        await this.#stopOne(request.role);
+        return {};
       case 'own':
         this.#groups.set(request.group.pgid, { group: request.group, owner: connection });
         this.#publish();
@@ -158,9 +162,10 @@ export class Keeper {
     const tokenPath = run.settings['HF_TOKEN_PATH'];
     if (typeof tokenPath === 'string') secrets.learnFile(tokenPath);
     const socketPath = this.#dependencies.registry.socketPath(run.buildId);
-    await this.#dependencies.listen(socketPath);
+    // Known at once: whoever is killed while the socket opens has had a run.
     this.#run = { ...run, keeper: identifySelf(), socketPath };
-    this.#publish();
+    await this.#dependencies.listen(socketPath);
+    if (this.#releasing === null) this.#publish();
   }
 
   #detach(ttlMs: number | null): void {
@@ -196,6 +201,8 @@ export class Keeper {
 
   async #start(spec: LaunchSpec): Promise<void> {
     const run = this.#requireRun();
+    // A token that was handed to an engine must not come out of its log.
+    secrets.learnEnvironment(spec.environment);
     if (this.#engines.has(spec.role) || run.engines[spec.role]) {
       throw new EngineStartError(`The ${spec.role} engine of run "${run.buildId}" was launched already`, {
         failureCause: 'bad-value',
@@ -204,7 +211,7 @@ export class Keeper {
     }
     const engine: LiveEngine = {
       spec,
-      logPath: path.join(run.resultsDir, 'logs', `${spec.name}.log`),
+      logPath: spec.logFiles?.stderr ?? path.join(run.resultsDir, 'logs', `${spec.name}.log`),
       state: { status: 'unstarted' },
     };
     this.#run = { ...run, engines: { ...run.engines, [spec.role]: engine } };
@@ -217,7 +224,9 @@ export class Keeper {
     this.#runtime ??= this.#dependencies.createRuntime(run.runtime);
     const labels = runLabels(run.buildId, spec.role, this.#dependencies.registry.name);
     try {
-      const started = await (await this.#runtime).start(spec, logPath, labels);
+      const runtime = await this.#runtime;
+      if (this.#releasing !== null) throw new Error('The run is being ended: nothing is started any more');
+      const started = await runtime.start(spec, logPath, labels);
       this.#engines.set(spec.role, started);
       this.#setState(spec.role, { status: 'starting', handle: started.handle, since: new Date().toISOString() });
       void started.exited.then((exit) => {
@@ -258,7 +267,7 @@ export class Keeper {
     try {
       this.#dependencies.registry.write(this.#run);
     } catch (error) {
-      complain(`The registry's record could not be written: ${keeperErrorOf(error).message}`);
+      complain("The registry's record could not be written", error);
     }
   }
 
@@ -267,17 +276,11 @@ export class Keeper {
     const orchestrator = this.#run?.orchestrator;
     try {
       await this.#pendingStarts(this.#orchestratorLost ? lastGraceMs : pendingStartLimitMs);
-      const groups = [...this.#groups.values()].map((entry) => entry.group);
-      await Promise.all([
-        ...[...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log)),
-        releaseGroups(groups, graceMs, log),
-      ]);
-      if (this.#run) {
-        await releaseStrays(this.#run, {
-          graceMs: Math.min(graceMs, lastGraceMs),
-          log,
-          openCleaner: this.#dependencies.openCleaner,
-        });
+      await this.#endEverything(graceMs, log);
+      if (this.#starting.size > 0) {
+        // A daemon that was too busy to answer in time has started something all the same.
+        await this.#pendingStarts(pendingStartLimitMs);
+        await this.#endEverything(lastGraceMs, log);
       }
     } catch (error) {
       log.problems.push(keeperErrorOf(error).message);
@@ -288,63 +291,55 @@ export class Keeper {
     return report;
   }
 
+  async #endEverything(graceMs: number, log: ReleaseLog): Promise<void> {
+    const groups = [...this.#groups.values()].map((entry) => entry.group);
+    const stops = [...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log));
+    const [failures] = await Promise.all([Promise.all(stops), releaseGroups(groups, graceMs, log)]);
+    const failed = failures.flatMap((failure) => (failure === null ? [] : [failure]));
+    if (!this.#run) return;
+    const { registry, openCleaner } = this.#dependencies;
+    const { containersGone } = await releaseStrays(this.#run, {
+      graceMs: Math.min(graceMs, lastGraceMs),
+      log,
+      openCleaner,
+      registryName: registry.name,
+      daemonLimitMs: this.#orchestratorLost ? lostDaemonLimitMs : daemonLimitMs,
+    });
+    // What could not be stopped while its daemon was away has been removed by its label since.
+    if (!containersGone) log.problems.push(...failed);
+  }
+
   async #pendingStarts(limitMs: number): Promise<void> {
     if (this.#starting.size === 0) return;
     const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
     await Promise.race([Promise.allSettled([...this.#starting]), limit]);
   }
 
-  async #stopEngine(role: EngineRole, engine: StartedEngine, graceMs: number, log: ReleaseLog): Promise<void> {
+  async #stopOne(role: EngineRole): Promise<void> {
+    const engine = this.#engines.get(role);
+    const failure = engine ? await this.#stopEngine(role, engine, this.#stopGraceMs, new ReleaseLog()) : null;
+    if (failure !== null) throw new Error(failure);
+    this.#stopping.delete(role);
+    const run = this.#requireRun();
+    const { [role]: _ended, ...others } = run.engines;
+    this.#run = { ...run, engines: others };
+    this.#publish();
+  }
+
+  /** @returns what went wrong, null when the engine has ended. */
+  async #stopEngine(role: EngineRole, engine: StartedEngine, graceMs: number, log: ReleaseLog): Promise<string | null> {
     const name = this.#run?.engines[role]?.spec.name ?? role;
     this.#stopping.add(role);
+    this.#engines.delete(role);
     const wasRunning = this.#run?.engines[role]?.state.status !== 'failed';
     if (wasRunning) this.#broadcast({ event: 'stopping', role });
     try {
       const { forced } = await engine.stop(graceMs);
       log.ended(name, { forced, gone: true });
       if (wasRunning) this.#setState(role, { status: 'stopped', exit: await engine.exited, forced });
+      return null;
     } catch (error) {
-      log.problems.push(`${name}: ${keeperErrorOf(error).message}`);
+      return `${name}: ${keeperErrorOf(error).message}`;
     }
-  }
-}
-
-/** For whoever looks at the results later: the run was left up, and its time is over. */
-function noteExpiry(run: LiveRun, report: ReleaseReport): void {
-  try {
-    const events = new EventLog(path.join(run.resultsDir, 'events.jsonl'));
-    const message = `nobody cleaned up until ${run.expiresAt} (DETACHED_TTL): the engines were ended`;
-    events.append({ type: 'warning', step: null, message });
-    const { removed, forced, problems } = report;
-    events.append({ type: 'cleanup', removed: [...removed], forced: [...forced], problems: [...problems] });
-    events.close();
-  } catch (error) {
-    complain(`the end of the run could not be noted: ${keeperErrorOf(error).message}`);
-  }
-}
-
-/** Into the keeper's own log. */
-function complain(message: string): void {
-  console.error(secrets.hide(message));
-}
-
-/** For whoever looks at the results later: the run did not end, it was ended. */
-function writeLostNote(run: LiveRun, report: ReleaseReport): void {
-  const note: OrchestratorLost = {
-    buildId: run.buildId,
-    at: new Date().toISOString(),
-    orchestratorPid: run.orchestrator.pid,
-    orchestratorAlive: identifyProcess(run.orchestrator.pid)?.startTime === run.orchestrator.startTime,
-    removed: [...report.removed],
-    forced: [...report.forced],
-    problems: [...report.problems],
-  };
-  try {
-    const target = path.join(run.resultsDir, 'orchestrator-lost.json');
-    const draft = `${target}.${process.pid}.tmp`;
-    writeFileSync(draft, `${JSON.stringify(secrets.hideIn(note), null, 2)}\n`);
-    renameSync(draft, target);
-  } catch (error) {
-    complain(`orchestrator-lost.json could not be written: ${keeperErrorOf(error).message}`);
   }
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { GpuInventory } from '../docker/nvidia-smi-parser.js';
+import type { GpuUse } from '../results-schema/run-record.js';
 import { releaseDeadRun } from './clean.js';
 import { describeExit } from './describe-exit.js';
 import { readLogTail } from './engine-log.js';
@@ -14,7 +15,7 @@ import type {
   UnexpectedExit,
   WaitOptions,
 } from './fleet.js';
-import { waitForFleet } from './fleet-readiness.js';
+import { waitForFleet, watchForDeath } from './fleet-readiness.js';
 import { allocateGpus, waitForGpuMemory } from './gpu-allocation.js';
 import { connectKeeper, type KeeperClient, type KeeperEvent, spawnKeeper } from './keeper-client.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
@@ -23,6 +24,7 @@ import { refuseTakenPorts } from './port-check.js';
 import { identifyProcess, identifySelf, readBootId, readPidNamespace } from './process-identity.js';
 import { openRegistry, type Registry } from './registry.js';
 import type { CreateFleetOptions, EngineEvent, ExternalServers, JoinFleetOptions, RunFleet } from './run-fleet.js';
+import { runMark } from './run-labels.js';
 
 const defaultStopGraceMs = 10_000;
 /** The driver gave memory back within 1 s of SIGTERM where it was measured; minutes were seen elsewhere. */
@@ -51,6 +53,7 @@ export async function createFleet(options: CreateFleetOptions): Promise<RunFleet
     engine: options.engine,
     runtime: options.runtime,
     ports: options.ports,
+    ...(options.joinable === false ? { joinable: false } : {}),
     settings: options.settings,
     gpus: [],
     engines: {},
@@ -109,6 +112,7 @@ class LiveFleet implements RunFleet {
   readonly #engines = new Map<EngineRole, LiveEngine>();
   readonly #changed = new Set<() => void>();
   #gpus: readonly ReservedGpu[];
+  #gpusAfter: ReadonlyMap<string, GpuUse> = new Map();
   #letGo = false;
   #released: Promise<ReleaseReport> | null = null;
 
@@ -132,8 +136,16 @@ class LiveFleet implements RunFleet {
     void keeper?.closed.then(() => this.#keeperLost());
   }
 
+  get mark(): Readonly<Record<string, string>> {
+    return runMark(this.#run.buildId, this.#registry.name);
+  }
+
   get gpus(): readonly ReservedGpu[] {
     return this.#gpus;
+  }
+
+  get gpusAfter(): ReadonlyMap<string, GpuUse> {
+    return this.#gpusAfter;
   }
 
   async reserveGpus(requirements: GpuRequirements): Promise<readonly ReservedGpu[]> {
@@ -167,10 +179,7 @@ class LiveFleet implements RunFleet {
       spec: (role) => this.#requireEngine(role).spec,
       isReady: (role) => this.state(role).status === 'ready',
       unexpectedExit: () => this.unexpectedExit(),
-      onChange: (listener) => {
-        this.#changed.add(listener);
-        return () => this.#changed.delete(listener);
-      },
+      onChange: (listener) => this.#listen(listener),
       markReady: async (role, afterMs) => {
         const { name } = this.#requireEngine(role).spec;
         this.#onEvent({ type: 'engine-ready', role, name, readyAfterSeconds: afterMs / 1000 });
@@ -211,6 +220,13 @@ class LiveFleet implements RunFleet {
     return { role, name, exit: ended.exit, logTail: await this.logTail(role, shownLogLines) };
   }
 
+  untilUnexpectedExit(signal: AbortSignal): Promise<UnexpectedExit | null> {
+    return watchForDeath(
+      { unexpectedExit: () => this.unexpectedExit(), onChange: (listener) => this.#listen(listener) },
+      signal,
+    );
+  }
+
   async logTail(role: EngineRole, lines: number): Promise<readonly string[]> {
     const engine = this.#engines.get(role);
     return engine ? readLogTail(engine.logPath, lines) : [];
@@ -226,6 +242,12 @@ class LiveFleet implements RunFleet {
 
   async disown(processGroup: number): Promise<void> {
     await this.#keeper?.request({ op: 'disown', pgid: processGroup }).catch(() => undefined);
+  }
+
+  async stop(role: EngineRole): Promise<void> {
+    if (!this.#engines.has(role)) return;
+    await (await this.#requireKeeper()).request({ op: 'stop', role });
+    this.#engines.delete(role);
   }
 
   async detach(ttlMs?: number): Promise<void> {
@@ -250,10 +272,14 @@ class LiveFleet implements RunFleet {
     const report = (await this.#releaseByKeeper()) ?? (await this.#releaseWithoutKeeper());
     await this.#keeper?.close();
     if (this.#gpus.length === 0) return report;
-    const held = await waitForGpuMemory(this.#gpus, readInventory, gpuMemoryLimitMs).catch((error: unknown) => [
-      `whether GPU memory was given back is not known: ${error instanceof Error ? error.message : error}`,
-    ]);
-    return { ...report, problems: [...report.problems, ...held] };
+    try {
+      const { after, held } = await waitForGpuMemory(this.#gpus, readInventory, gpuMemoryLimitMs);
+      this.#gpusAfter = after;
+      return { ...report, problems: [...report.problems, ...held] };
+    } catch (error) {
+      const unknown = `whether GPU memory was given back is not known: ${error instanceof Error ? error.message : error}`;
+      return { ...report, problems: [...report.problems, unknown] };
+    }
   }
 
   async #releaseByKeeper(): Promise<ReleaseReport | null> {
@@ -272,6 +298,11 @@ class LiveFleet implements RunFleet {
       return { removed: [], forced: [], problems: [] };
     }
     return releaseDeadRun(left, { registry: this.#registry });
+  }
+
+  #listen(listener: () => void): () => void {
+    this.#changed.add(listener);
+    return () => this.#changed.delete(listener);
   }
 
   #receive(event: KeeperEvent): void {

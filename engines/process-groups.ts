@@ -44,14 +44,13 @@ export async function endGroup(group: ProcessGroup, graceMs: number): Promise<En
   );
 }
 
-/** Processes that carry the run's mark in their environment and started no earlier than the run. */
-export function findMarked(buildId: string, notBefore: number): ProcessStat[] {
-  return listProcesses().filter(
-    (stat) =>
-      stat.pid !== process.pid &&
-      stat.startTime >= notBefore &&
-      readProcessEnvironment(stat.pid)?.get(buildIdVariable) === buildId,
-  );
+/** Processes that carry all of these variables in their environment and started no earlier than the run. */
+export function findMarked(mark: Readonly<Record<string, string>>, notBefore: number): ProcessStat[] {
+  return listProcesses().filter((stat) => {
+    if (stat.pid === process.pid || stat.startTime < notBefore) return false;
+    const environment = readProcessEnvironment(stat.pid);
+    return environment !== null && Object.entries(mark).every(([name, value]) => environment.get(name) === value);
+  });
 }
 
 /** Ends single processes, each checked by its start time before every signal. Never throws. */

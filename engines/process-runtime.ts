@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { engineEnvironment } from './engine-environment.js';
-import { openEngineLog } from './engine-log.js';
+import { openOutputLog } from './engine-log.js';
 import type { EngineExit } from './engine-state.js';
 import { EngineStartError } from './errors.js';
 import type { LaunchSpec } from './launch-spec.js';
 import { kernelOomKills, looksOutOfMemory } from './out-of-memory.js';
 import { type EndOutcome, endGroup } from './process-groups.js';
 import { identifyProcess } from './process-identity.js';
-import { buildIdLabel } from './run-labels.js';
+import { buildIdLabel, registryLabel, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
 
 /** Output that grandchildren still hold open after the engine's end is waited for this long. */
@@ -29,22 +29,23 @@ async function startProcess(
 ): Promise<StartedEngine> {
   const [program, ...firstArgs] = spec.command;
   if (program === undefined) throw new Error(`The launch spec of "${spec.name}" names no command`);
-  const log = await openEngineLog(logPath).catch((error: unknown) => {
+  const log = await openOutputLog(logPath, spec.logFiles).catch((error: unknown) => {
     throw new EngineStartError(`The log "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}`, {
       failureCause: 'disk',
       cause: error,
     });
   });
   const killsBefore = kernelOomKills();
+  const buildId = labels[buildIdLabel] ?? '';
+  const mark = runMark(buildId, labels[registryLabel] ?? '');
   const child = spawn(program, [...firstArgs, ...spec.args], {
-    env: engineEnvironment(ours, spec.environment, labels[buildIdLabel] ?? ''),
+    env: engineEnvironment(ours, { ...spec.environment, ...mark }, buildId),
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
   // Read at once: the pid stays reserved until its end has been handed to us.
   const startTime = child.pid === undefined ? 0 : (identifyProcess(child.pid)?.startTime ?? 0);
-  log.follow(child.stdout);
-  log.follow(child.stderr);
+  log.follow(child.stdout, child.stderr);
   const ended = exitOf(child);
   const pid = await spawned(child).catch(async (error: unknown) => {
     await log.close();

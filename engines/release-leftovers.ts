@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerCleaner } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
 import { endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
 import { type ProcessStat, readBootId, readCommandLine } from './process-identity.js';
+import { runMark } from './run-labels.js';
 
 /** Collects what was ended while things are ended in parallel. */
 export class ReleaseLog {
@@ -46,35 +48,64 @@ export async function releaseGroups(groups: readonly ProcessGroup[], graceMs: nu
 /** Processes with the run's mark that are neither its orchestrator nor its keeper, and younger than the run. */
 export function strayProcesses(
   run: Pick<LiveRun, 'buildId' | 'bootId' | 'orchestrator' | 'keeper'>,
+  registryName: string,
 ): readonly ProcessStat[] {
   if (run.bootId !== readBootId()) return [];
   const ours = new Set([process.pid, run.orchestrator.pid, run.keeper?.pid]);
-  return findMarked(run.buildId, run.orchestrator.startTime).filter((stray) => !ours.has(stray.pid));
+  const mark = runMark(run.buildId, registryName);
+  return findMarked(mark, run.orchestrator.startTime).filter((stray) => !ours.has(stray.pid));
 }
 
-/** Ends what left its process group but still carries the run's mark, then what is still labelled with it. */
+const daemonPauseMs = 250;
+
+/**
+ * Ends what left its process group but still carries the run's mark, then what is still labelled with it.
+ * @param options.daemonLimitMs how long a daemon that does not answer is waited for
+ * @returns `containersGone`: the daemon knows no container of the run any more
+ */
 export async function releaseStrays(
   run: LiveRun,
   options: {
     readonly graceMs: number;
     readonly log: ReleaseLog;
     readonly openCleaner: () => Promise<ContainerCleaner>;
+    readonly registryName: string;
+    readonly daemonLimitMs: number;
   },
-): Promise<void> {
+): Promise<{ readonly containersGone: boolean }> {
   const { log, graceMs } = options;
   await Promise.all(
-    strayProcesses(run).map(async (stray) => {
+    strayProcesses(run, options.registryName).map(async (stray) => {
       const command = readCommandLine(stray.pid) ?? 'unknown command';
       log.ended(`process ${stray.pid} (${shorten(command)})`, await endProcesses([stray], graceMs));
     }),
   );
-  if (run.runtime !== 'docker') return;
+  if (run.runtime !== 'docker') return { containersGone: false };
   try {
     const cleaner = await options.openCleaner();
-    log.add(await cleaner.remove(await cleaner.list(run.buildId), graceMs));
+    const left = await whenAnswered(() => cleaner.list(run.buildId), options.daemonLimitMs);
+    const removal = await cleaner.remove(left, graceMs);
+    log.add(removal);
+    return { containersGone: removal.problems.length === 0 };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    log.problems.push(`containers of run ${run.buildId} could not be looked for: ${why}`);
+    log.problems.push(
+      `containers of run ${run.buildId} could not be looked for: ${why.replace(/\.$/, '')}; \`lmcache-ci clean\` removes them when the daemon answers again`,
+    );
+    return { containersGone: false };
+  }
+}
+
+/** Asks again until the daemon answers. @throws its last error when the time is over. */
+async function whenAnswered<Answer>(ask: () => Promise<Answer>, limitMs: number): Promise<Answer> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (performance.now() >= deadline) throw error;
+      await delay(daemonPauseMs);
+    }
   }
 }
 

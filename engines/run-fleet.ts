@@ -1,7 +1,8 @@
+import type { GpuUse } from '../results-schema/run-record.js';
 import type { EngineExit } from './engine-state.js';
-import type { Fleet } from './fleet.js';
+import type { Fleet, UnexpectedExit } from './fleet.js';
 import type { EngineRole } from './launch-spec.js';
-import type { LiveRun, ReservedGpu, RunPorts } from './live-run.js';
+import type { LiveRun, ReservedGpu } from './live-run.js';
 
 /** What happened to an engine; the same fields as the `engine-*` lines of events.jsonl. */
 export type EngineEvent =
@@ -32,7 +33,10 @@ export interface CreateFleetOptions {
   readonly runtime: 'docker' | 'process';
   /** Absolute; logs go to its `logs/`. */
   readonly resultsDir: string;
-  readonly ports: RunPorts;
+  /** Named by what they are for; other runs keep off them. */
+  readonly ports: LiveRun['ports'];
+  /** False: no step of an mp-test may join this run. */
+  readonly joinable?: false;
   /** What a later process needs to join this run: MODEL, ports, SIM_SPEED, ... */
   readonly settings: LiveRun['settings'];
   /** Time between SIGTERM and SIGKILL when engines are stopped; 10 s by default. */
@@ -56,14 +60,22 @@ export interface ExternalServers {
 
 /** The fleet as its run holds it: what steps see, and what only the run itself may do. */
 export interface RunFleet extends Fleet {
+  /** Variables for the environment of every child of the run: what leaves its process group is found by them. */
+  readonly mark: Readonly<Record<string, string>>;
   /** GPUs reserved for this run so far. */
   readonly gpus: readonly ReservedGpu[];
+  /** What they are used for after `release`, by uuid; empty before, and where it could not be told. */
+  readonly gpusAfter: ReadonlyMap<string, GpuUse>;
+  /** Resolves with the first engine that ends although nobody stopped it; with null when the signal is aborted first. */
+  untilUnexpectedExit(signal: AbortSignal): Promise<UnexpectedExit | null>;
   /**
    * Hands a process group to the keeper: it is ended with the run, whoever dies first. A group that is
    * gone already is no error. Without a keeper (external servers) a keeper of process groups alone is started.
    */
   own(processGroup: number): Promise<void>;
   disown(processGroup: number): Promise<void>;
+  /** Ends one server of the run; its role is free again. Harmless when it has ended. @throws when it survives SIGKILL. */
+  stop(role: EngineRole): Promise<void>;
   /** The run outlives this process: its keeper stays until `cleanup`, or until `ttlMs` have passed. */
   detach(ttlMs?: number): Promise<void>;
   /**

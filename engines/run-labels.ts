@@ -1,4 +1,5 @@
 import type { EngineRole } from './launch-spec.js';
+import { buildIdVariable } from './process-groups.js';
 
 export const buildIdLabel = 'ci.lmcache.build-id';
 const roleLabel = 'ci.lmcache.role';
@@ -8,4 +9,11 @@ export const registryLabel = 'ci.lmcache.registry';
 /** What every container of a run carries, so that a stranger can find and remove it. */
 export function runLabels(buildId: string, role: EngineRole, registryName: string): Record<string, string> {
   return { [buildIdLabel]: buildId, [roleLabel]: role, [registryLabel]: registryName };
+}
+
+const registryVariable = 'LMCACHE_CI_REGISTRY';
+
+/** What every process of a run carries. Two registries of one machine may each have a run of this id. */
+export function runMark(buildId: string, registryName: string): Record<string, string> {
+  return { [buildIdVariable]: buildId, [registryVariable]: registryName };
 }

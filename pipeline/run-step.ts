@@ -48,7 +48,7 @@ async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<Step
       () => {
         // Before it is told to stop: afterwards nobody waits for anything.
         void describeStuckStep(run, lastSeen).then((evidence) => {
-          if (signal.aborted) return;
+          if (both.aborted) return;
           over.abort(new Error(`${limitSetting[step.kind]}=${limitSeconds} is over`));
           resolve(timedOut(step, limitSeconds, evidence));
         });
@@ -64,8 +64,20 @@ async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<Step
       { once: true, signal: done.signal },
     );
   });
+  // A cache server that is gone may cost its engine no request, only minutes: nothing is measured any more.
+  const engineDied = new Promise<StepResult>((resolve) => {
+    if (step.kind !== 'test') return;
+    void run.fleet.untilUnexpectedExit(done.signal).then(async (death) => {
+      if (death === null || (await settlesWithin(work, lastWordsMs)) || both.aborted) return;
+      const { deadEngineResult } = await import('../steps/engine-guard.js');
+      const result = await deadEngineResult(run.fleet, death, null);
+      if (both.aborted) return;
+      over.abort(new Error(`the ${death.role} engine has died`));
+      resolve(result);
+    });
+  });
   try {
-    const result = await Promise.race([work, timeUp, ignored]);
+    const result = await Promise.race([work, timeUp, ignored, engineDied]);
     if (over.signal.aborted) await settlesWithin(work, stopGraceMs);
     return result;
   } finally {
@@ -74,6 +86,8 @@ async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<Step
   }
 }
 
+/** A test whose engine has died may end by itself, and say more than we can. */
+const lastWordsMs = 1500;
 /** Time to end for a step that was told to: its children get 5 s after SIGTERM. */
 const stopGraceMs = 15_000;
 

@@ -1,4 +1,3 @@
-import { buildIdVariable } from '../engines/process-groups.js';
 import type { RunFleet } from '../engines/run-fleet.js';
 import type { EventLog } from '../results-schema/event-log.js';
 import type { RunEventInput } from '../results-schema/events.js';
@@ -42,7 +41,7 @@ export function stepContext<Definitions extends SettingDefinitions>(
       const result = await executeOwned(command, {
         ...options,
         // A child that leaves its group, or that the keeper has not heard of yet, is still known as this run's.
-        environment: { ...options.environment, [buildIdVariable]: plan.facts.buildId },
+        environment: { ...options.environment, ...fleet.mark },
         signal,
         owner: fleet,
       });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { classifyEngineEnd } from '../engines/blame.js';
 import { describeExit } from '../engines/describe-exit.js';
-import type { UnexpectedExit } from '../engines/fleet.js';
+import type { Fleet, UnexpectedExit } from '../engines/fleet.js';
 import { probe } from '../engines/readiness.js';
 import type { FailureCause, FailureReason, StepResult } from '../results-schema/step-result.js';
 import { ServerAnswerError, ServerUnreachableError } from '../workloads/server-api.js';
@@ -27,18 +27,29 @@ export async function judgeWithEngines(context: GuardContext, test: () => Promis
   if (died === null) {
     return (await blameHungEngine(context, result)) ?? result;
   }
-  const { exit, logTail, name, role } = died;
-  const longTail = await context.fleet.logTail(role, judgedLogLines);
+  return deadEngineResult(context.fleet, died, result);
+}
+
+/**
+ * What a test comes to in which an engine has died: that, with the end of its log.
+ * @param made what the test itself came to; null when it was not waited for
+ */
+export async function deadEngineResult(
+  fleet: Pick<Fleet, 'logTail'>,
+  { exit, logTail, name, role }: UnexpectedExit,
+  made: StepResult | null,
+): Promise<StepResult> {
+  const longTail = await fleet.logTail(role, judgedLogLines);
   const blame = classifyEngineEnd(longTail.length > logTail.length ? longTail : logTail, exit);
   const why = blame.evidence === null ? '' : `: ${blame.evidence}`;
-  const told = result.outcome === 'failed' || result.outcome === 'inconclusive' ? `\n${result.message}` : '';
+  const told = made?.outcome === 'failed' || made?.outcome === 'inconclusive' ? `\n${made.message}` : '';
   return {
     outcome: 'failed',
     reason: blame.reason,
     cause: blame.cause,
     message: `The ${role} engine "${name}" died during the test: ${describeExit(exit)}${why}.${told}`,
-    evidence: [...logTail, ...(result.outcome === 'failed' ? result.evidence : [])],
-    verdicts: result.outcome === 'skipped' ? [] : result.verdicts,
+    evidence: [...logTail, ...(made?.outcome === 'failed' ? made.evidence : [])],
+    verdicts: made === null || made.outcome === 'skipped' ? [] : made.verdicts,
   };
 }
 

@@ -1,5 +1,5 @@
 // One run's corner of the machine for the chaos program: its own home, registry and results, and how it is judged.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,10 +8,10 @@ import { waitUntil } from '../../dist/engines/wait-until.js';
 import { readRun } from '../../dist/results-schema/read-run.js';
 import { statusOf } from '../../dist/results-schema/run-status.js';
 
-export const root = fileURLToPath(new URL('../../', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const commandLine = path.join(root, 'pipeline', 'lmcache-ci.mjs');
 const runLimitMs = 120_000;
-export const goneLimitMs = 5000;
+const goneLimitMs = 5000;
 
 /** Runs are small: it is their ends that are looked at. */
 const smallRun = {
@@ -25,27 +25,31 @@ const smallRun = {
 };
 
 export class Arena {
-  constructor(buildId, runtime) {
+  /** @param dockerHost of the daemon that containers are made by; null: the machine's */
+  constructor(buildId, runtime, dockerHost = null) {
     this.buildId = buildId;
     this.runtime = runtime;
+    this.dockerHost = dockerHost;
     this.directory = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-chaos-'));
     this.resultsDir = path.join(this.directory, 'results');
+    this.faultyResults = null;
+    this.afterwards = null;
     for (const name of ['home', 'tmp', 'runtime', 'work']) mkdirSync(path.join(this.directory, name), { mode: 0o700 });
   }
 
   /** Starts a run as a process group of its own, as a shell's job is. */
-  start(environment = {}) {
+  start(environment = {}, only = 'lm-eval') {
     const ports = Object.fromEntries(
       ['VLLM_PORT', 'VLLM_BASELINE_PORT', 'LMCACHE_PORT', 'LMCACHE_HTTP_PORT'].map((name) => [name, 'auto']),
     );
-    const child = spawn(process.execPath, [commandLine, 'mp-test', '--only', 'lm-eval'], {
+    const child = spawn(process.execPath, [commandLine, 'mp-test', '--only', only], {
       cwd: path.join(this.directory, 'work'),
       env: {
         PATH: process.env.PATH,
         HOME: path.join(this.directory, 'home'),
         TMPDIR: path.join(this.directory, 'tmp'),
         XDG_RUNTIME_DIR: path.join(this.directory, 'runtime'),
-        ...(process.env.DOCKER_HOST === undefined ? {} : { DOCKER_HOST: process.env.DOCKER_HOST }),
+        ...(this.dockerHost === null ? {} : { DOCKER_HOST: this.dockerHost }),
         BUILD_ID: this.buildId,
         RESULTS_DIR: this.resultsDir,
         RUNTIME: this.runtime,
@@ -81,17 +85,34 @@ export class Arena {
     }
   }
 
-  /** Waits for an engine's process to be there. @returns its pid, or null when the run ended before that. */
-  async enginePid(role, ended) {
+  /** Waits for something to stand in the run's record. @returns null when the run ended before that */
+  async #recorded(read, ended) {
     let isOver = false;
     void ended.then(() => (isOver = true));
-    let pid = null;
+    let found = null;
     await waitUntil(() => {
-      const state = this.record()?.engines?.[role]?.state;
-      if (state?.handle?.kind === 'process') pid = state.handle.pid;
-      return pid !== null || isOver;
+      found = read(this.record()) ?? null;
+      return found !== null || isOver;
     }, runLimitMs);
-    return pid;
+    return found;
+  }
+
+  /** Waits for an engine's process to be there. @returns its pid, or null when the run ended before that. */
+  async enginePid(role, ended) {
+    const handle = await this.#recorded((record) => record?.engines?.[role]?.state?.handle, ended);
+    if (handle === null || handle.kind === 'process') return handle?.pid ?? null;
+    const shown = docker(this.dockerHost, 'inspect', '--format', '{{.State.Pid}}', handle.id);
+    // A container that has ended has pid 0, which is our own group to `kill`.
+    return Number(shown.stdout) || null;
+  }
+
+  keeperPid(ended) {
+    return this.#recorded((record) => record?.keeper?.pid, ended);
+  }
+
+  async engineUrl(role, ended) {
+    const url = await this.#recorded((record) => record?.engines?.[role]?.spec?.healthUrl, ended);
+    return url === null ? null : new URL(url).origin;
   }
 
   /** Whatever was started here names this directory or the run in its environment; keepers and engines too. */
@@ -115,8 +136,21 @@ export class Arena {
     await waitUntil(() => this.processes().length === 0, goneLimitMs);
     const left = this.processes().map((name) => `process ${name}`);
     if (this.record() !== null) left.push('its record in the registry');
-    if (this.runtime === 'docker') left.push(...(await containersOf(this.buildId)).map((name) => `container ${name}`));
+    if (this.runtime === 'docker') left.push(...(await this.#containers()).map((name) => `container ${name}`));
     return left;
+  }
+
+  /** Names of the run's containers that do not go within 5 s, whatever their state. */
+  async #containers() {
+    const filter = `label=ci.lmcache.build-id=${this.buildId}`;
+    let names = [];
+    await waitUntil(() => {
+      const listed = docker(this.dockerHost, 'ps', '--all', '--filter', filter, '--format', '{{.Names}}');
+      if (listed.status !== 0) throw new Error(`docker ps: ${listed.stderr}`);
+      names = listed.stdout.split('\n').filter(Boolean);
+      return names.length === 0;
+    }, goneLimitMs);
+    return names;
   }
 
   /** The results after the end; problems are files that cannot be read as what they are. */
@@ -130,7 +164,13 @@ export class Arena {
     return { status, verdict, events: run.events, problems: [...run.problems, ...invalid] };
   }
 
+  /** For the next run of the same place: what the last ones left is judged already. */
+  forgetResults() {
+    rmSync(this.resultsDir, { recursive: true, force: true });
+  }
+
   remove() {
+    this.afterwards?.();
     for (const name of this.processes()) killQuietly(Number.parseInt(name, 10), 'SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -145,15 +185,8 @@ export function killQuietly(pid, signal) {
   }
 }
 
-/** Names of a run's containers, whatever their state. */
-async function containersOf(buildId) {
-  const { openContainerHost } = await import('../../dist/docker/client.js');
-  const host = openContainerHost();
-  const list = () => host.listContainers([`ci.lmcache.build-id=${buildId}`]);
-  const deadline = Date.now() + goneLimitMs;
-  let found = await list();
-  while (found.length > 0 && Date.now() < deadline) found = await list();
-  return found.map(({ name }) => name);
+function docker(host, ...args) {
+  return spawnSync('docker', [...(host === null ? [] : ['--host', host]), ...args], { encoding: 'utf8' });
 }
 
 function commandOf(pid) {

@@ -1,0 +1,48 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { EventLog } from '../results-schema/event-log.js';
+import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
+import { secrets } from '../results-schema/secrets.js';
+import type { ReleaseReport } from './fleet.js';
+import type { LiveRun } from './live-run.js';
+import { identifyProcess } from './process-identity.js';
+
+/** Into the keeper's own log. */
+export function complain(what: string, error: unknown): void {
+  console.error(secrets.hide(`${what}: ${error instanceof Error ? error.message : String(error)}`));
+}
+
+/** For whoever looks at the results later: the run was left up, and its time is over. Never throws. */
+export function noteExpiry(run: LiveRun, report: ReleaseReport): void {
+  try {
+    const events = new EventLog(path.join(run.resultsDir, 'events.jsonl'));
+    const message = `nobody cleaned up until ${run.expiresAt} (DETACHED_TTL): the engines were ended`;
+    events.append({ type: 'warning', step: null, message });
+    const { removed, forced, problems } = report;
+    events.append({ type: 'cleanup', removed: [...removed], forced: [...forced], problems: [...problems] });
+    events.close();
+  } catch (error) {
+    complain('the end of the run could not be noted', error);
+  }
+}
+
+/** For whoever looks at the results later: the run did not end, it was ended. Never throws. */
+export function writeLostNote(run: LiveRun, report: ReleaseReport): void {
+  const note: OrchestratorLost = {
+    buildId: run.buildId,
+    at: new Date().toISOString(),
+    orchestratorPid: run.orchestrator.pid,
+    orchestratorAlive: identifyProcess(run.orchestrator.pid)?.startTime === run.orchestrator.startTime,
+    removed: [...report.removed],
+    forced: [...report.forced],
+    problems: [...report.problems],
+  };
+  try {
+    const target = path.join(run.resultsDir, 'orchestrator-lost.json');
+    const draft = `${target}.${process.pid}.tmp`;
+    writeFileSync(draft, `${JSON.stringify(secrets.hideIn(note), null, 2)}\n`);
+    renameSync(draft, target);
+  } catch (error) {
+    complain('orchestrator-lost.json could not be written', error);
+  }
+}
