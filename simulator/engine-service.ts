@@ -1,10 +1,12 @@
 import { Registry } from 'prom-client';
 import type { LmcacheConnector } from './contracts.js';
+import { disturbed } from './disturbance.js';
 import type { EngineClock } from './engine/engine-clock.js';
 import { EngineLoop, type StepReport } from './engine/engine-loop.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
 import type { EngineLog } from './log.js';
 import { EngineMetrics } from './metrics.js';
+import { RequestFaults } from './request-faults.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
 
@@ -27,25 +29,22 @@ export interface EngineServiceOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** SIM_FAULT=crash-after=N has struck. */
-export class SimulatedCrash extends Error {
-  override readonly name = 'SimulatedCrash';
-}
-
 /** The engine as its API server sees it: takes requests, hands out tokens, keeps count. */
 export class EngineService {
   readonly registry = new Registry();
   readonly loop: EngineLoop;
+  readonly faults: RequestFaults;
   readonly #options: EngineServiceOptions;
   readonly #metrics: EngineMetrics;
   readonly #sinks = new Map<Sequence, { readonly sink: TokenSink; readonly n: number }>();
-  #requests = 0;
   #statistics = { since: 0, promptTokens: 0, generatedTokens: 0 };
 
   constructor(options: EngineServiceOptions) {
     this.#options = options;
     const { served, clock, connector } = options;
-    const { profile, stepTime } = served;
+    const { profile } = served;
+    this.faults = new RequestFaults(() => options.control.fault);
+    const salt = options.control.role.length;
     this.loop = new EngineLoop({
       limits: {
         maxNumBatchedTokens: served.options.maxNumBatchedTokens ?? profile.maxNumBatchedTokens,
@@ -56,7 +55,7 @@ export class EngineService {
         prefixCaching: served.options.prefixCaching,
         loadNoticeSteps: profile.transfer.loadNoticeSteps,
       },
-      stepTime,
+      stepTime: disturbed(served.stepTime, () => options.control.fault, salt),
       clock,
       connector,
       listener: {
@@ -76,11 +75,17 @@ export class EngineService {
 
   /** @param arrival simulated time at which the request reached the server; `n` sequences a prompt. */
   submit(sequences: readonly Sequence[], n: number, arrival: number, sink: TokenSink): void {
-    this.#requests += 1;
+    this.faults.count();
+    this.loop.hold(this.faults.isOver('hang-after'));
     for (const sequence of sequences) this.#sinks.set(sequence, { sink, n });
     for (let first = 0; first < sequences.length; first += n) {
       this.loop.submit(sequences.slice(first, first + n), arrival);
     }
+  }
+
+  /** Faults may have changed: a hanging engine goes on when it no longer has to hang. */
+  onControl(): void {
+    this.loop.hold(this.faults.isOver('hang-after'));
   }
 
   /** The client has gone, or the answer is complete before the model's end. */
@@ -107,10 +112,7 @@ export class EngineService {
 
   #onStep(report: StepReport): void {
     this.#metrics.onStep(report);
-    const { fault } = this.#options.control;
-    if (fault.kind === 'crash-after' && this.#requests > fault.requests) {
-      throw new SimulatedCrash(`SIM_FAULT=crash-after=${fault.requests}: the engine dies now`);
-    }
+    this.faults.dieIfDue('the engine');
     this.#statistics.promptTokens += report.promptTokens;
     this.#statistics.generatedTokens += report.generatedTokens;
     const elapsed = report.at - this.#statistics.since;

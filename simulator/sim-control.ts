@@ -1,16 +1,18 @@
 import { z } from 'zod';
-import { formatSimFault, parseSimFault, parseSimSpeed, type SimFault, SimSettingError } from './sim-environment.js';
+import type { FaultRole, SimFaults } from './faults.js';
+import { parseSimFaults, parseSimSpeed, SimSettingError } from './sim-environment.js';
 
 const controlSchema = z.strictObject({
   fault: z.string().optional(),
   speed: z.union([z.number(), z.string()]).optional(),
 });
 
-/** What POST /sim/control can change while a simulated server runs. */
+/** What POST /sim/control can change while a simulated server runs. A list of faults replaces the one before it. */
 export interface SimControlState {
   readonly profile: string;
+  readonly role: FaultRole;
   speed: number;
-  fault: SimFault;
+  fault: SimFaults;
 }
 
 export type SimControlResult =
@@ -24,11 +26,11 @@ export type SimControlResult =
 export function applySimControl(state: SimControlState, body: string): SimControlResult {
   try {
     const wanted = controlSchema.parse(body.trim() === '' ? {} : JSON.parse(body));
-    const fault = wanted.fault === undefined ? state.fault : parseSimFault(wanted.fault);
+    const fault = wanted.fault === undefined ? state.fault : parseSimFaults(wanted.fault, state.role, true);
     const speed = wanted.speed === undefined ? state.speed : parseSimSpeed(wanted.speed);
     state.fault = fault;
     state.speed = speed;
-    return { kind: 'applied', view: { profile: state.profile, speed, fault: formatSimFault(fault) } };
+    return { kind: 'applied', view: { profile: state.profile, speed, fault: fault.text } };
   } catch (error) {
     if (error instanceof SimSettingError) return { kind: 'refused', message: error.message };
     return {

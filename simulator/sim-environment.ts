@@ -1,14 +1,5 @@
 import { z } from 'zod';
-
-/** A fault the simulator plays on purpose, so that the suite's own gates can be seen to fail. */
-export type SimFault =
-  | { readonly kind: 'none' }
-  /** LMCache tier: nothing is ever stored. */
-  | { readonly kind: 'no-cache' }
-  /** Engine: a prompt served from the LMCache tier is answered with other text. */
-  | { readonly kind: 'wrong-text-from-cache' }
-  /** Engine: dies (exit code 1) when the generation request after the first `requests` ones is scheduled. */
-  | { readonly kind: 'crash-after'; readonly requests: number };
+import { type FaultRole, parseFaults, type SimFaults } from './faults.js';
 
 /** The simulator's own options: SIM_* variables at start, POST /sim/control later. */
 export interface SimSettings {
@@ -16,12 +7,11 @@ export interface SimSettings {
   readonly profile: string;
   /** Simulated seconds per wall second, above 0. */
   readonly speed: number;
-  readonly fault: SimFault;
+  readonly fault: SimFaults;
 }
 
 export const DEFAULT_PROFILE = 'h200';
 export const DEFAULT_SPEED = 10;
-const FAULT_SYNTAX = 'none, no-cache, wrong-text-from-cache or crash-after=N (N a whole number from 0)';
 
 /** Speeds outside this range are typing errors, not wishes: beyond it no server keeps its schedule. */
 const speedSchema = z.coerce.number().gt(0).max(1000);
@@ -31,18 +21,13 @@ export class SimSettingError extends Error {
   override readonly name = 'SimSettingError';
 }
 
-/** `crash-after=3` -> fault. @throws SimSettingError naming what is allowed. */
-export function parseSimFault(text: string): SimFault {
-  if (text === '' || text === 'none') return { kind: 'none' };
-  if (text === 'no-cache' || text === 'wrong-text-from-cache') return { kind: text };
-  const crash = /^crash-after=(\d{1,9})$/.exec(text);
-  if (crash) return { kind: 'crash-after', requests: Number(crash[1]) };
-  throw new SimSettingError(`SIM_FAULT is "${text}"; allowed are ${FAULT_SYNTAX}.`);
-}
-
-/** The text form of a fault, as SIM_FAULT takes it. */
-export function formatSimFault(fault: SimFault): string {
-  return fault.kind === 'crash-after' ? `crash-after=${fault.requests}` : fault.kind;
+/** The faults meant for a server of this role. @param everything entries without a role too. @throws SimSettingError */
+export function parseSimFaults(text: string, role: FaultRole, everything = false): SimFaults {
+  try {
+    return parseFaults(text, role, everything);
+  } catch (error) {
+    throw new SimSettingError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Simulated seconds per wall second. @throws SimSettingError for anything but a number in (0, 1000]. */
@@ -52,12 +37,18 @@ export function parseSimSpeed(value: string | number): number {
   return parsed.data;
 }
 
-/** Reads SIM_PROFILE, SIM_SPEED and SIM_FAULT; empty counts as unset. @throws SimSettingError */
-export function readSimEnvironment(environment: Readonly<Record<string, string | undefined>>): SimSettings {
+/**
+ * Reads SIM_PROFILE, SIM_SPEED and SIM_FAULT; empty counts as unset.
+ * @param role the server that reads them. @throws SimSettingError
+ */
+export function readSimEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  role: FaultRole,
+): SimSettings {
   return {
     profile: environment.SIM_PROFILE || DEFAULT_PROFILE,
     speed: environment.SIM_SPEED ? parseSimSpeed(environment.SIM_SPEED) : DEFAULT_SPEED,
-    fault: parseSimFault(environment.SIM_FAULT ?? ''),
+    fault: parseSimFaults(environment.SIM_FAULT ?? '', role),
   };
 }
 

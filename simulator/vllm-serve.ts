@@ -14,13 +14,26 @@ import { createEngineLog, type EngineLog } from './log.js';
 import { loadProfile, UnknownProfileError } from './profiles.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
-import { formatSimFault, readSimEnvironment, SimSettingError } from './sim-environment.js';
+import { readSimEnvironment, SimSettingError } from './sim-environment.js';
+import { engineStartFailure } from './start-faults.js';
 import { createTextGenerator } from './text.js';
 import { loadTokenizer } from './tokenizer/load-tokenizer.js';
 import { EngineConfigError, parseVllmServe, type VllmServeOptions } from './vllm-args.js';
 
 /** Longest simulated wait for the "weights": a start is not what this simulator is for, and CI waits for it. */
 const LONGEST_LOAD_SECONDS = 5;
+
+/** A fault ends the start. */
+class EngineStartError extends Error {
+  override readonly name = 'EngineStartError';
+  /** Python's name of the exception. */
+  readonly kind: string;
+
+  constructor(kind: string, message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -43,9 +56,10 @@ export async function runVllmServe(parser: ParserSpec, argv: readonly string[], 
   const log = createEngineLog(run.write, process.pid);
   try {
     const options = parseVllmServe(parser, argv);
-    const settings = readSimEnvironment(run.environment);
+    const role = options.connector === null ? 'baseline' : 'vllm';
+    const settings = readSimEnvironment(run.environment, role);
     const profile = loadProfile(settings.profile);
-    const control: SimControlState = { profile: profile.name, speed: settings.speed, fault: settings.fault };
+    const control: SimControlState = { profile: profile.name, role, speed: settings.speed, fault: settings.fault };
     const clock = new RealTimeClock(settings.speed);
     const served = prepare(options, profile, run.environment);
     announce(log, served, control);
@@ -127,7 +141,7 @@ function announce(log: EngineLog, served: ServedModel, control: SimControlState)
   log.api(
     'WARNING',
     'lmcache-ci simulator',
-    `SIMULATED vLLM ${profile.engineVersion}: profile "${profile.name}" (${profile.gpu}, ${profile.kernels} kernels, whatever VLLM_BATCH_INVARIANT says), speed ${control.speed}, fault ${formatSimFault(control.fault)}; no model runs here`,
+    `SIMULATED vLLM ${profile.engineVersion}: profile "${profile.name}" (${profile.gpu}, ${profile.kernels} kernels, whatever VLLM_BATCH_INVARIANT says), speed ${control.speed}, fault ${control.fault.text}; no model runs here`,
   );
   log.api('INFO', 'api_utils.py:345', `version ${profile.engineVersion}, model ${options.model}`);
   log.api('INFO', 'api_utils.py:273', `non-default args: ${JSON.stringify(options.given)}`);
@@ -170,7 +184,9 @@ async function serve(
   const server = createApiServer({ served, control, engine, clock, log, onControl: () => pacer.rearm() });
   try {
     const loadSeconds = Math.min(served.profile.loadSeconds.engine, LONGEST_LOAD_SECONDS);
-    await delay((loadSeconds * 1000) / control.speed, undefined, { signal: run.signal });
+    const slowStartMs = (control.fault.values.get('slow-start') ?? 0) * 1000;
+    await delay((loadSeconds * 1000) / control.speed + slowStartMs, undefined, { signal: run.signal });
+    failAtStart(served, control);
     const port = await listen(server, served.options);
     log.api('INFO', 'api_server.py:677', `Starting vLLM server on http://${served.options.host ?? '0.0.0.0'}:${port}`);
     log.server(`Started server process [${process.pid}]`);
@@ -214,7 +230,8 @@ function openConnector(
     clock,
     speed: control.speed,
     environment,
-    cacheDisabled: control.fault.kind === 'no-cache',
+    cacheDisabled: () => control.fault.values.has('no-cache'),
+    loadSlowdown: () => 1 + (control.fault.values.get('slower-loads') ?? 0) / 100,
     log: (line) => log.engine('INFO', 'lmcache_mp_connector.py:802', line),
   });
 }
@@ -255,7 +272,18 @@ function logDeath(log: EngineLog, error: unknown): void {
   );
 }
 
+/** @throws EngineStartError where a fault says so. */
+function failAtStart({ profile, options }: ServedModel, control: SimControlState): void {
+  const gpu = { memoryGiB: profile.gpuMemoryGiB, utilization: options.gpuMemoryUtilization };
+  const failure = engineStartFailure(control.fault, gpu);
+  if (failure !== null) throw new EngineStartError(failure.kind, failure.message);
+}
+
 function pythonTraceback(error: unknown): string {
+  if (error instanceof EngineStartError) {
+    const head = 'Traceback (most recent call last):\n  File';
+    return `${head} "vllm/v1/engine/core.py", line 1313, in run_engine_core\n    engine_core = EngineCoreProc(*args, engine_index=dp_rank, **kwargs)\n${error.kind}: ${error.message}\n${head} "/usr/local/bin/vllm", line 8, in <module>\n    sys.exit(main())\nRuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n`;
+  }
   const kind = error instanceof EngineConfigError ? 'ValueError' : 'RuntimeError';
   const message = error instanceof Error ? error.message : String(error);
   return `Traceback (most recent call last):\n  File "/usr/local/bin/vllm", line 8, in <module>\n    sys.exit(main())\n${kind}: ${message}\n`;

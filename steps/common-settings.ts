@@ -1,3 +1,4 @@
+import { FAULT_PATTERN, FAULTS } from '../simulator/faults.js';
 import { defineSettings, type SettingValues } from './settings.js';
 
 /** What every step knows, seeds' names and defaults first. */
@@ -28,6 +29,11 @@ export const commonSettings = defineSettings({
     pattern: /^[^-\s].*$/,
     patternText: 'a model name or path that does not begin with a dash',
     description: 'Model to use for testing.',
+  },
+  MODEL_PATH: {
+    type: 'path',
+    default: null,
+    description: "Folder with the model's files; it is then served under the name MODEL. Unset: MODEL says both.",
   },
   VLLM_PORT: { type: 'port', default: 8000, description: 'Port for vLLM with LMCache.' },
   VLLM_BASELINE_PORT: { type: 'port', default: 9000, description: 'Port for baseline vLLM.' },
@@ -75,9 +81,9 @@ export const commonSettings = defineSettings({
   SIM_FAULT: {
     type: 'text',
     default: null,
-    pattern: /^(no-cache|wrong-text-from-cache|crash-after=[1-9][0-9]*)$/,
-    patternText: 'no-cache, wrong-text-from-cache or crash-after=N',
-    description: 'A fault for the simulator to show, for tests and demonstrations.',
+    pattern: FAULT_PATTERN,
+    patternText: `a list such as crash-after=9,slower=20 of ${Object.keys(FAULTS).join(', ')}`,
+    description: 'Faults for the simulator to play, for tests and demonstrations (docs/simulator.md lists them).',
   },
 });
 

@@ -62,6 +62,8 @@ export class EngineLoop {
   readonly #announced: number[] = [];
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
   #closed = false;
+  /** Simulated time since which the engine hangs, or null. */
+  #heldSince: number | null = null;
   #turning = false;
 
   constructor(options: EngineLoopOptions) {
@@ -122,6 +124,22 @@ export class EngineLoop {
     return this.#arrivals.length + this.scheduler.waiting.length + this.scheduler.running.length;
   }
 
+  /** Makes the engine hang, as a fault does, or go on: time in between is as if it had not been. */
+  hold(held: boolean): void {
+    const now = this.#options.clock.now();
+    if (held) {
+      this.#heldSince ??= now;
+      this.#options.clock.cancelWake();
+      return;
+    }
+    if (this.#heldSince === null) return;
+    const missed = now - this.#heldSince;
+    this.#heldSince = null;
+    if (this.#step === null) this.#time = Math.max(this.#time, now);
+    else this.#step = { ...this.#step, endsAt: this.#step.endsAt + missed };
+    this.#turn();
+  }
+
   close(): void {
     this.#closed = true;
     this.#options.clock.cancelWake();
@@ -131,7 +149,7 @@ export class EngineLoop {
   /** Advances as far as the present allows, then asks to be woken when the next thing is due. */
   readonly #turn = (): void => {
     // Listeners may end sequences, which turns the loop again: the outer turn goes on anyway.
-    if (this.#closed || this.#turning) return;
+    if (this.#closed || this.#turning || this.#heldSince !== null) return;
     this.#turning = true;
     try {
       while (this.#advance());

@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http';
 import type { FinishReason, Sequence } from '../engine/sequence.js';
+import type { AnswerChannel } from './answer-channel.js';
 import {
   type AnswerHead,
   answerBody,
@@ -37,10 +37,9 @@ interface Choice {
 /** One HTTP answer that grows token by token: streamed as events, or sent as one body at the end. */
 export class Answer {
   readonly #context: AnswerContext;
-  readonly #response: ServerResponse;
+  readonly #channel: AnswerChannel;
   readonly #format: ChunkFormat;
   readonly #choices = new Map<Sequence, Choice>();
-  readonly #sendBody: (body: string) => void;
   #unfinished: number;
 
   /**
@@ -49,15 +48,13 @@ export class Answer {
    */
   constructor(
     context: AnswerContext,
-    response: ServerResponse,
+    channel: AnswerChannel,
     sequences: readonly Sequence[],
     echoes: readonly string[],
-    sendBody: (body: string) => void,
   ) {
     this.#context = context;
-    this.#response = response;
+    this.#channel = channel;
     this.#format = new ChunkFormat(context.head);
-    this.#sendBody = sendBody;
     this.#unfinished = sequences.length;
     const { stop, includeStop } = context.request;
     for (const [index, sequence] of sequences.entries()) {
@@ -115,11 +112,11 @@ export class Answer {
     );
     choice.started = true;
     if (this.#unfinished > 0) {
-      this.#response.write(event);
+      this.#channel.events(event);
       return;
     }
     if (request.includeUsage) event += this.#format.usage(this.#usage());
-    this.#response.end(event + DONE_EVENT);
+    this.#channel.lastEvents(event + DONE_EVENT);
   }
 
   #sendWhole(): void {
@@ -134,7 +131,7 @@ export class Answer {
         promptTokenIds: returnTokenIds ? sequence.promptIds : null,
       }),
     );
-    this.#sendBody(answerBody(this.#context.head, choices, this.#usage()));
+    this.#channel.body(answerBody(this.#context.head, choices, this.#usage()));
   }
 
   /** A prompt counts once, however many answers it gets. */

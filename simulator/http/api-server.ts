@@ -6,6 +6,7 @@ import type { RealTimeClock } from '../clock.js';
 import type { EngineService } from '../engine-service.js';
 import { createHttpMetrics } from '../http-metrics.js';
 import type { EngineLog } from '../log.js';
+import type { RequestFaults } from '../request-faults.js';
 import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
@@ -62,13 +63,17 @@ export function createApiServer(options: ApiServerOptions): Server {
 }
 
 async function dispatch(
-  { served, log }: ApiServerOptions,
+  { served, log, engine }: ApiServerOptions,
   handlers: Readonly<Record<string, Handler>> | undefined,
   path: string,
   request: IncomingMessage,
   reply: Reply,
 ): Promise<void> {
   try {
+    if (path !== '/sim/control') {
+      if (engine.faults.isOn('http-hang')) return;
+      if (isRefused(engine.faults, path)) return reply.json(serviceUnavailable(), 503);
+    }
     if (!isAuthorized(served, path, request)) return reply.json({ error: 'Unauthorized' }, 401);
     if (handlers === undefined) return reply.json({ detail: 'Not Found' }, 404);
     const handler = handlers[request.method ?? ''];
@@ -93,6 +98,16 @@ function answerFailure(error: unknown, request: IncomingMessage, reply: Reply, l
   const message = error instanceof Error ? error.message : String(error);
   log.api('ERROR', 'server_utils.py:384', error instanceof Error ? (error.stack ?? message) : message);
   reply.json({ error: { message, type: 'InternalServerError', param: null, code: 500 } }, 500);
+}
+
+function isRefused(faults: RequestFaults, path: string): boolean {
+  if (path === '/health') return faults.isOn('health-503');
+  return path.startsWith('/v1/') && faults.strikes('http-503');
+}
+
+function serviceUnavailable(): unknown {
+  const message = 'The server is overloaded (SIM_FAULT=http-503). Please try again later.';
+  return { error: { message, type: 'ServiceUnavailableError', param: null, code: 503 } };
 }
 
 /** Only /v1 is protected by --api-key. */
@@ -151,6 +166,7 @@ function createRoutes(options: ApiServerOptions): Routes {
           if (result.kind === 'refused') throw badRequest(result.message, null);
           if (control.speed !== options.clock.speed) options.clock.setSpeed(control.speed);
           options.onControl();
+          engine.onControl();
           reply.json(result.view);
         },
       },

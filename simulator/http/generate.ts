@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { hashNumbers } from '../chance.js';
 import { Sequence } from '../engine/sequence.js';
 import type { EngineService } from '../engine-service.js';
+import type { SimFaults } from '../faults.js';
 import type { ServedModel } from '../served-model.js';
 import type { SimControlState } from '../sim-control.js';
 import { Answer } from './answer.js';
+import { type AnswerChannel, soundChannel } from './answer-channel.js';
 import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
+import { withFaults } from './faulty-channel.js';
 import {
   checkSampling,
   type GenerationRequest,
@@ -76,16 +80,21 @@ function startAnswer(
       tokenText: (id) => served.tokenizer.tokenText(id),
       stop: (sequence) => engine.end(sequence, 'stop'),
     },
-    reply.response,
+    channelOf(context, reply),
     sequences,
     echoes,
-    (text) => reply.send(200, text),
   );
   reply.response.on('close', () => {
     for (const sequence of sequences) engine.end(sequence, 'abort');
   });
   if (request.stream) reply.openStream();
   engine.submit(sequences, request.n, reply.arrival, answer);
+}
+
+function channelOf({ engine }: GenerationContext, reply: Reply): AnswerChannel {
+  const sound = soundChannel(reply.response, (text) => reply.send(200, text));
+  const wire = { response: reply.response, openBody: (length: number | null) => reply.openBody(length) };
+  return withFaults(sound, wire, engine.faults, Math.round(reply.arrival * 1e6));
 }
 
 /** The name to answer with. @throws ApiError 404 */
@@ -152,13 +161,19 @@ function openSequences(
         ignoreEos: request.ignoreEos,
         eosTokenId: served.tokenizer.eosTokenId,
         openStream: ({ externalHitTokens }) => {
-          const wrong = control.fault.kind === 'wrong-text-from-cache' && externalHitTokens > 0;
+          const wrong = externalHitTokens > 0 && isStruck(control.fault, ids);
           return served.text.stream(ids, wrong ? { ...key, salt: WRONG_TEXT_SALT } : key);
         },
       },
       served.blockTokens,
     );
   });
+}
+
+/** The same prompts always: their own ids decide. */
+function isStruck({ values }: SimFaults, ids: readonly number[]): boolean {
+  const percent = values.get('wrong-text-from-cache');
+  return percent !== undefined && (hashNumbers(ids, values.get('seed') ?? 0) / 2 ** 32) * 100 < percent;
 }
 
 function requestId(http: IncomingMessage): string {

@@ -59,6 +59,13 @@ export class Reply {
     this.response.flushHeaders();
   }
 
+  /** Opens a whole answer whose body is written by someone else. @param length its bytes; null: not told. */
+  openBody(length: number | null): void {
+    const told = length === null ? {} : { 'content-length': String(length) };
+    this.#head(200, { ...told, 'content-type': 'application/json' });
+    this.response.flushHeaders();
+  }
+
   #head(status: number, headers: Readonly<Record<string, string>>): void {
     this.response.writeHead(status, { server: 'uvicorn', ...headers, ...this.#headers });
     const { socket, method, url, httpVersion } = this.#request;

@@ -21,7 +21,9 @@ export interface ConnectorOptions {
   readonly speed: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** SIM_FAULT=no-cache, for the in-process tier; the server has its own switch. */
-  readonly cacheDisabled: boolean;
+  readonly cacheDisabled: () => boolean;
+  /** SIM_FAULT=slower-loads: a factor on the time of each load. */
+  readonly loadSlowdown?: () => number;
   readonly log: (line: string) => void;
 }
 
@@ -34,7 +36,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
   const { config, model, kvBytesPerToken } = options;
   if (config.connector === 'LMCacheConnectorV1') {
     const tier = createLocalCpuTier(options.environment, options.clock);
-    tier.disabled ||= options.cacheDisabled;
+    tier.disabled ||= options.cacheDisabled();
     return connectorTo(inProcessTier(tier, model, kvBytesPerToken), options);
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
@@ -60,6 +62,8 @@ export interface CopyOptions {
   readonly model: string;
   readonly transfer: CacheTransferRates;
   readonly clock: SimulatedClock;
+  /** A factor on the time of each load; 1 if left out. */
+  readonly loadSlowdown?: () => number;
 }
 
 /** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
@@ -85,8 +89,9 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
       const { chunks, l2Seconds } = await tier.load(hash(tokenIds), fromChunk, toChunk);
       if (chunks === 0) return { seconds: 0, loadedTokens: localTokens };
-      const copySeconds = transfer.loadOverheadSeconds + bytesOf(chunks) / transfer.loadBytesPerSecond;
-      const startAt = Math.max(at + l2Seconds, loadStreamFreeAt);
+      const slowdown = options.loadSlowdown?.() ?? 1;
+      const copySeconds = slowdown * (transfer.loadOverheadSeconds + bytesOf(chunks) / transfer.loadBytesPerSecond);
+      const startAt = Math.max(at + slowdown * l2Seconds, loadStreamFreeAt);
       loadStreamFreeAt = startAt + copySeconds;
       tier.loaded(chunks, copySeconds);
       const loadedTokens = chunks >= wanted ? hitTokens : (fromChunk + chunks) * tier.chunkTokens;

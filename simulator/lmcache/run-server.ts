@@ -4,8 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { UsageError } from '../argparse.js';
 import { RealTimeClock } from '../clock.js';
 import { loadProfile, UnknownProfileError } from '../profiles.js';
+import { RequestFaults } from '../request-faults.js';
 import type { SimControlState } from '../sim-control.js';
-import { formatSimFault, readSimEnvironment, SimSettingError } from '../sim-environment.js';
+import { readSimEnvironment, SimSettingError } from '../sim-environment.js';
+import { cacheServerStartFailure } from '../start-faults.js';
 import { CacheTier } from './cache-tier.js';
 import { type CacheServerOptions, parseServerArguments, type ServerSpelling } from './server-arguments.js';
 import { createHttpFrontend } from './server-http.js';
@@ -38,9 +40,9 @@ export async function runCacheServer(
 ): Promise<number> {
   try {
     const options = parseServerArguments(spelling, argv);
-    const settings = readSimEnvironment(run.environment);
+    const settings = readSimEnvironment(run.environment, 'lmcache');
     const profile = loadProfile(settings.profile);
-    return await serve(options, { ...settings, profile: profile.name }, profile, run);
+    return await serve(options, { ...settings, profile: profile.name, role: 'lmcache' }, profile, run);
   } catch (error) {
     if (error instanceof UsageError || error instanceof SimSettingError || error instanceof UnknownProfileError) {
       run.writeError(`${error.message}\n`);
@@ -74,8 +76,13 @@ async function serve(
     prefetchMaxInFlight: options.l2PrefetchMaxInFlight,
     sampleRate: options.metricsSampleRate,
   });
-  tier.disabled = state.fault.kind === 'no-cache';
-  const endpoint = new TierEndpoint(tier, metrics, log);
+  tier.disabled = state.fault.values.has('no-cache');
+  const faults = new RequestFaults(() => state.fault);
+  let reportDeath: (error: unknown) => void = () => undefined;
+  const died = new Promise<unknown>((resolve) => {
+    reportDeath = resolve;
+  });
+  const endpoint = new TierEndpoint(tier, metrics, log, { faults, onFatal: (error) => reportDeath(error) });
   const http = createHttpFrontend({
     tier,
     endpoint,
@@ -83,12 +90,17 @@ async function serve(
     server: options,
     clock,
     state,
+    faults,
     lmcacheVersion: profile.lmcacheVersion,
     instanceId: randomUUID(),
     log,
   });
   try {
-    await delay((profile.loadSeconds.lmcacheServer * 1000) / state.speed, undefined, { signal: run.signal });
+    const slowStartMs = (state.fault.values.get('slow-start') ?? 0) * 1000;
+    const startMs = (profile.loadSeconds.lmcacheServer * 1000) / state.speed + slowStartMs;
+    await delay(startMs, undefined, { signal: run.signal });
+    const failure = cacheServerStartFailure(state.fault, options.l1SizeGib);
+    if (failure !== null) throw new Error(failure);
     const port = await endpoint.listen(options.host, options.port);
     log.info(SERVER, `LMCache ZMQ cache server is running on tcp://${options.host}:${port}`);
     let httpPort: number | null = null;
@@ -101,12 +113,14 @@ async function serve(
       log.uvicorn('INFO', `Uvicorn running on http://${options.http.host}:${httpPort} (Press CTRL+C to quit)`);
     }
     run.onReady?.({ port, httpPort });
-    if (!run.signal.aborted) await once(run.signal, 'abort');
+    const asked = once(run.signal, 'abort').then(() => null);
+    const cause = run.signal.aborted ? null : await Promise.race([asked, died]);
+    if (cause !== null) throw cause;
     log.info(SERVER, 'MPCacheServer closed');
     return 0;
   } catch (error) {
     if (run.signal.aborted) return 0;
-    run.writeError(`ERROR:    ${error instanceof Error ? error.message : String(error)}\n`);
+    run.writeError(pythonTraceback(error instanceof Error ? error.message : String(error)));
     return 1;
   } finally {
     endpoint.close();
@@ -115,10 +129,14 @@ async function serve(
   }
 }
 
+function pythonTraceback(message: string): string {
+  return `Traceback (most recent call last):\n  File "/usr/local/bin/lmcache", line 8, in <module>\n    sys.exit(main())\nRuntimeError: ${message}\n`;
+}
+
 function announce(log: ServerLog, options: CacheServerOptions, state: SimControlState, version: string): void {
   log.warning(
     'lmcache-ci simulator',
-    `SIMULATED LMCache ${version} server: profile "${state.profile}", speed ${state.speed}, fault ${formatSimFault(state.fault)}; no KV bytes are held`,
+    `SIMULATED LMCache ${version} server: profile "${state.profile}", speed ${state.speed}, fault ${state.fault.text}; no KV bytes are held`,
   );
   log.info(
     SERVER,

@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { seededRandom } from '../chance.js';
 import type { RealTimeClock } from '../clock.js';
+import type { RequestFaults } from '../request-faults.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import type { CacheTier } from './cache-tier.js';
@@ -21,6 +23,7 @@ export interface HttpFrontendOptions {
   readonly server: CacheServerOptions;
   readonly clock: RealTimeClock;
   readonly state: SimControlState;
+  readonly faults: RequestFaults;
   readonly lmcacheVersion: string;
   readonly instanceId: string;
   readonly log: ServerLog;
@@ -83,7 +86,7 @@ function routesOf(options: HttpFrontendOptions): Readonly<Record<string, Readonl
         const result = applySimControl(state, body);
         if (result.kind === 'refused') return { status: 400, json: { error: result.message } };
         options.clock.setSpeed(state.speed);
-        tier.disabled = state.fault.kind === 'no-cache';
+        tier.disabled = state.fault.values.has('no-cache');
         return { json: result.view };
       },
     },
@@ -97,6 +100,7 @@ async function answer(
   options: HttpFrontendOptions,
 ): Promise<void> {
   const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+  if (path !== '/sim/control' && options.faults.isOn('http-hang')) return;
   const body = await readBody(request);
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   const handler = route?.[request.method ?? ''];
@@ -104,10 +108,12 @@ async function answer(
   if (body === null) result = { status: 413, json: { detail: 'Request body too large' } };
   else if (route === undefined) result = { status: 404, json: { detail: 'Not Found' } };
   else if (handler === undefined) result = { status: 405, json: { detail: 'Method Not Allowed' } };
+  else if (isRefused(options.faults, path)) result = { status: 503, json: { detail: 'Service Unavailable' } };
   else result = await handler(body);
   const status = 'json' in result ? (result.status ?? 200) : 200;
-  const [type, text] =
+  const [type, sound] =
     'json' in result ? ['application/json', JSON.stringify(result.json)] : [result.type, result.text];
+  const text = path === '/sim/control' ? sound : spoilt(sound, options.faults);
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(text),
@@ -118,6 +124,20 @@ async function answer(
   if (path !== '/metrics' && path !== '/healthcheck') {
     options.log.uvicorn('INFO', `${peer} - "${request.method} ${path} HTTP/1.1" ${status}`);
   }
+}
+
+function isRefused(faults: RequestFaults, path: string): boolean {
+  if (path === '/healthcheck') return faults.isOn('health-503');
+  return path !== '/sim/control' && faults.strikes('http-503');
+}
+
+/** The body as the faults of the moment leave it. */
+function spoilt(text: string, faults: RequestFaults): string {
+  if (faults.strikes('garbage')) {
+    const random = seededRandom(text.length);
+    return Array.from({ length: text.length }, () => String.fromCharCode(Math.floor(random() * 256))).join('');
+  }
+  return faults.strikes('half-json') ? text.slice(0, Math.ceil(text.length / 2)) : text;
 }
 
 /** The whole body, or null when it is too long. */

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import type { RequestFaults } from '../request-faults.js';
 import type { CacheTier, ChunkRun } from './cache-tier.js';
 import type { ServerLog } from './server-log.js';
 import type { TierMetrics } from './tier-metrics.js';
@@ -11,6 +12,11 @@ const REGISTERED = `lmcache_driven_transfer.py:640:${TRANSFER_MODULE}`;
 
 type Registration = Extract<TierMessage, { op: 'register' }>;
 
+export interface EndpointFate {
+  readonly faults: RequestFaults;
+  readonly onFatal: (error: unknown) => void;
+}
+
 /** The engines that are connected, and the sockets they came by. */
 export class TierEndpoint {
   readonly engines = new Map<Socket, Registration>();
@@ -20,7 +26,11 @@ export class TierEndpoint {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
 
-  constructor(tier: CacheTier, metrics: TierMetrics, log: ServerLog) {
+  /** Faults of the server, and what to do when one kills it. */
+  readonly #fate: EndpointFate;
+
+  constructor(tier: CacheTier, metrics: TierMetrics, log: ServerLog, fate: EndpointFate) {
+    this.#fate = fate;
     this.#tier = tier;
     this.#metrics = metrics;
     this.#log = log;
@@ -48,7 +58,10 @@ export class TierEndpoint {
     this.#sockets.add(socket);
     socket.setEncoding('utf8');
     const feed = lineSplitter((line) => {
-      const reply = this.#handle(socket, tierMessageSchema.parse(JSON.parse(line)));
+      const message = tierMessageSchema.parse(JSON.parse(line));
+      if (message.op === 'lookup' && !this.#survives()) return;
+      if (this.#fate.faults.isOver('hang-after')) return;
+      const reply = this.#handle(socket, message);
       if (reply !== null) socket.write(`${JSON.stringify(reply)}\n`);
     });
     socket.on('data', (data: string) => {
@@ -64,6 +77,19 @@ export class TierEndpoint {
       this.#sockets.delete(socket);
       this.engines.delete(socket);
     });
+  }
+
+  /** Counts a lookup; false when it was the one the server dies of. */
+  #survives(): boolean {
+    const { faults, onFatal } = this.#fate;
+    faults.count();
+    try {
+      faults.dieIfDue('the cache server');
+      return true;
+    } catch (error) {
+      onFatal(error);
+      return false;
+    }
   }
 
   #handle(socket: Socket, message: TierMessage): TierReply | null {

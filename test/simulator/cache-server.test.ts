@@ -75,7 +75,7 @@ function connectorTo(port: number, log: string[] = [], mqTimeout = 10): LmcacheC
     clock: { now: () => 0 },
     speed: 1000,
     environment: {},
-    cacheDisabled: false,
+    cacheDisabled: () => false,
     log: (line) => log.push(line),
   });
   cleanUps.push(() => connector.close());
@@ -367,7 +367,7 @@ describe('--kv-transfer-config', () => {
       transfer: loadProfile('h200').transfer,
       clock: { now: () => 0 },
       speed: 10,
-      cacheDisabled: false,
+      cacheDisabled: () => false,
       log: () => {},
     };
     const local = createConnector({ ...options, environment: { LMCACHE_CHUNK_SIZE: '128' } });
