@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Gpu, GpuInventory } from '../docker/nvidia-smi-parser.js';
+import type { GpuUse } from '../results-schema/run-record.js';
 import { EngineStartError } from './errors.js';
 import type { GpuRequirements } from './fleet.js';
 import type { LiveRun, ReservedGpu } from './live-run.js';
@@ -81,8 +82,9 @@ export async function allocateGpus(
         if (chosen.length < requirements.count) {
           return { lines: describeGpus(inventory, reservedBy), present: inventory.gpus.length };
         }
-        const gpus = chosen.map(({ index, uuid, name, memoryTotalMiB, memoryFreeMiB }) => {
-          return { index, uuid, name, memoryTotalMiB, memoryFreeMiB };
+        const gpus = chosen.map((gpu) => {
+          const { index, uuid, name, memoryTotalMiB, memoryFreeMiB } = gpu;
+          return { index, uuid, name, memoryTotalMiB, memoryFreeMiB, before: useOf(gpu) };
         });
         await dependencies.claim(gpus);
         return { gpus };
@@ -111,29 +113,45 @@ function noGpu(
   );
 }
 
+/** What a GPU is used for now. */
+function useOf({ memoryUsedMiB, processes }: Gpu): GpuUse {
+  return { usedMiB: memoryUsedMiB, processes: processes.map(({ pid, name, usedMiB }) => ({ pid, name, usedMiB })) };
+}
+
+/** What is left on the run's GPUs when it is over. */
+export interface GpuMemoryReport {
+  /** By uuid; a GPU that nvidia-smi no longer shows is missing. */
+  readonly after: ReadonlyMap<string, GpuUse>;
+  /** A line for each GPU that still holds more than when it was chosen. */
+  readonly held: readonly string[];
+}
+
+/** What a driver keeps for itself differs by a little from time to time. */
+const toleranceMiB = 100;
+
 /**
- * Waits until the run's GPUs have their memory back: the driver returns it some time after the process's end,
- * and the next run would find too little.
- * @returns a line for each GPU that still holds more than when it was chosen, after `limitMs`
+ * Waits until the run's GPUs have their memory back, to within 100 MiB of what was used when they were chosen: the driver
+ * returns it some time after the process's end, and the next run would find too little.
+ * @param limitMs what is held after that time is reported
  */
 export async function waitForGpuMemory(
   gpus: readonly ReservedGpu[],
   readInventory: (signal: AbortSignal) => Promise<GpuInventory>,
   limitMs: number,
-): Promise<readonly string[]> {
-  /** What a driver keeps for itself differs by a little from time to time. */
-  const toleranceMiB = 1024;
+): Promise<GpuMemoryReport> {
   const deadline = performance.now() + limitMs;
   for (;;) {
     const inventory = await readInventory(AbortSignal.timeout(Math.max(5000, limitMs)));
-    const held = inventory.gpus.filter((gpu) =>
+    const ours = inventory.gpus.filter((gpu) => gpus.some(({ uuid }) => uuid === gpu.uuid));
+    const held = ours.filter((gpu) =>
       gpus.some(({ uuid, memoryFreeMiB }) => uuid === gpu.uuid && gpu.memoryFreeMiB < memoryFreeMiB - toleranceMiB),
     );
-    if (held.length === 0) return [];
-    if (performance.now() >= deadline) {
-      return describeGpus({ ...inventory, gpus: held, unreadable: [] }, new Map()).map(
-        (line) => `memory not given back: ${line}`,
-      );
+    if (held.length === 0 || performance.now() >= deadline) {
+      const lines = describeGpus({ ...inventory, gpus: held, unreadable: [] }, new Map());
+      return {
+        after: new Map(ours.map((gpu) => [gpu.uuid, useOf(gpu)])),
+        held: lines.map((line) => `memory not given back: ${line}`),
+      };
     }
     await delay(Math.min(500, Math.max(0, deadline - performance.now())));
   }

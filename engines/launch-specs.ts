@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { ContainerOptions, EngineRole, LaunchSpec } from './launch-spec.js';
+import type { ContainerOptions, LaunchSpec, MainRole } from './launch-spec.js';
 import type { ReservedGpu, RunPorts } from './live-run.js';
 
 /** Everything that decides how the three engines of a run are launched. */
@@ -7,7 +7,10 @@ export interface LaunchOptions {
   readonly buildId: string;
   readonly engine: 'vllm' | 'sim';
   readonly runtime: 'docker' | 'process';
+  /** The name it is served under. */
   readonly model: string;
+  /** Where its files lie; null: `model` says that as well. */
+  readonly modelPath: string | null;
   readonly image: string;
   readonly ports: RunPorts;
   /** Size of the LMCache server's memory tier in GB. */
@@ -19,6 +22,11 @@ export interface LaunchOptions {
   readonly batchInvariant: '0' | '1';
   /** `lmcache server`, or the module of the original suite's day, which has no HTTP. */
   readonly lmcacheLaunch: 'server' | 'module';
+  /** What was added by hand: to both vLLMs, to the cache server. */
+  readonly vllm: EngineAdditions;
+  readonly lmcache: EngineAdditions;
+  /** Where each vLLM keeps compiled code, in a folder of its own; null: wherever it likes. */
+  readonly compileCacheDir: string | null;
   /** The first for LMCache and its vLLM, the second for the baseline; null on the simulator. */
   readonly gpus: readonly [ReservedGpu, ReservedGpu] | null;
   /** The Hugging Face cache on this machine. */
@@ -27,6 +35,12 @@ export interface LaunchOptions {
   readonly hfTokenPath: string | null;
   /** The simulator's own options; null with real engines. */
   readonly simulator: SimulatorLaunch | null;
+}
+
+/** Stands last on the command line and above our own variables. */
+export interface EngineAdditions {
+  readonly arguments: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 export interface SimulatorLaunch {
@@ -38,13 +52,14 @@ export interface SimulatorLaunch {
 }
 
 const containerCacheDirectory = '/root/.cache/huggingface';
+const containerCompileCache = '/var/cache/lmcache-ci';
 const containerTokenPath = '/run/secrets/hf-token';
 const largeGpuMiB = 90 * 1024;
 
 const nameStems = { lmcache: 'lmcache-mp-test', vllm: 'vllm-mp-test', baseline: 'vllm-baseline-test' } as const;
 
 /** The container's name, which is also the stem of the log file: `vllm-mp-test-<BUILD_ID>`. */
-export function engineName(role: EngineRole, buildId: string): string {
+export function engineName(role: MainRole, buildId: string): string {
   return `${nameStems[role]}-${buildId}`;
 }
 
@@ -67,13 +82,19 @@ export function lmcacheSpec(options: LaunchOptions): LaunchSpec {
     name: engineName('lmcache', options.buildId),
     program: isModule ? 'lmcache-module' : 'lmcache-server',
     args: isModule
-      ? ['-m', 'lmcache.v1.multiprocess.server', '--cpu-buffer-size', size, ...common]
+      ? ['-m', 'lmcache.v1.multiprocess.server', '--cpu-buffer-size', size, ...common, ...options.lmcache.arguments]
       : [
           ...['--l1-size-gb', size, '--eviction-policy', 'LRU', ...common],
           ...['--http-host', '127.0.0.1', '--http-port', String(ports.lmcacheHttp)],
+          ...options.lmcache.arguments,
         ],
     // Chunk keys are hashes: the server must hash as the engine does.
-    environment: { PYTHONHASHSEED: '0', ...gpuEnvironment(options, 0), ...simulatorEnvironment(options, true) },
+    environment: {
+      PYTHONHASHSEED: '0',
+      ...gpuEnvironment(options, 0),
+      ...simulatorEnvironment(options, true),
+      ...options.lmcache.variables,
+    },
     container: containerOptions(options, 0, {
       entrypoint: isModule ? ['/opt/venv/bin/python3'] : ['/opt/venv/bin/lmcache', 'server'],
       mounts: [],
@@ -115,10 +136,12 @@ function serveSpec(
     name: engineName(role, options.buildId),
     program: 'vllm-serve',
     args: [
-      options.model,
+      options.modelPath ?? options.model,
+      ...(options.modelPath === null ? [] : ['--served-model-name', options.model]),
       ...connector,
       ...['--attention-backend', 'FLASH_ATTN', '--port', String(port), '--no-async-scheduling'],
       ...(utilization === null ? [] : ['--gpu-memory-utilization', String(utilization)]),
+      ...options.vllm.arguments,
     ],
     environment: {
       VLLM_ENABLE_V1_MULTIPROCESSING: '0',
@@ -128,10 +151,12 @@ function serveSpec(
       VLLM_SERVER_DEV_MODE: '1',
       ...gpuEnvironment(options, gpu),
       ...hubEnvironment(options),
+      ...compileEnvironment(options, role),
       ...simulatorEnvironment(options, role === 'vllm'),
+      ...options.vllm.variables,
     },
     // The image's own entrypoint is `vllm serve`.
-    container: containerOptions(options, gpu, { entrypoint: null, mounts: modelMounts(options) }),
+    container: containerOptions(options, gpu, { entrypoint: null, mounts: modelMounts(options, role) }),
     command: command(options, 'vllm', 'serve'),
     ports: [port],
     healthUrl: `http://127.0.0.1:${port}/health`,
@@ -177,22 +202,43 @@ function hubEnvironment(options: LaunchOptions): Record<string, string> {
   };
 }
 
-/** A fault is LMCache's or its engine's: the baseline stays a sound reference. */
+/** A fault is LMCache's or its engine's: the baseline stays a sound reference unless an entry names it. */
 function simulatorEnvironment(options: LaunchOptions, withFault: boolean): Record<string, string> {
   const { simulator } = options;
   if (simulator === null) return {};
+  const entries = simulator.fault?.split(',') ?? [];
+  const fault = entries.filter((entry) => withFault || entry.startsWith('baseline:')).join(',');
   return {
     SIM_PROFILE: simulator.profile,
     SIM_SPEED: String(simulator.speed),
-    ...(withFault && simulator.fault !== null ? { SIM_FAULT: simulator.fault } : {}),
+    ...(fault ? { SIM_FAULT: fault } : {}),
   };
 }
 
-function modelMounts(options: LaunchOptions): ContainerOptions['mounts'] {
-  const { hfHome, hfTokenPath, model } = options;
+/**
+ * vLLM's own cache, the inductor's and Triton's, apart for each of the two engines: they compile side by side, and a second
+ * start finds all of it (44 s instead of 75 to 150 s were seen).
+ */
+function compileEnvironment(options: LaunchOptions, role: MainRole): Record<string, string> {
+  const { compileCacheDir, runtime } = options;
+  if (compileCacheDir === null) return {};
+  const folder = runtime === 'docker' ? containerCompileCache : path.join(compileCacheDir, role);
+  return {
+    VLLM_CACHE_ROOT: `${folder}/vllm`,
+    TORCHINDUCTOR_CACHE_DIR: `${folder}/inductor`,
+    TRITON_CACHE_DIR: `${folder}/triton`,
+  };
+}
+
+function modelMounts(options: LaunchOptions, role: MainRole): ContainerOptions['mounts'] {
+  const { hfHome, hfTokenPath, compileCacheDir } = options;
+  const model = options.modelPath ?? options.model;
   return [
     { source: hfHome, target: containerCacheDirectory, readOnly: false },
     ...(hfTokenPath === null ? [] : [{ source: hfTokenPath, target: containerTokenPath, readOnly: true }]),
+    ...(compileCacheDir === null
+      ? []
+      : [{ source: path.join(compileCacheDir, role), target: containerCompileCache, readOnly: false }]),
     // A model in a directory of this machine is found at the same place.
     ...(path.isAbsolute(model) ? [{ source: model, target: model, readOnly: true }] : []),
   ];

@@ -1,3 +1,4 @@
+import { isEngineVariable } from '../engines/engine-variables.js';
 import type { LaunchSpec } from '../engines/launch-spec.js';
 import type { ReservedGpu } from '../engines/live-run.js';
 import { painter, wantsColor } from '../report/colors.js';
@@ -97,7 +98,7 @@ function settingsTable(plan: RunPlan, steps: readonly Step[]): string {
       `${shown}${unit}`,
       source && source !== name ? `${origin} (${source})` : origin,
       by,
-      `--${flagName(name)}`,
+      isEngineVariable(name) ? '' : `--${flagName(name)}`,
     ];
   });
   return textTable([['Setting', 'Value', 'Origin', 'Read by', 'Flag'], ...rows], []);

@@ -62,6 +62,7 @@ export async function buildRunRecord(
     gpus: run.fleet.gpus.map((gpu, position) => ({
       ...gpu,
       roles: position === 0 ? ['lmcache', 'vllm'] : ['baseline'],
+      after: run.fleet.gpusAfter.get(gpu.uuid) ?? null,
     })),
     startedAt: plan.startedAt.toISOString(),
     endedAt: verdict ? new Date().toISOString() : null,

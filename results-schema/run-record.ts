@@ -44,6 +44,14 @@ export const hostSchema = z.object({
   memoryBytes: z.int().positive(),
 });
 
+/** What a GPU was used for at one moment, by anybody. */
+export const gpuUseSchema = z.object({
+  usedMiB: z.number().nonnegative(),
+  /** Compute processes, as far as the driver shows them. */
+  processes: z.array(z.object({ pid: z.int().positive(), name: z.string(), usedMiB: z.number().nullable() })),
+});
+export type GpuUse = z.infer<typeof gpuUseSchema>;
+
 /** A GPU that the run reserved. */
 export const gpuRecordSchema = z.object({
   index: z.int().nonnegative(),
@@ -53,6 +61,10 @@ export const gpuRecordSchema = z.object({
   memoryFreeMiB: z.number().nonnegative(),
   /** Engines that ran on it. */
   roles: z.array(z.enum(['lmcache', 'vllm', 'baseline'])),
+  /** When it was chosen, before any engine ran on it. */
+  before: gpuUseSchema.optional(),
+  /** After the cleanup, when its memory was given back or the wait for that was over; null: not known. */
+  after: gpuUseSchema.nullable().optional(),
 });
 
 export const stepRecordSchema = z.object({

@@ -34,6 +34,25 @@ export const launchSettings = defineSettings({
     description:
       'lmcache server with its HTTP API, or python3 -m lmcache.v1.multiprocess.server as older releases need it.',
   },
+  VLLM_EXTRA_ARGS: {
+    type: 'arguments',
+    default: null,
+    reserved: ['--port', '--kv-transfer-config', '--served-model-name', '--model', '--uds'],
+    description:
+      'Further arguments of both vLLMs, e.g. --max-model-len 16384; quotes keep spaces, no shell reads them.',
+  },
+  LMCACHE_EXTRA_ARGS: {
+    type: 'arguments',
+    default: null,
+    reserved: ['--port', '--http-port', '--http-host'],
+    description: 'Further arguments of the LMCache server.',
+  },
+  COMPILE_CACHE_DIR: {
+    type: 'path',
+    default: null,
+    defaultText: '~/.cache/lmcache-ci/compile; in containers none',
+    description: 'Folder in which each vLLM keeps what it compiled, for a warm start the next time.',
+  },
   MIN_FREE_GPU_MIB: {
     type: 'integer',
     default: 70_000,

@@ -1,5 +1,7 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { splitWords } from '../engines/argument-words.js';
+import { engineVariables, variablePrefixes } from '../engines/engine-variables.js';
 import type { LaunchSpec } from '../engines/launch-spec.js';
 import { type LaunchOptions, launchSpecs } from '../engines/launch-specs.js';
 import type { CommonSettings } from './common-settings.js';
@@ -27,6 +29,7 @@ export function planLaunch(
     engine: run.engine,
     runtime: run.runtime,
     model: settings.MODEL,
+    modelPath: settings.MODEL_PATH,
     ports: {
       vllm: settings.VLLM_PORT,
       baseline: settings.VLLM_BASELINE_PORT,
@@ -38,6 +41,15 @@ export function planLaunch(
     gpuMemoryUtilization: settings.GPU_MEMORY_UTILIZATION,
     batchInvariant: settings.BATCH_INVARIANT,
     lmcacheLaunch: settings.LMCACHE_LAUNCH,
+    vllm: {
+      arguments: splitWords(settings.VLLM_EXTRA_ARGS ?? ''),
+      variables: engineVariables({ ...settings }, variablePrefixes.vllm),
+    },
+    lmcache: {
+      arguments: splitWords(settings.LMCACHE_EXTRA_ARGS ?? ''),
+      variables: engineVariables({ ...settings }, variablePrefixes.lmcache),
+    },
+    compileCacheDir: settings.COMPILE_CACHE_DIR ?? ownCompileCache(run),
     hfHome: settings.HF_HOME ?? path.join(homedir(), '.cache', 'huggingface'),
     hfTokenPath: settings.HF_TOKEN_PATH,
     simulator:
@@ -50,4 +62,9 @@ export function planLaunch(
           }
         : null,
   });
+}
+
+/** Both engines at once on one cache of compiled code get in each other's way, and the simulator compiles nothing. */
+function ownCompileCache({ engine, runtime }: { readonly engine: string; readonly runtime: string }): string | null {
+  return engine === 'vllm' && runtime === 'process' ? path.join(homedir(), '.cache', 'lmcache-ci', 'compile') : null;
 }

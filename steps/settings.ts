@@ -41,6 +41,12 @@ export interface ChoiceSetting extends SettingBase<string> {
   readonly type: 'choice';
   readonly choices: readonly string[];
 }
+/** Further arguments of a program: one text, parted into words as engines/argument-words.ts says. */
+export interface ArgumentsSetting extends SettingBase<string> {
+  readonly type: 'arguments';
+  /** Options that the launch itself decides; a text that has one is refused. */
+  readonly reserved: readonly string[];
+}
 export interface PortSetting extends SettingBase<number> {
   /** 1 to 65535, or `auto`: a free one is chosen when the run starts. */
   readonly type: 'port';
@@ -53,6 +59,7 @@ export type SettingDefinition =
   | UrlSetting
   | FlagSetting
   | ChoiceSetting
+  | ArgumentsSetting
   | PortSetting;
 export type SettingDefinitions = Readonly<Record<string, SettingDefinition>>;
 
@@ -63,6 +70,7 @@ interface ValueOfType {
   path: string;
   url: string;
   flag: boolean;
+  arguments: string;
   port: number;
 }
 type ValueOf<Definition extends SettingDefinition> =

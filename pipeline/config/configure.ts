@@ -1,5 +1,6 @@
 import type { SettingDefinitions } from '../../steps/settings.js';
 import { UsageError } from '../usage-error.js';
+import { engineVariableDefinitions } from './engine-variables.js';
 import {
   type ResolvedSetting,
   type ResolvedSettings,
@@ -24,8 +25,10 @@ export function configure(
   parsed: Readonly<Record<string, unknown>>,
   weaker: Pick<SettingSources, 'joined run' | 'ci'>,
 ): Configuration {
-  const resolved = resolveSettings(definitions, gatherSources(definitions, parsed, weaker));
-  const problems = [...resolved.errors, ...(isStrict(resolved) ? resolved.nearMisses : [])];
+  const sources = gatherSources(definitions, parsed, weaker);
+  const engineVariables = engineVariableDefinitions(sources);
+  const resolved = resolveSettings({ ...definitions, ...engineVariables.definitions }, sources);
+  const problems = [...engineVariables.errors, ...resolved.errors, ...(isStrict(resolved) ? resolved.nearMisses : [])];
   if (problems.length > 0) {
     const count = problems.length === 1 ? 'A setting cannot be used' : `${problems.length} settings cannot be used`;
     throw new UsageError(`${count}. Nothing was started.\n${problems.map(({ message }) => `  ${message}`).join('\n')}`);

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { reservedOption, splitWords } from '../../engines/argument-words.js';
 import type { NumberSetting, SettingDefinition } from '../../steps/settings.js';
 
 export type SettingValue = string | number | boolean;
@@ -24,6 +25,8 @@ export function allowedText(definition: SettingDefinition): string {
       return 'a URL such as http://127.0.0.1:8000';
     case 'path':
       return 'a path';
+    case 'arguments':
+      return `arguments with their quotes closed, without ${definition.reserved.join(', ')}`;
     case 'text':
       return definition.patternText ?? 'a text';
   }
@@ -81,6 +84,14 @@ export function valueSchema(definition: SettingDefinition): z.ZodType<SettingVal
         .string()
         .refine((text) => !text.includes('\0'))
         .transform((text) => path.resolve(text.replace(/^~(?=\/|$)/, homedir())));
+    case 'arguments':
+      return z.string().refine((text) => {
+        try {
+          return !text.includes('\0') && reservedOption(splitWords(text), definition.reserved) === null;
+        } catch {
+          return false;
+        }
+      });
     case 'text':
       return z.string().refine((text) => !text.includes('\0') && (definition.pattern?.test(text) ?? true));
   }

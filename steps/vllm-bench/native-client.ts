@@ -17,7 +17,11 @@ const shownFailures = 5;
 const healthPollMs = 100;
 
 /** What `vllm bench serve` of the original suite is called with. */
-export function benchOptions(settings: VllmBenchSettingValues, seed: number, hfHome: string | null): BenchServeOptions {
+export function benchOptions(
+  settings: VllmBenchSettingValues,
+  seed: number,
+  files: { readonly HF_HOME: string | null; readonly MODEL_PATH: string | null },
+): BenchServeOptions {
   return {
     backend: 'openai-chat',
     numPrompts: settings.NUM_PROMPTS,
@@ -25,7 +29,8 @@ export function benchOptions(settings: VllmBenchSettingValues, seed: number, hfH
     randomOutputLen: settings.RANDOM_OUTPUT_LEN,
     numWarmups: warmUpPrompts,
     seed,
-    ...(hfHome === null ? {} : { hfHome }),
+    ...(files.HF_HOME === null ? {} : { hfHome: files.HF_HOME }),
+    ...(files.MODEL_PATH === null ? {} : { tokenizerDirectory: files.MODEL_PATH }),
   };
 }
 
@@ -39,8 +44,8 @@ export async function preparePlan(
   seed: number,
 ): Promise<BenchPlan | null> {
   const { settings, signal } = context;
-  const { MODEL: model, HF_HOME: hfHome } = settings;
-  const options = { ...benchOptions(settings, seed, hfHome), signal };
+  const { MODEL: model } = settings;
+  const options = { ...benchOptions(settings, seed, settings), signal };
   const plan = await prepareBenchServe({ model }, options);
   if (plan !== null) return plan;
   const baseUrl = await untilBaselineServes(context);
@@ -68,7 +73,7 @@ async function untilBaselineServes({
 /** The prompts of a seed, made with local tokenizer files or the tokenizer of `server`. */
 export async function makePlan(context: ClientContext, seed: number, server: TestTarget): Promise<BenchPlan> {
   const { settings, progress, signal } = context;
-  const options = { ...benchOptions(settings, seed, settings.HF_HOME), signal };
+  const options = { ...benchOptions(settings, seed, settings), signal };
   const plan = await prepareBenchServe(server, { ...options, onProgress: showWorkload(progress, 'prompts') });
   if (plan === null) {
     throw new StepFailure(`There is no tokenizer for "${settings.MODEL}": neither local files nor the server's own.`, {
@@ -82,7 +87,7 @@ export async function makePlan(context: ClientContext, seed: number, server: Tes
 /** Our own client. */
 export function createNativeClient(context: ClientContext, seed: number, plan: BenchPlan): BenchClient {
   const { settings, results, progress, signal } = context;
-  const options = { ...benchOptions(settings, seed, settings.HF_HOME), signal };
+  const options = { ...benchOptions(settings, seed, settings), signal };
   return {
     label: 'native client',
     note: null,

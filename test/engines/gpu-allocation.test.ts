@@ -86,6 +86,7 @@ describe('reserving GPUs', () => {
     const gpus = await allocate();
     expect(gpus.map(({ uuid }) => uuid)).toEqual(['GPU-0', 'GPU-1']);
     expect(claimed).toEqual(gpus);
+    expect(gpus[0]?.before).toEqual({ usedMiB: 615, processes: [] });
   });
 
   it('waits for memory that a dead neighbour still holds, telling what it sees', async () => {
@@ -145,13 +146,24 @@ describe('GPU memory after the end', () => {
       inventoryOf(gpu(0), gpu(1, { memoryFreeMiB: 60_000 })),
       inventoryOf(gpu(0, { memoryFreeMiB: 1 }), gpu(1)),
     ];
-    expect(await waitForGpuMemory(mine, async () => answers.shift() ?? inventoryOf(), 10_000)).toEqual([]);
+    const report = await waitForGpuMemory(mine, async () => answers.shift() ?? inventoryOf(), 10_000);
+    expect(report).toEqual({ held: [], after: new Map([['GPU-1', { usedMiB: 615, processes: [] }]]) });
     expect(answers).toEqual([]);
   });
 
-  it('is reported when it is not', async () => {
-    const held = inventoryOf(gpu(1, { memoryFreeMiB: 60_000 }));
-    const [line] = await waitForGpuMemory(mine, async () => held, 0);
-    expect(line).toMatch(/^memory not given back: GPU 1 .*60000 of 143771 MiB free/);
+  it('is reported when it is not, with who holds it', async () => {
+    const processes = [{ pid: 7, name: 'python', usedMiB: 83_000 }];
+    const held = inventoryOf(gpu(1, { memoryFreeMiB: 60_000, memoryUsedMiB: 83_771, processes }));
+    const report = await waitForGpuMemory(mine, async () => held, 0);
+    expect(report.after.get('GPU-1')).toEqual({ usedMiB: 83_771, processes });
+    expect(report.held[0]).toMatch(/^memory not given back: GPU 1 .*60000 of 143771 MiB free/);
+  });
+
+  it.each([
+    [100, 0],
+    [101, 1],
+  ])('of %i MiB that are missing is held by %i cards', async (missingMiB, cards) => {
+    const now = inventoryOf(gpu(1, { memoryFreeMiB: 143_156 - missingMiB }));
+    expect((await waitForGpuMemory(mine, async () => now, 0)).held).toHaveLength(cards);
   });
 });

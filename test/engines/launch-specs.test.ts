@@ -14,6 +14,7 @@ const docker: LaunchOptions = {
   engine: 'vllm',
   runtime: 'docker',
   model: 'Qwen/Qwen3-14B',
+  modelPath: null,
   image: 'lmcache/vllm-openai:test',
   ports: { vllm: 8000, baseline: 9000, lmcache: 6555, lmcacheHttp: 8080 },
   l1SizeGb: 80,
@@ -21,6 +22,9 @@ const docker: LaunchOptions = {
   gpuMemoryUtilization: null,
   batchInvariant: '1',
   lmcacheLaunch: 'server',
+  vllm: { arguments: [], variables: {} },
+  lmcache: { arguments: [], variables: {} },
+  compileCacheDir: null,
   gpus: [gpu(3), gpu(5)],
   hfHome: '/home/ci/.cache/huggingface',
   hfTokenPath: null,
@@ -193,6 +197,53 @@ describe("the share of a GPU's memory", () => {
     expect(shareOf({ gpus: [sized(92_161), gpu(1)] })).toBe('0.5');
     expect(shareOf({ gpus: [sized(92_160), gpu(1)] })).toBeNull();
     expect(shareOf({ gpus: [sized(81_559), gpu(1)], gpuMemoryUtilization: 0.8 })).toBe('0.8');
+  });
+});
+
+describe('what is added by hand', () => {
+  const added: LaunchOptions = {
+    ...processes,
+    vllm: { arguments: ['--load-format', 'dummy'], variables: { PYTHONPATH: '/x', TRITON_CACHE_DIR: '/own' } },
+    lmcache: { arguments: ['--chunk-size', '512'], variables: { PYTHONHASHSEED: '7' } },
+    compileCacheDir: '/cache',
+  };
+
+  it('stands last on the command lines and above our own variables', () => {
+    const [lmcache, vllm, baseline] = launchSpecs(added);
+    for (const { args } of [vllm, baseline]) expect(args.slice(-2)).toEqual(['--load-format', 'dummy']);
+    expect(lmcache.args.slice(-2)).toEqual(['--chunk-size', '512']);
+    expect(lmcache.environment).toMatchObject({ PYTHONHASHSEED: '7' });
+    expect(lmcache.environment).not.toHaveProperty('PYTHONPATH');
+    expect(baseline.environment).toMatchObject({ PYTHONPATH: '/x', TRITON_CACHE_DIR: '/own' });
+    const [module] = launchSpecs({ ...added, lmcacheLaunch: 'module' });
+    expect(module.args.slice(-2)).toEqual(['--chunk-size', '512']);
+  });
+
+  it('is compiled code in a folder of its own for each vLLM, in a container in a mounted one', () => {
+    const [lmcache, vllm, baseline] = launchSpecs({ ...processes, compileCacheDir: '/cache' });
+    const folder = (name: string) => ({
+      VLLM_CACHE_ROOT: `${name}/vllm`,
+      TORCHINDUCTOR_CACHE_DIR: `${name}/inductor`,
+      TRITON_CACHE_DIR: `${name}/triton`,
+    });
+    expect(vllm.environment).toMatchObject(folder('/cache/vllm'));
+    expect(baseline.environment).toMatchObject(folder('/cache/baseline'));
+    expect(lmcache.environment).not.toHaveProperty('VLLM_CACHE_ROOT');
+    const [, inContainer] = launchSpecs({ ...docker, compileCacheDir: '/cache' });
+    expect(inContainer.environment).toMatchObject(folder('/var/cache/lmcache-ci'));
+    expect(inContainer.container.mounts).toContainEqual({
+      source: '/cache/vllm',
+      target: '/var/cache/lmcache-ci',
+      readOnly: false,
+    });
+  });
+
+  it("is a folder with the model's files, served under the model's name", () => {
+    const [, vllm, baseline] = launchSpecs({ ...docker, modelPath: '/models/own' });
+    for (const { args } of [vllm, baseline]) {
+      expect(args.slice(0, 3)).toEqual(['/models/own', '--served-model-name', 'Qwen/Qwen3-14B']);
+    }
+    expect(vllm.container.mounts).toContainEqual({ source: '/models/own', target: '/models/own', readOnly: true });
   });
 });
 

@@ -1,0 +1,206 @@
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { enginePid, holdPort, nvidiaSmi, registryOf, until, usedGpuMemory } from './machine.js';
+import type { RunOutcome, Session, Watched } from './session.js';
+
+/** The suite's parameters, or few of each. */
+const small = { NUM_DOCUMENTS: '6', NUM_PROMPTS: '10', LIMIT: '50' };
+/** So little GPU memory that six documents do not fit into the engine's own cache: LMCache has to give them. */
+const smallCache = { ...small, GPU_MEMORY_UTILIZATION: '0.27' };
+const ports: readonly [number, number, number] = [8000, 9000, 8080];
+const otherPorts = { VLLM_PORT: '8100', VLLM_BASELINE_PORT: '9100', LMCACHE_PORT: '6655', LMCACHE_HTTP_PORT: '8180' };
+const toleranceMiB = 100;
+
+/**
+ * The runs of one session on a machine with two GPUs, the most valuable first: both kernel modes complete, then a small one
+ * and the faults on warm engines. What only needs GPUs that are held is done beside a run where nothing is measured.
+ */
+export async function runPlan(session: Session): Promise<void> {
+  const { quick, directory } = session.options;
+  const size = quick ? { NUM_DOCUMENTS: '3', NUM_PROMPTS: '4', LIMIT: '8' } : {};
+  const cache = (mode: string) => ({
+    BATCH_INVARIANT: mode,
+    COMPILE_CACHE_DIR: path.join(directory, '..', `compile-${mode}`),
+  });
+  const complete = (id: string, mode: string, limitSeconds: number, during: (run: Watched) => Promise<void>) =>
+    session.run({ id, args: ['--keep-going'], environment: { ...cache(mode), ...size }, limitSeconds, ports, during });
+
+  session.keep('machine', 'nvidia-smi.txt', await nvidiaSmi());
+  await portTaken(session, cache('0'));
+  const first = await complete('default-kernels', '0', 660, async (run) => {
+    if (await run.event(finished('wait-for-vllm'))) await secondRun(session, cache('0'));
+  });
+  if (first.exitCode === 2 || (await neverServed(session, first))) {
+    session.note('The engines never served: the session ends here.');
+    return;
+  }
+  if (session.hasTimeFor('batch-invariant', quick ? 30 : 500)) {
+    await complete('batch-invariant', '1', 900, async (run) => {
+      if (!(await run.event(finished('wait-for-vllm')))) return;
+      await Promise.all([gpuTooFull(session, cache('1')), portTakenLate(session, cache('1'))]);
+    });
+  }
+  const warm = { ...cache('0'), ...smallCache, ...(quick ? { GPU_MEMORY_UTILIZATION: '0.27', ...size } : {}) };
+  const seconds = (real: number) => (quick ? 15 : real);
+  if (session.hasTimeFor('small', seconds(110))) {
+    await session.run({ id: 'small', args: ['--keep-going'], environment: warm, limitSeconds: 240, ports });
+  }
+  if (session.hasTimeFor('fault-lmcache-killed', seconds(100))) await lmcacheKilled(session, warm);
+  if (session.hasTimeFor('fault-engine-killed', seconds(70))) await engineKilled(session, warm);
+  if (session.hasTimeFor('fault-orchestrator-killed', seconds(65))) await orchestratorKilled(session, warm);
+  if (session.hasTimeFor('default-kernels-warm', seconds(330))) {
+    await complete('default-kernels-warm', '0', 480, async () => {});
+  }
+}
+
+type Variables = Readonly<Record<string, string>>;
+
+const finished = (step: string) => (event: Readonly<Record<string, unknown>>) =>
+  event['type'] === 'step-finished' && event['step'] === step;
+const workload = (name: string, target: string) => (event: Readonly<Record<string, unknown>>) =>
+  event['type'] === 'workload-started' && event['workload'] === name && event['target'] === target;
+
+async function neverServed(session: Session, { id }: RunOutcome): Promise<boolean> {
+  const { readEvents } = await import('./machine.js');
+  const events = await readEvents(session.resultsDirectory(id));
+  return !events.some((event) => event.type === 'engine-ready' && event['role'] === 'vllm');
+}
+
+/** Somebody else listens on vLLM's port before the run begins. */
+async function portTaken(session: Session, environment: Variables): Promise<void> {
+  const holder = await holdPort(ports[0]);
+  try {
+    await session.run({ id: 'fault-port-taken', environment: { ...environment, ...small }, limitSeconds: 60 });
+  } finally {
+    holder.close();
+  }
+}
+
+/** Somebody takes the port once the run has looked: the engine itself finds it. In a registry of its own, beside a run. */
+async function portTakenLate(session: Session, environment: Variables): Promise<void> {
+  const id = 'fault-port-taken-late';
+  const mine = { VLLM_PORT: '8200', VLLM_BASELINE_PORT: '9200', LMCACHE_PORT: '6755', LMCACHE_HTTP_PORT: '8280' };
+  await session.run({
+    id,
+    args: ['--only', 'long-doc-qa'],
+    environment: {
+      ...environment,
+      ...small,
+      ...mine,
+      ...elsewhere(session, id),
+      GPU_MEMORY_UTILIZATION: '0.1',
+      L1_SIZE_GB: '1',
+    },
+    limitSeconds: 120,
+    during: async (run) => {
+      if (!(await run.event((event) => event.type === 'engine-starting' && event['role'] === 'baseline'))) return;
+      const holder = await holdPort(9200);
+      await until(() => run.child.exitCode !== null || run.child.signalCode !== null, 120_000);
+      holder.close();
+    },
+  });
+}
+
+/** The first run holds both GPUs. */
+async function secondRun(session: Session, environment: Variables): Promise<void> {
+  await session.run({
+    id: 'fault-second-run',
+    environment: { ...environment, ...small, ...otherPorts, GPU_WAIT_SECONDS: '3' },
+    limitSeconds: 60,
+  });
+}
+
+/** The cards are half full, and the run asks for 90 % of them: the engine's own message has to be understood. */
+async function gpuTooFull(session: Session, environment: Variables): Promise<void> {
+  const id = 'fault-gpu-too-full';
+  await session.run({
+    id,
+    args: ['--only', 'long-doc-qa'],
+    environment: {
+      ...environment,
+      ...small,
+      ...otherPorts,
+      ...elsewhere(session, id),
+      GPU_MEMORY_UTILIZATION: '0.9',
+      L1_SIZE_GB: '1',
+    },
+    limitSeconds: 150,
+  });
+}
+
+/** Another user's registry, in effect: what the first run has reserved is not known there. */
+function elsewhere(session: Session, id: string): Variables {
+  return { XDG_RUNTIME_DIR: session.beside(id), MIN_FREE_GPU_MIB: '1000', MAX_GPU_UTILIZATION: '100' };
+}
+
+/** In the query round, when everything is stored and is being read. */
+async function lmcacheKilled(session: Session, environment: Variables): Promise<void> {
+  await session.run({
+    id: 'fault-lmcache-killed',
+    args: ['--only', 'long-doc-qa'],
+    environment,
+    limitSeconds: 240,
+    ports,
+    during: async (run) => {
+      if (!(await run.event(workload('long-doc-qa', 'lmcache')))) return;
+      await delay(session.options.quick ? 300 : 7500);
+      kill(session, run, 'lmcache');
+    },
+  });
+}
+
+async function engineKilled(session: Session, environment: Variables): Promise<void> {
+  await session.run({
+    id: 'fault-engine-killed',
+    args: ['--only', 'lm-eval'],
+    environment,
+    limitSeconds: 180,
+    ports,
+    during: async (run) => {
+      if (!(await run.event(workload('lm-eval first_run', 'vllm')))) return;
+      await delay(session.options.quick ? 50 : 700);
+      kill(session, run, 'vllm');
+    },
+  });
+}
+
+function kill(session: Session, run: Watched, role: string): void {
+  const pid = enginePid(registryOf(process.env['XDG_RUNTIME_DIR']), run.id, role);
+  session.note(`${run.id}: SIGKILL to ${role} (${pid})`);
+  if (pid !== null) process.kill(pid, 'SIGKILL');
+}
+
+/** `kill -9` of lmcache-ci itself; its keeper has to give everything back. */
+async function orchestratorKilled(session: Session, environment: Variables): Promise<void> {
+  const id = 'fault-orchestrator-killed';
+  const before = await usedGpuMemory();
+  let killedAt = 0;
+  await session.run({
+    id,
+    args: ['--only', 'lm-eval'],
+    environment,
+    limitSeconds: 180,
+    during: async (run) => {
+      if (!(await run.event(workload('lm-eval first_run', 'vllm')))) return;
+      await delay(session.options.quick ? 50 : 500);
+      session.note(`${id}: SIGKILL to the orchestrator (${run.child.pid})`);
+      killedAt = performance.now();
+      run.child.kill('SIGKILL');
+    },
+  });
+  const isBack = async () => {
+    const now = await usedGpuMemory();
+    return now.every((used, index) => used <= (before[index] ?? 0) + toleranceMiB);
+  };
+  const lines = [
+    `used MiB before: ${before.join(', ')}`,
+    `memory back: ${(await until(isBack, 60_000)) ? `${((performance.now() - killedAt) / 1000).toFixed(1)} s after the kill` : 'not within 60 s'}`,
+    `used MiB after: ${(await usedGpuMemory()).join(', ')}`,
+  ];
+  const registry = registryOf(process.env['XDG_RUNTIME_DIR']);
+  const recordGone = await until(() => enginePid(registry, id, 'vllm') === null, 10_000);
+  lines.push(`registry's record gone: ${recordGone}`);
+  for (const line of lines) session.note(`${id}: ${line}`);
+  session.keep(id, 'afterwards.txt', `${lines.join('\n')}\n`);
+  session.keep(id, 'nvidia-smi-later.xml', await nvidiaSmi('-q', '-x'));
+}
