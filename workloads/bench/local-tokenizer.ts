@@ -5,6 +5,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
+import { ByteLevelBpe } from './byte-level/byte-level-bpe.js';
+import { readByteLevelFile } from './byte-level/byte-level-file.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 
 const TOKEN_NAMES = [
@@ -38,9 +40,12 @@ const configSchema = z.looseObject({
     .catch(null),
 });
 const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.number().int() })).nullish(),
-  model: z.looseObject({ vocab: z.union([z.record(z.string(), z.number()), z.array(z.unknown())]) }),
+  added_tokens: z.array(z.looseObject({ id: z.number().int(), content: z.string() })).nullish(),
+  model: z.looseObject({ vocab: z.union([z.custom<Record<string, number>>(isVocabulary), z.array(z.unknown())]) }),
 });
+
+type TokenizerFiles = z.infer<typeof tokenizerSchema>;
+type TokenizerConfig = z.infer<typeof configSchema>;
 
 /**
  * The directory of a model's tokenizer in the Hugging Face cache (`hub/models--owner--name/snapshots/<revision>`), the
@@ -76,12 +81,9 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   const files = await readJson(isDirectory ? join(path, 'tokenizer.json') : path, tokenizerSchema);
   const configPath = join(directory, 'tokenizer_config.json');
   const config = (await isFile(configPath)) ? await readJson(configPath, configSchema) : configSchema.parse({});
-  const tokenizer = new Tokenizer(files, config);
+  const engine = openEngine(files, config);
   const template = await chatTemplate(directory, config);
   const { vocab } = files.model;
-  const vocabSize = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
-  const encode = (text: string, addSpecialTokens: boolean): number[] =>
-    text === '' ? [] : tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
   let yieldAt = 0;
   const makeRoom = async (): Promise<void> => {
     if (performance.now() >= yieldAt) {
@@ -91,20 +93,22 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   };
   return {
     name: path,
-    vocabSize,
-    specialIds: specialIdsOf(tokenizer, config),
+    vocabSize: Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length,
+    specialIds: specialIdsOf(files, config),
     addedIds: (files.added_tokens ?? []).map(({ id }) => id),
-    addedTokens: encode('a', true).length - encode('a', false).length,
+    addedTokens: countAddedTokens(files, config),
     concurrency: 1,
     decode: async (ids) => {
       await makeRoom();
-      return ids.length === 0
-        ? ''
-        : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      return ids.length === 0 ? '' : engine.decode(ids);
     },
     encode: async (text) => {
       await makeRoom();
-      return encode(text, false);
+      return text === '' ? [] : engine.encode(text);
+    },
+    reencode: async (ids) => {
+      await makeRoom();
+      return ids.length === 0 ? [] : engine.reencode(ids);
     },
     ...(template === null
       ? {}
@@ -123,7 +127,7 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   };
 }
 
-async function chatTemplate(directory: string, config: z.infer<typeof configSchema>): Promise<Template | null> {
+async function chatTemplate(directory: string, config: TokenizerConfig): Promise<Template | null> {
   const inFile = await readFile(join(directory, 'chat_template.jinja'), 'utf8').catch(() => null);
   const named = config.chat_template ?? null;
   const text =
@@ -132,7 +136,7 @@ async function chatTemplate(directory: string, config: z.infer<typeof configSche
 }
 
 /** `bos_token`, `eos_token`, ... as chat templates know them. */
-function namedTokens(config: z.infer<typeof configSchema>): Record<string, string> {
+function namedTokens(config: TokenizerConfig): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const name of TOKEN_NAMES) {
     const token = config[name];
@@ -144,14 +148,57 @@ function namedTokens(config: z.infer<typeof configSchema>): Record<string, strin
   return tokens;
 }
 
+interface Engine {
+  decode(ids: readonly number[]): string;
+  /** Without special tokens around the text. */
+  encode(text: string): number[];
+  /** `encode(decode(ids))`. */
+  reencode(ids: readonly number[]): number[];
+}
+
+/** The fast one where it can read the file, else the library. */
+function openEngine(files: TokenizerFiles, config: TokenizerConfig): Engine {
+  const byteLevel = readByteLevelFile(files, config);
+  const fast = byteLevel === null ? null : ByteLevelBpe.from(byteLevel);
+  if (fast !== null) {
+    return fast;
+  }
+  const tokenizer = new Tokenizer(files, config);
+  const decode = (ids: readonly number[]): string =>
+    tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  const encode = (text: string): number[] =>
+    text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids;
+  return { decode, encode, reencode: (ids) => encode(decode(ids)) };
+}
+
+/** How many tokens are put around a text. The vocabulary has no part in it: a large one is not worth loading twice. */
+function countAddedTokens(files: TokenizerFiles, config: TokenizerConfig): number {
+  const isBpe = !Array.isArray(files.model.vocab) && Array.isArray(files.model['merges']);
+  const model = isBpe ? { ...files.model, vocab: { a: 0 }, merges: [] } : files.model;
+  const tokenizer = new Tokenizer({ ...files, model }, config);
+  const count = (addSpecialTokens: boolean): number =>
+    tokenizer.encode('a', { add_special_tokens: addSpecialTokens }).ids.length;
+  return count(true) - count(false);
+}
+
 /** `all_special_ids` of transformers: the named tokens of the configuration. */
-function specialIdsOf(tokenizer: Tokenizer, config: z.infer<typeof configSchema>): Set<number> {
+function specialIdsOf(files: TokenizerFiles, config: TokenizerConfig): Set<number> {
+  const { vocab } = files.model;
+  const added = new Map((files.added_tokens ?? []).map(({ id, content }) => [content, id]));
+  const idOf = (token: string): number => {
+    if (added.has(token)) {
+      return added.get(token) ?? -1;
+    }
+    return Array.isArray(vocab)
+      ? vocab.findIndex((entry) => Array.isArray(entry) && entry[0] === token)
+      : (vocab[token] ?? -1);
+  };
   const named = [...TOKEN_NAMES.map((name) => config[name]), ...(config.additional_special_tokens ?? [])];
   const ids = new Set<number>();
   for (const token of named) {
     const text = typeof token === 'string' ? token : token?.content;
-    const id = text === undefined ? undefined : tokenizer.token_to_id(text);
-    if (id !== undefined) {
+    const id = text === undefined ? -1 : idOf(text);
+    if (id >= 0) {
       ids.add(id);
     }
   }
@@ -171,6 +218,16 @@ async function readJson<Value>(path: string, schema: z.ZodType<Value>): Promise<
     throw new Error(`"${path}" is no tokenizer file: ${z.prettifyError(result.error)}`);
   }
   return result.data;
+}
+
+/** One look at each entry: a schema of records takes ten times as long for a vocabulary of 150,000. */
+function isVocabulary(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((id) => Number.isInteger(id))
+  );
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -15,6 +15,8 @@ export interface PromptTokenizer {
   decode(ids: readonly number[]): Promise<string>;
   /** Without special tokens. */
   encode(text: string): Promise<number[]>;
+  /** `encode(decode(ids))`, where that is to be had for less than both. */
+  reencode?(ids: readonly number[]): Promise<number[]>;
   /** One user message in the model's chat template, ready for the answer; absent where there is no template. */
   renderChat?(message: string, variables: Readonly<Record<string, unknown>>): string;
   close(): Promise<void>;

@@ -41,17 +41,22 @@ export async function sampleRandomDataset(
   const allowed = allowedIds(tokenizer);
   const prefix = await samplePrefix(tokenizer, random, allowed, prefixLen);
 
-  const attempts = inputLens.map((length, index) => {
+  const attempt = (index: number): RoundTrip => {
+    const length = inputLens[index] ?? 0;
     const first = (offsets[index] ?? 0) + index;
-    const inner = Array.from({ length }, (_, step) => allowed[(first + step) % allowed.length] ?? 0);
-    return () => new RoundTrip(tokenizer, [...prefix, ...inner], prefixLen + length);
-  });
-  const trips = await inOrder(attempts, tokenizer, random, progress);
-  return trips.map((trip, index) => ({
-    text: trip.text,
-    promptLen: trip.tokens.length,
-    outputLen: outputLens[index] ?? 1,
-  }));
+    const tokens = [...prefix];
+    for (let step = 0; step < length; step += 1) {
+      tokens.push(allowed[(first + step) % allowed.length] ?? 0);
+    }
+    return new RoundTrip(tokenizer, tokens, prefixLen + length);
+  };
+  const prompts: BenchPrompt[] = [];
+  for await (const trip of inOrder(numPrompts, attempt, { tokenizer, random, signal: progress.signal })) {
+    const outputLen = outputLens[prompts.length] ?? 1;
+    prompts.push({ text: await trip.text(), promptLen: trip.tokens.length, outputLen });
+    progress.onPrompt?.(prompts.length, numPrompts);
+  }
+  return prompts;
 }
 
 /** Whether a text is among those of a data set: warm-ups must not fill the cache for it. */
@@ -119,35 +124,26 @@ async function samplePrefix(
  * Round trips overlap as far as the tokenizer allows; whatever draws random padding waits for its turn, because all
  * prompts share one generator.
  */
-async function inOrder(
-  attempts: readonly (() => RoundTrip)[],
-  tokenizer: PromptTokenizer,
-  random: NumpyGenerator,
-  progress: DatasetProgress,
-): Promise<RoundTrip[]> {
+async function* inOrder(
+  count: number,
+  attempt: (index: number) => RoundTrip,
+  { tokenizer, random, signal }: { tokenizer: PromptTokenizer; random: NumpyGenerator; signal: AbortSignal },
+): AsyncGenerator<RoundTrip> {
   const ahead = tokenizer.concurrency > 1 ? RUN_AHEAD : 1;
-  const started: Promise<RoundTrip>[] = [];
-  const start = (): void => {
-    const attempt = attempts[started.length];
-    if (attempt !== undefined) {
-      const trip = attempt();
-      const running = trip.advance().then(() => trip);
-      running.catch(() => undefined);
-      started.push(running);
+  const running: Promise<RoundTrip>[] = [];
+  let begun = 0;
+  for (let index = 0; index < count; index += 1) {
+    signal.throwIfAborted();
+    for (; begun < Math.min(index + ahead, count); begun += 1) {
+      const trip = attempt(begun);
+      const advancing = trip.advance().then(() => trip);
+      advancing.catch(() => undefined);
+      running.push(advancing);
     }
-  };
-  const finished: RoundTrip[] = [];
-  for (let index = 0; index < attempts.length; index += 1) {
-    progress.signal.throwIfAborted();
-    while (started.length < Math.min(index + ahead, attempts.length)) {
-      start();
-    }
-    const trip = await started[index];
+    const trip = await running.shift();
     if (trip !== undefined) {
       await trip.finish(random);
-      finished.push(trip);
+      yield trip;
     }
-    progress.onPrompt?.(index + 1, attempts.length);
   }
-  return finished;
 }

@@ -13,9 +13,12 @@ export class RoundTrip {
   readonly #tokenizer: PromptTokenizer;
   readonly #target: number;
   #remaining = MAX_RETRIES;
+  #started = false;
   #done = false;
+  /** What `tokens` were encoded from: a text, or the ids that it decodes from. */
+  #text: string | null = null;
+  #textIds: readonly number[] = [];
   tokens: number[];
-  text = '';
 
   constructor(tokenizer: PromptTokenizer, tokens: number[], target: number) {
     this.#tokenizer = tokenizer;
@@ -25,9 +28,9 @@ export class RoundTrip {
 
   /** Until it fits, the retries are used up, or tokens must be drawn. */
   async advance(): Promise<void> {
+    this.#started = true;
     while (!this.#done) {
-      this.text = await this.#tokenizer.decode(this.tokens);
-      this.tokens = await this.#tokenizer.encode(this.text);
+      await this.#reencode();
       if (this.#remaining <= 0 || this.tokens.length === this.#target) {
         this.#done = true;
       } else if (this.tokens.length < this.#target) {
@@ -40,7 +43,7 @@ export class RoundTrip {
   }
 
   async finish(random: IntegerSource): Promise<void> {
-    if (this.text === '') {
+    if (!this.#started) {
       await this.advance();
     }
     while (!this.#done) {
@@ -48,6 +51,23 @@ export class RoundTrip {
       this.tokens = this.tokens.concat(padding);
       this.#remaining -= 1;
       await this.advance();
+    }
+  }
+
+  /** The text that `tokens` were encoded from last. */
+  async text(): Promise<string> {
+    this.#text ??= await this.#tokenizer.decode(this.#textIds);
+    return this.#text;
+  }
+
+  async #reencode(): Promise<void> {
+    if (this.#tokenizer.reencode === undefined) {
+      this.#text = await this.#tokenizer.decode(this.tokens);
+      this.tokens = await this.#tokenizer.encode(this.#text);
+    } else {
+      this.#text = null;
+      this.#textIds = this.tokens;
+      this.tokens = await this.#tokenizer.reencode(this.tokens);
     }
   }
 }
