@@ -14,6 +14,12 @@ export interface FrameAxis {
   place(value: number): number;
 }
 
+export interface ChartSize {
+  readonly widthPx: number;
+  /** Of the lines alone; title, axes and legend come on top. */
+  readonly plotHeightPx: number;
+}
+
 /** Where everything of a chart stands, in pixels from its top left corner. */
 export interface ChartFrame {
   readonly widthPx: number;
@@ -22,7 +28,7 @@ export interface ChartFrame {
   readonly xLabel: string;
   readonly yLabel: string;
   readonly yLabelTopPx: number;
-  readonly mark: { readonly text: string; readonly leftPx: number };
+  readonly mark: { readonly text: string; readonly centerPx: number };
   readonly plot: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
   readonly x: FrameAxis;
   readonly y: FrameAxis;
@@ -31,7 +37,6 @@ export interface ChartFrame {
 }
 
 const fontPx = 12;
-const plotHeightPx = 270;
 const plotTopPx = 54;
 /** Ticks, their labels and the axis' name below the plot. */
 const xAxisPx = 58;
@@ -44,7 +49,7 @@ const legendGapPx = 22;
 const fontReserve = 1.15;
 
 /** Lays a chart out: axes and their labels, title, mark, legend in columns, as many rows as it takes. */
-export function chartFrame(chart: LineChart, widthPx: number): ChartFrame {
+export function chartFrame(chart: LineChart, { widthPx, plotHeightPx }: ChartSize): ChartFrame {
   const y = yAxis(chart);
   const left = Math.ceil(Math.max(24, ...y.labels.map((label) => textWidth(label, fontPx) * fontReserve)) + 12);
   const width = widthPx - left - 20;
@@ -59,7 +64,7 @@ export function chartFrame(chart: LineChart, widthPx: number): ChartFrame {
     xLabel: fitText(oneLine(chart.xLabel), fontPx, width / fontReserve),
     yLabel: fitText(oneLine(chart.yLabel), fontPx, widthPx / fontReserve),
     yLabelTopPx: 28,
-    mark: { text: mark, leftPx: Math.floor(widthPx - markPx) },
+    mark: { text: mark, centerPx: Math.floor(widthPx - markPx / 2) },
     plot: { left, top: plotTopPx, width, height: plotHeightPx },
     x: xAxis(chart, width),
     y,
@@ -72,7 +77,7 @@ function yAxis(chart: LineChart): FrameAxis {
   const values = chart.series.flatMap(({ points }) => points.flatMap(({ y }) => (y === null ? [] : [y])));
   const lowest = values.reduce((left, value) => Math.min(left, value), 0);
   const highest = values.reduce((left, value) => Math.max(left, value), Number.NEGATIVE_INFINITY);
-  const wanted = 5;
+  const wanted = 6;
   const start = chart.yMin ?? lowest;
   const top = chart.yMax ?? (highest > start ? highest : start + 1);
   const min = chart.yMin ?? (lowest < 0 ? -niceEnd(0, -lowest, wanted) : 0);

@@ -2,7 +2,7 @@ import { LineChart as LineChartPart } from 'echarts/charts';
 import { GridComponent, LegendPlainComponent, TitleComponent } from 'echarts/components';
 import { type EChartsCoreOption, init, setPlatformAPI, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
-import { type ChartFrame, chartFrame } from './chart-frame.js';
+import { type ChartFrame, type ChartSize, chartFrame } from './chart-frame.js';
 import { type ChartSeries, type LineChart, maxSeries } from './line-chart.js';
 import { chartInk, seriesStyle } from './series-style.js';
 import { finishSvg } from './svg-markup.js';
@@ -29,16 +29,13 @@ const fontFamily = 'Helvetica, Arial, Liberation Sans, sans-serif';
  * @param idPrefix makes the ids inside unique on a page with several charts
  * @throws Error for more than 20 series
  */
-export function lineChartSvg(
-  whole: LineChart,
-  options: { readonly widthPx: number; readonly idPrefix: string },
-): string {
+export function lineChartSvg(whole: LineChart, options: ChartSize & { readonly idPrefix: string }): string {
   if (whole.series.length > maxSeries) {
     throw new Error(`"${whole.title}" has ${whole.series.length} series, more than ${maxSeries}: split it`);
   }
   const series = whole.series.map((line) => ({ ...line, points: thinPoints(line.points, drawnPoints) }));
   const chart = { ...whole, series };
-  const frame = chartFrame(chart, options.widthPx);
+  const frame = chartFrame(chart, options);
   const instance = init(null, null, { renderer: 'svg', ssr: true, width: frame.widthPx, height: frame.heightPx });
   try {
     instance.setOption(chartOption(chart, frame));
@@ -99,11 +96,17 @@ function titles(frame: ChartFrame, simulated: boolean): object[] {
     text(frame.yLabel, 0, frame.yLabelTopPx, { fontSize: 12, fontWeight: 'normal', color: chartInk.label.light }),
   ];
   if (!simulated) return parts;
-  const { text: mark, leftPx } = frame.mark;
+  const { text: mark, centerPx } = frame.mark;
   const bold = { fontSize: 11, fontWeight: 'bold', color: chartInk.simulated.light };
   return [
     ...parts,
-    { ...text(mark, leftPx, 0, bold), padding: [4, 6], borderColor: chartInk.simulated.light, borderWidth: 1 },
+    {
+      ...text(mark, centerPx, 0, bold),
+      textAlign: 'center',
+      padding: [4, 6],
+      borderColor: chartInk.simulated.light,
+      borderWidth: 1,
+    },
   ];
 }
 

@@ -11,7 +11,7 @@ import {
 } from './report-document.js';
 import { valuesTable } from './values-table.js';
 
-const chartWidthPx = 860;
+const chartSize = { widthPx: 860, plotHeightPx: 270 };
 
 /**
  * The report as one HTML file without scripts and without the network: its security policy allows neither, whatever
@@ -85,7 +85,7 @@ function chartFigure(chart: LineChart, id: string): string {
     '<figure>',
     // Wider than a phone: it scrolls there, and the keyboard has to reach what scrolls.
     `<div class="scroll" tabindex="0" role="group" aria-label="${escapeMarkup(chart.title)}">`,
-    lineChartSvg(chart, { widthPx: chartWidthPx, idPrefix: id }),
+    lineChartSvg(chart, { ...chartSize, idPrefix: id }),
     '</div>',
     ...(values === null ? [] : [`<details><summary>Values</summary>${tableHtml(values)}</details>`]),
     '</figure>',

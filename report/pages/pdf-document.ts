@@ -10,8 +10,8 @@ import { drawTable } from './pdf-table.js';
 import type { ReportDocument, ReportSection } from './report-document.js';
 import { pdfText } from './winansi.js';
 
-/** Charts are drawn this wide and scaled to the page: 12 px of text become 9 points. */
-const chartWidthPx = 680;
+/** Scaled to the page's width, 12 px of text become 9 points; two charts and a table fit on a page. */
+const chartSize = { widthPx: 680, plotHeightPx: 190 };
 
 /**
  * The report as a PDF: A4, vectors and text, charts and tables in the order of the document, its sections as
@@ -68,7 +68,7 @@ function drawSection(doc: PDFKit.PDFDocument, section: ReportSection): void {
   const started = doc.y > pdfLayout.margins.top + 1;
   if (section.newPage === true && started) doc.addPage();
   // A heading stays with what it heads.
-  else if (started) makeRoom(doc, 60 + (charts.length > 0 ? 260 : 40));
+  else if (started) makeRoom(doc, charts.length > 0 ? 320 : 100);
   doc.outline.addItem(text(section.title));
   if (doc.y > pdfLayout.margins.top + 1) doc.moveDown(1.2);
   doc.font('Helvetica-Bold').fontSize(14).fillColor(chartInk.title.light).text(text(section.title));
@@ -80,13 +80,15 @@ function drawSection(doc: PDFKit.PDFDocument, section: ReportSection): void {
 }
 
 function drawChart(doc: PDFKit.PDFDocument, chart: LineChart): void {
-  const svg = lineChartSvg(withPdfText(chart), { widthPx: chartWidthPx, idPrefix: 'chart' });
+  const svg = lineChartSvg(withPdfText(chart), { ...chartSize, idPrefix: 'chart' });
   const heightPx = Number(/viewBox="0 0 [\d.]+ ([\d.]+)"/.exec(svg)?.[1]);
-  const scale = pdfLayout.contentWidth / chartWidthPx;
+  const scale = pdfLayout.contentWidth / chartSize.widthPx;
   const height = heightPx * scale;
   makeRoom(doc, height + 14);
   doc.y += 14;
-  svgToPdf(doc, svg, pdfLayout.margins.left, doc.y, {
+  // With a size of its own the chart would not be scaled to the page's.
+  const scalable = svg.replace(/ width="\d+" height="\d+"/, '');
+  svgToPdf(doc, scalable, pdfLayout.margins.left, doc.y, {
     width: pdfLayout.contentWidth,
     height,
     assumePt: false,

@@ -7,6 +7,7 @@ import { pdfText } from './winansi.js';
 const fontSize = 8;
 const cellGap = 8;
 const rowPadding = 3;
+const captionHeight = 24;
 
 const tones = { good: '#0f7a3d', bad: '#b3261e', doubtful: '#8a5a00' } as const;
 
@@ -14,8 +15,10 @@ const tones = { good: '#0f7a3d', bad: '#b3261e', doubtful: '#8a5a00' } as const;
 export function drawTable(doc: PDFKit.PDFDocument, table: ReportTable): void {
   const widths = columnWidths(doc, table);
   const heads = table.columns.map(({ title }) => title);
-  if (doc.y + 70 > pdfLayout.bottom) doc.addPage();
-  doc.moveDown(0.8);
+  // The caption stays with the head and the first three rows.
+  const beginning = table.rows.slice(0, 3).map((row) => rowHeight(doc, row, widths, false));
+  if (doc.y + captionHeight + rowHeight(doc, heads, widths, true) + sum(beginning) > pdfLayout.bottom) doc.addPage();
+  doc.moveDown(0.6);
   doc
     .font('Helvetica-Bold')
     .fontSize(10)
@@ -91,7 +94,8 @@ function columnWidths(doc: PDFKit.PDFDocument, table: ReportTable): number[] {
 }
 
 function columnWidth(doc: PDFKit.PDFDocument, table: ReportTable, index: number, titles: readonly string[]): number {
-  const heads = titles.map((title) => font(doc, true).widthOfString(shown(title)));
+  // PDFKit breaks lines after the blank that ends a word, and measures it too.
+  const heads = titles.map((title) => font(doc, true).widthOfString(`${shown(title)} `));
   const cells = table.rows.map((row) => font(doc, false).widthOfString(shown(cellText(row[index] ?? ''))));
   // Measuring rounds: a hair more, or the last letter wraps.
   return [...heads, ...cells].reduce((left, width) => Math.max(left, width), 12) + 1.5;
