@@ -1,7 +1,7 @@
 import { ConnectionPool } from './connection-pool.js';
 import { type Endpoint, parseEndpoint, serialiseRequest } from './endpoint.js';
 import { type RoundOptions, type RoundRequest, type RoundResult, runRound } from './request-round.js';
-import { detectSimulation } from './server-api.js';
+import { detectSimulation } from './simulation.js';
 import type { SimulatedBy, Target } from './target.js';
 
 /** Sends rounds of requests to one server over one pool of connections; close it when done. */

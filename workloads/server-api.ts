@@ -1,23 +1,11 @@
+import type { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, request } from 'undici';
 import { z } from 'zod';
-import type { SimulatedBy, Target } from './target.js';
+import { ask, type ServerAnswer, ServerAnswerError, ServerUnreachableError } from './server-answer.js';
+import type { Target } from './target.js';
 
-/** No answer at all: refused, reset, timed out. */
-export class ServerUnreachableError extends Error {
-  override readonly name = 'ServerUnreachableError';
-}
-
-/** An answer that is not the one asked for. */
-export class ServerAnswerError extends Error {
-  override readonly name = 'ServerAnswerError';
-  readonly status: number;
-
-  constructor(message: string, status: number) {
-    super(message);
-    this.status = status;
-  }
-}
+export { ServerAnswerError, ServerUnreachableError } from './server-answer.js';
+export { detectSimulation } from './simulation.js';
 
 export interface ServedModel {
   readonly id: string;
@@ -25,21 +13,6 @@ export interface ServedModel {
   readonly maxModelLen: number | null;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly text: string;
-}
-
-interface AskOptions {
-  readonly signal: AbortSignal;
-  readonly body?: unknown;
-  readonly timeoutMs?: number;
-  /** A connection pool for many calls; without one each call has its own connection. */
-  readonly dispatcher?: Dispatcher;
-}
-
-const DEFAULT_TIMEOUT_MS = 30_000;
 const RESET_LIMIT_MS = 30_000;
 const RESET_POLL_MS = 100;
 
@@ -50,31 +23,8 @@ const tokenizeSchema = z.object({ tokens: z.array(z.number().int()) });
 const detokenizeSchema = z.object({ prompt: z.string() });
 const versionSchema = z.union([z.object({ version: z.string() }), z.string()]);
 const resetSchema = z.object({ success: z.boolean() });
-const speedSchema = z.coerce.number().positive().finite();
 
-async function ask(target: Target, method: 'GET' | 'POST', path: string, options: AskOptions): Promise<Answer> {
-  const url = `${target.baseUrl.replace(/\/+$/, '')}${path}`;
-  const timeout = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-  try {
-    const response = await request(url, {
-      method,
-      headers: {
-        ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(target.apiKey === undefined ? {} : { authorization: `Bearer ${target.apiKey}` }),
-      },
-      body: options.body === undefined ? null : JSON.stringify(options.body),
-      signal: AbortSignal.any([options.signal, timeout]),
-      ...(options.dispatcher === undefined ? { reset: true } : { dispatcher: options.dispatcher }),
-    });
-    return { status: response.statusCode, headers: response.headers, text: await response.body.text() };
-  } catch (error) {
-    options.signal.throwIfAborted();
-    const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
-    throw new ServerUnreachableError(`${method} ${url} got no answer: ${reason}.`, { cause: error });
-  }
-}
-
-function parsed<Value>(answer: Answer, schema: z.ZodType<Value>, what: string): Value {
+function parsed<Value>(answer: ServerAnswer, schema: z.ZodType<Value>, what: string): Value {
   if (answer.status < 200 || answer.status >= 300) {
     const body = answer.text.trim().slice(0, 500);
     throw new ServerAnswerError(`${what} answered HTTP ${answer.status}: ${body}`, answer.status);
@@ -161,7 +111,7 @@ export async function resetPrefixCache(
 export async function tokenize(
   target: Target,
   text: string,
-  options: { readonly addSpecialTokens: boolean; readonly signal: AbortSignal; readonly dispatcher?: Dispatcher },
+  options: { readonly addSpecialTokens: boolean; readonly signal: AbortSignal; readonly agent?: Agent },
 ): Promise<number[]> {
   const answer = await ask(target, 'POST', '/tokenize', {
     ...options,
@@ -174,30 +124,8 @@ export async function tokenize(
 export async function detokenize(
   target: Target,
   tokens: readonly number[],
-  options: { readonly signal: AbortSignal; readonly dispatcher?: Dispatcher },
+  options: { readonly signal: AbortSignal; readonly agent?: Agent },
 ): Promise<string> {
   const answer = await ask(target, 'POST', '/detokenize', { ...options, body: { model: target.model, tokens } });
   return parsed(answer, detokenizeSchema, 'POST /detokenize').prompt;
-}
-
-/**
- * Whether this server is the project's simulator: it says so, and how fast it runs, in the headers of every answer.
- * @returns null for a real server
- * @throws ServerUnreachableError
- */
-export async function detectSimulation(target: Target, signal: AbortSignal): Promise<SimulatedBy | null> {
-  const answer = await ask(target, 'GET', '/version', { signal });
-  const profile = answer.headers['x-lmcache-ci-simulated'];
-  if (typeof profile !== 'string') {
-    return null;
-  }
-  const speed = speedSchema.safeParse(answer.headers['x-lmcache-ci-sim-speed']);
-  if (!speed.success) {
-    throw new ServerAnswerError(
-      `The simulator at ${target.baseUrl} does not say its speed: "x-lmcache-ci-sim-speed" is ` +
-        `"${String(answer.headers['x-lmcache-ci-sim-speed'])}".`,
-      answer.status,
-    );
-  }
-  return { profile, speed: speed.data };
 }

@@ -1,4 +1,4 @@
-import { Agent } from 'undici';
+import { openAgent } from '../server-answer.js';
 import { detokenize, tokenize } from '../server-api.js';
 import type { Target } from '../target.js';
 import type { BenchPrompt } from './options.js';
@@ -19,14 +19,14 @@ export async function alignPrompts(
   if (first === undefined || first.tokenIds !== undefined) {
     return prompts;
   }
-  const dispatcher = new Agent({ connections: CONCURRENCY });
+  const agent = await openAgent(target, CONCURRENCY);
   const encode = (text: string): Promise<number[]> =>
-    tokenize(target, text, { addSpecialTokens: false, signal, dispatcher });
+    tokenize(target, text, { addSpecialTokens: false, signal, agent });
   const align = async (prompt: BenchPrompt): Promise<BenchPrompt> => {
     const tokens = await encode(prompt.text);
     return tokens.length <= prompt.promptLen
       ? prompt
-      : { ...prompt, text: await detokenize(target, tokens.slice(0, prompt.promptLen), { signal, dispatcher }) };
+      : { ...prompt, text: await detokenize(target, tokens.slice(0, prompt.promptLen), { signal, agent }) };
   };
   try {
     const counted = await encode(first.text).catch(() => null);
@@ -37,6 +37,6 @@ export async function alignPrompts(
     signal.throwIfAborted();
     return aligned;
   } finally {
-    await dispatcher.destroy();
+    agent.destroy();
   }
 }

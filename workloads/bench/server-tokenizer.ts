@@ -1,5 +1,5 @@
-import { Agent } from 'undici';
-import { detokenize, ServerAnswerError, tokenize } from '../server-api.js';
+import { openAgent, ServerAnswerError } from '../server-answer.js';
+import { detokenize, tokenize } from '../server-api.js';
 import type { Target } from '../target.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 
@@ -19,10 +19,10 @@ const LOOKS_SPECIAL = /^(?:<.+>|\[.+\])$/s;
  * @throws ServerUnreachableError; ServerAnswerError where the server offers no tokenizer.
  */
 export async function openServerTokenizer(target: Target, signal: AbortSignal): Promise<PromptTokenizer> {
-  const dispatcher = new Agent({ connections: CONCURRENCY });
+  const agent = await openAgent(target, CONCURRENCY);
   const encode = (text: string, addSpecialTokens: boolean): Promise<number[]> =>
-    tokenize(target, text, { addSpecialTokens, signal, dispatcher });
-  const decode = (ids: readonly number[]): Promise<string> => detokenize(target, ids, { signal, dispatcher });
+    tokenize(target, text, { addSpecialTokens, signal, agent });
+  const decode = (ids: readonly number[]): Promise<string> => detokenize(target, ids, { signal, agent });
   try {
     const [plain, wrapped] = await Promise.all([encode(PROBE_TEXT, false), encode(PROBE_TEXT, true)]);
     const probe = new VocabularyProbe(plain, encode, decode);
@@ -36,10 +36,12 @@ export async function openServerTokenizer(target: Target, signal: AbortSignal): 
       concurrency: CONCURRENCY,
       decode,
       encode: (text) => encode(text, false),
-      close: () => dispatcher.destroy(),
+      close: async () => {
+        agent.destroy();
+      },
     };
   } catch (error) {
-    await dispatcher.destroy();
+    agent.destroy();
     throw error;
   }
 }
