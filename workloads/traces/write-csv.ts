@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { finished } from 'node:stream/promises';
+import type { TraceRequest } from './trace.js';
+
+const HEADER = '@timestamp,ConversationId,Turn,CustomerQueryLength,GenerativeModelResponseLength\n';
+const ROWS_A_WRITE = 4096;
+
+/**
+ * Writes requests as conversational CSV: the columns of the original cache benchmark runner's data sets, and the turn.
+ * All of the file or nothing.
+ * @param startedAt epoch seconds of time 0
+ * @returns the number of rows
+ */
+export async function writeConversationCsv(
+  path: string,
+  requests: Iterable<TraceRequest>,
+  startedAt: number,
+): Promise<number> {
+  const unfinished = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const stream = createWriteStream(unfinished, { flags: 'wx', mode: 0o644 });
+  // An error before anyone waits must not end the process: `finished` reports it again.
+  stream.on('error', () => undefined);
+  try {
+    let rows = 0;
+    let text = HEADER;
+    for (const request of requests) {
+      text += csvRow(request, startedAt);
+      rows += 1;
+      if (rows % ROWS_A_WRITE === 0) {
+        if (!stream.write(text)) {
+          await Promise.race([once(stream, 'drain'), finished(stream)]);
+        }
+        text = '';
+      }
+    }
+    stream.end(text);
+    await finished(stream);
+    await rename(unfinished, path);
+    return rows;
+  } catch (error) {
+    stream.destroy();
+    await rm(unfinished, { force: true });
+    throw error;
+  }
+}
+
+function csvRow(request: TraceRequest, startedAt: number): string {
+  const time = new Date((startedAt + (request.timeSeconds ?? 0)) * 1000).toISOString();
+  const { conversationId, turn, newTokens, outputTokens } = request;
+  const name = /[",\n\r]/.test(conversationId) ? `"${conversationId.replaceAll('"', '""')}"` : conversationId;
+  return `${time},${name},${turn + 1},${newTokens},${outputTokens}\n`;
+}
