@@ -104,7 +104,8 @@ export interface OutputLog {
  */
 export async function openOutputLog(logPath: string, separate: LogFiles | undefined): Promise<OutputLog> {
   const stderrLog = await openEngineLog(separate?.stderr ?? logPath);
-  const stdoutLog = separate === undefined ? stderrLog : await openEngineLog(separate.stdout);
+  const shared = separate === undefined || separate.stdout === separate.stderr;
+  const stdoutLog = shared ? stderrLog : await openEngineLog(separate.stdout);
   return {
     follow(stdout, stderr) {
       stdoutLog.follow(stdout);

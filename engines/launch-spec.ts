@@ -28,7 +28,7 @@ export interface LaunchSpec {
   readonly ports: readonly number[];
   /** Answers 200 when the engine serves; null where the program has no HTTP (`lmcache-module`). */
   readonly healthUrl: string | null;
-  /** Where its output goes instead of the run's `logs/`: two files, appended to, left in place. */
+  /** Where its output goes instead of the run's `logs/`: two files, or twice the same one; appended to, left in place. */
   readonly logFiles?: LogFiles | undefined;
 }
 
