@@ -9,3 +9,10 @@ const exitCodes = { infrastructure: 3, unknown: 3, configuration: 2, regression:
 export function isFailure(end, { verdict }, reason, causes) {
   return end.code === exitCodes[reason] && verdict?.reason === reason && causes.includes(verdict.cause);
 }
+
+/** In a few words: `exit 3, infrastructure (engine-died)`. */
+export function describeEnd(end, { verdict, status }) {
+  const said = verdict === null ? status.state : (verdict.reason ?? verdict.outcome);
+  const cause = verdict?.cause === undefined ? '' : ` (${verdict.cause})`;
+  return `${end.code === null ? end.signal : `exit ${end.code}`}, ${said}${cause}`;
+}

@@ -1,5 +1,6 @@
 // Runs of one lane follow each other in one place under one BUILD_ID, so that each is also the run right after a kill.
 import { existsSync } from 'node:fs';
+import { describeEnd } from './ends.mjs';
 import { endsAsKilled, killedRun } from './orchestrator-faults.mjs';
 import { momentOf } from './random.mjs';
 import { arenaOf, inLanes, tailOf, wholeRunMs } from './runs.mjs';
@@ -40,13 +41,13 @@ export async function killPoints(where, count) {
 async function killOnce(arena, moment, { table, point, lane, runtime }) {
   const { signal, wholeGroup } = moment.choose(kills);
   const name = `${wholeGroup ? 'group ' : ''}${signal} (${runtime})`;
-  const at = `at ${Math.round(moment.afterMs)} ms (lane ${lane}, point ${point})`;
   arena.forgetResults();
   const end = await killedRun(arena, signal, wholeGroup, moment.afterMs);
   const wrong = (await arena.leftovers()).map((left) => `left behind: ${left}`);
   const results = await arena.results(existsSync(arena.resultsDir) ? arena.resultsDir : '/nonexistent');
   wrong.push(...results.problems.map((problem) => `invalid: ${problem}`));
+  const at = `at ${Math.round(moment.afterMs)} ms (lane ${lane}, point ${point}): ${describeEnd(end, results)}`;
   const right = endsAsKilled(signal, end, results);
-  const said = right && wrong.length === 0 ? [] : [...wrong, `${results.status.state}: ${tailOf(end)}`];
+  const said = right && wrong.length === 0 ? [] : [...wrong, `its end: ${tailOf(end)}`];
   table.add(name, { at, survived: wrong.length === 0, right, said });
 }

@@ -1,6 +1,7 @@
 // One fault after the other, in as many lanes as the machine takes: each in an arena of its own.
 import { existsSync } from 'node:fs';
 import { Arena } from './arena.mjs';
+import { describeEnd } from './ends.mjs';
 import { momentOf } from './random.mjs';
 
 /**
@@ -51,6 +52,7 @@ async function tryFault({ runtime, seed, table, daemon }, fault, moment, index) 
   /** What is wrong with what is left, and with what the run says of its end. */
   const wrong = [];
   let end = null;
+  let told = 'no end';
   let isRight = false;
   try {
     end = await fault.inflict(arena, moment, daemon);
@@ -58,8 +60,8 @@ async function tryFault({ runtime, seed, table, daemon }, fault, moment, index) 
     const directory = arena.faultyResults ?? arena.resultsDir;
     const results = await arena.results(existsSync(directory) ? directory : '/nonexistent');
     isRight = fault.isRight(end, results);
-    if (!isRight)
-      wrong.push(`exit ${end.code ?? end.signal}, ${JSON.stringify(results.verdict)}, ${results.status.state}`);
+    told = describeEnd(end, results);
+    if (!isRight) wrong.push(`not the right end: ${told}`);
     if (arena.faultyResults === null) wrong.push(...results.problems.map((problem) => `invalid: ${problem}`));
     arena.afterwards?.();
     const second = await arena.start().ended;
@@ -72,12 +74,8 @@ async function tryFault({ runtime, seed, table, daemon }, fault, moment, index) 
   }
   const survived = wrong.length === (isRight ? 0 : 1) && end !== null;
   const said = wrong.length > 0 && end !== null ? [...wrong, `its end: ${tailOf(end)}`] : wrong;
-  table.add(fault.name, {
-    at: `at ${Math.round(moment.afterMs)} ms (${runtime}, number ${index})`,
-    survived,
-    right: isRight,
-    said,
-  });
+  const at = `at ${Math.round(moment.afterMs)} ms (${runtime}, number ${index}): ${told}`;
+  table.add(fault.name, { at, survived, right: isRight, said });
 }
 
 export const tailOf = (end) => end.output().slice(-1500);
