@@ -5,6 +5,7 @@ import { type LongDocQaPlan, type LongDocQaResult, prepareLongDocQa, runLongDocQ
 import { longDocQaAnswers, queryRoundCsv, warmupRoundCsv } from '../workloads/long-doc-qa-files.js';
 import { type CacheCounters, watchCaches } from './cache-proof.js';
 import { judgeWithEngines } from './engine-guard.js';
+import { watchEngineTtft } from './long-doc-qa/engine-ttft.js';
 import { hitTokens, judgeLongDocQa, queryTokens } from './long-doc-qa/judge.js';
 import { type LongDocQaSettingValues, longDocQaSettings } from './long-doc-qa/settings.js';
 import { defineStep, type StepContext } from './step.js';
@@ -40,21 +41,26 @@ async function runStep(context: Context): Promise<StepResult> {
     requireRoom(target, settings.DOCUMENT_LENGTH + settings.OUTPUT_LEN + promptOverheadTokens, 'Documents and answers');
   }
 
-  const baseline = await runOn(context, baselineTarget, 'baseline', plan);
+  const byBaseline = watchEngineTtft(baselineTarget.baseUrl, context.signal);
+  const baseline = await runOn(context, baselineTarget, 'baseline', plan, () => byBaseline.begin());
+  const baselineTtft = await byBaseline.mean();
   await writeFiles(context, 'baseline', baseline);
 
   const caches = watchCaches(context);
+  const byLmcache = watchEngineTtft(vllm.baseUrl, context.signal);
   let beforeQuery: CacheCounters | null = null;
   const lmcache = await runOn(context, vllm, 'lmcache', plan, async () => {
     beforeQuery = await caches.read();
+    await byLmcache.begin();
   });
+  const engineTtft = { baseline: baselineTtft, lmcache: await byLmcache.mean() };
   await writeFiles(context, 'lmcache', lmcache);
   if (beforeQuery === null) {
     throw new Error('The query round began without a look at the counters.');
   }
   const wanted = (queryTokens(lmcache) ?? Number.POSITIVE_INFINITY) / 2;
   const queryRise = await caches.riseSince(beforeQuery, (rise) => (hitTokens(rise) ?? 0) >= wanted);
-  return judgeLongDocQa({ settings, baseline, lmcache, queryRise });
+  return judgeLongDocQa({ settings, baseline, lmcache, queryRise, engineTtft });
 }
 
 function makePlan(settings: LongDocQaSettingValues): LongDocQaPlan {
@@ -72,7 +78,7 @@ async function runOn(
   target: TestTarget,
   server: 'baseline' | 'lmcache',
   plan: LongDocQaPlan,
-  betweenRounds?: () => Promise<void>,
+  betweenRounds: () => Promise<void>,
 ): Promise<LongDocQaResult> {
   const { settings, progress, signal } = context;
   progress.log(`Long document QA on ${server} (${settings.NUM_DOCUMENTS} x ${settings.DOCUMENT_LENGTH} tokens) ...`);
@@ -83,7 +89,7 @@ async function runOn(
       maxInflightRequests: settings.MAX_INFLIGHT_REQUESTS,
       signal,
       onProgress: showWorkload(progress, server),
-      ...(betweenRounds === undefined ? {} : { betweenRounds }),
+      betweenRounds,
     }),
   );
   signal.throwIfAborted();

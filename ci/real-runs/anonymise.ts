@@ -55,8 +55,8 @@ export class Anonymiser {
         this.#rename('pci', id, (n) => `00000000:${n.toString(16).padStart(2, '0').toUpperCase()}:00.0`),
       )
       .replace(mac, (id) => this.#rename('mac', id, () => '02:00:00:00:00:00'));
-    for (const address of addresses) {
-      if (address.length > 3) result = result.replaceAll(address, this.#address(address));
+    for (const address of addresses.toSorted((a, b) => b.length - a.length)) {
+      if (address.length > 3 && result.includes(address)) result = result.replaceAll(address, this.#address(address));
     }
     result = result
       .replace(privateIpv4, (address) => this.#address(address))

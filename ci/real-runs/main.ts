@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -60,12 +60,15 @@ switch (command) {
 async function watch(seconds: number): Promise<void> {
   const log = path.join(directory, 'progress.log');
   const deadline = performance.now() + seconds * 1000;
-  let shown = 0;
+  // A later look goes on where this one ended.
+  const cursor = path.join(directory, '.watched');
+  let shown = existsSync(cursor) ? Number(readFileSync(cursor, 'utf8')) : 0;
   let isOver = false;
   while (!isOver && performance.now() < deadline) {
     const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
     process.stdout.write(text.slice(shown));
     shown = text.length;
+    if (existsSync(directory)) writeFileSync(cursor, String(shown));
     isOver = text.trimEnd().endsWith(sessionOver);
     if (!isOver) await delay(500);
   }

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { enginePid, holdPort, nvidiaSmi, registryOf, until, usedGpuMemory } from './machine.js';
+import { enginePid, holdPort, nvidiaSmi, readEvents, registryOf, until, usedGpuMemory } from './machine.js';
 import type { RunOutcome, Session, Watched } from './session.js';
 
 /** The suite's parameters, or few of each. */
@@ -17,7 +17,7 @@ const toleranceMiB = 100;
  */
 export async function runPlan(session: Session): Promise<void> {
   const { quick, directory } = session.options;
-  const size = quick ? { NUM_DOCUMENTS: '3', NUM_PROMPTS: '4', LIMIT: '8' } : {};
+  const size = quick ? { ...smallCache, NUM_PROMPTS: '4', LIMIT: '8' } : {};
   const cache = (mode: string) => ({
     BATCH_INVARIANT: mode,
     COMPILE_CACHE_DIR: path.join(directory, '..', `compile-${mode}`),
@@ -40,7 +40,7 @@ export async function runPlan(session: Session): Promise<void> {
       await Promise.all([gpuTooFull(session, cache('1')), portTakenLate(session, cache('1'))]);
     });
   }
-  const warm = { ...cache('0'), ...smallCache, ...(quick ? { GPU_MEMORY_UTILIZATION: '0.27', ...size } : {}) };
+  const warm = { ...cache('0'), ...smallCache };
   const seconds = (real: number) => (quick ? 15 : real);
   if (session.hasTimeFor('small', seconds(110))) {
     await session.run({ id: 'small', args: ['--keep-going'], environment: warm, limitSeconds: 240, ports });
@@ -61,7 +61,6 @@ const workload = (name: string, target: string) => (event: Readonly<Record<strin
   event['type'] === 'workload-started' && event['workload'] === name && event['target'] === target;
 
 async function neverServed(session: Session, { id }: RunOutcome): Promise<boolean> {
-  const { readEvents } = await import('./machine.js');
   const events = await readEvents(session.resultsDirectory(id));
   return !events.some((event) => event.type === 'engine-ready' && event['role'] === 'vllm');
 }
@@ -88,7 +87,7 @@ async function portTakenLate(session: Session, environment: Variables): Promise<
       ...small,
       ...mine,
       ...elsewhere(session, id),
-      GPU_MEMORY_UTILIZATION: '0.1',
+      GPU_MEMORY_UTILIZATION: '0.27',
       L1_SIZE_GB: '1',
     },
     limitSeconds: 120,
@@ -143,7 +142,7 @@ async function lmcacheKilled(session: Session, environment: Variables): Promise<
     ports,
     during: async (run) => {
       if (!(await run.event(workload('long-doc-qa', 'lmcache')))) return;
-      await delay(session.options.quick ? 300 : 7500);
+      await delay(session.options.quick ? 2500 : 7500);
       kill(session, run, 'lmcache');
     },
   });

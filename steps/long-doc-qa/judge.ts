@@ -4,6 +4,7 @@ import type { LongDocQaResult } from '../../workloads/long-doc-qa.js';
 import { judgeBaselineDifference } from '../baseline-difference.js';
 import { type CacheCounters, proofGate, reportGpuHits } from '../cache-proof.js';
 import { requestGate } from '../request-gate.js';
+import { reportEngineTtft } from './engine-ttft.js';
 import type { LongDocQaSettingValues } from './settings.js';
 
 /** Upstream's newest gates: how much lower than the baseline's TTFT and round time must be. */
@@ -18,6 +19,8 @@ export interface LongDocQaMeasurements {
   readonly lmcache: LongDocQaResult;
   /** Counters over LMCache's query round alone. */
   readonly queryRise: CacheCounters;
+  /** Mean TTFT of the query round by the engines' own account. */
+  readonly engineTtft: { readonly baseline: number | null; readonly lmcache: number | null };
 }
 
 /** Tokens of the query round's prompts; null where the server did not count one of them. */
@@ -46,7 +49,12 @@ export function judgeLongDocQa(measurements: LongDocQaMeasurements): StepResult 
     : [];
   return conclude({
     gates: [...completion(baseline, lmcache), proof(measurements), ...speed, ...difference.gates],
-    reported: [...relativeFigures(measurements), reportGpuHits(measurements.queryRise), ...difference.reported],
+    reported: [
+      ...relativeFigures(measurements),
+      ...reportEngineTtft(measurements.engineTtft),
+      reportGpuHits(measurements.queryRise),
+      ...difference.reported,
+    ],
     doubts,
   });
 }

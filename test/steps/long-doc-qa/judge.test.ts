@@ -74,11 +74,22 @@ function judgeOf(changed: Partial<LongDocQaMeasurements>) {
       l1ReadChunks: 78,
       l1WriteChunks: 0,
     },
+    engineTtft: { baseline: 1.25, lmcache: null },
     ...changed,
   });
 }
 
 const batchInvariant = { baseline: outcome(1.355, 1.949), lmcache: outcome(0.191, 1.42) };
+
+it("sets an engine's own account beside the client's, as far as it gave one", () => {
+  const result = judgeOf({});
+  const figures = result.outcome === 'skipped' ? [] : result.verdicts;
+  expect(figures.find(({ name }) => name === 'baseline_engine_query_ttft')).toMatchObject({
+    measured: 1.25,
+    outcome: 'reported',
+  });
+  expect(figures.map(({ name }) => name)).not.toContain('engine_query_ttft');
+});
 
 describe('judgeLongDocQa', () => {
   it('passes the recorded run of an H200 with default kernels', () => {
