@@ -1,4 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { jsonParts } from './json-text.js';
 import type { Target } from './target.js';
 
 /** Where the sockets go; parsed once from a target's base URL. */
@@ -29,7 +30,8 @@ export function parseEndpoint(baseUrl: string): Endpoint {
 }
 
 /**
- * The whole request as bytes, so that nothing is left to serialise once the clock runs.
+ * The whole request as bytes, so that nothing is left to serialise once the clock runs; in pieces, a JsonText in the
+ * body not copied.
  * @param headers win over ours
  * @throws TypeError for a header that HTTP does not allow
  */
@@ -40,8 +42,8 @@ export function serialiseRequest(
   body: unknown,
   requestId: string | null,
   headers: Readonly<Record<string, string>> = {},
-): Buffer {
-  const json = Buffer.from(JSON.stringify(body));
+): readonly Buffer[] {
+  const json = jsonParts(body);
   const fields: Record<string, string> = {
     host: endpoint.authority,
     'content-type': 'application/json',
@@ -50,7 +52,7 @@ export function serialiseRequest(
     ...(target.apiKey === undefined ? {} : { authorization: `Bearer ${target.apiKey}` }),
     ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
     ...(requestId === null ? {} : { 'x-request-id': requestId }),
-    'content-length': String(json.length),
+    'content-length': String(json.reduce((total, { length }) => total + length, 0)),
   };
   for (const [name, value] of Object.entries(fields)) {
     validateHeaderName(name);
@@ -60,5 +62,9 @@ export function serialiseRequest(
     `POST ${endpoint.prefix}${path} HTTP/1.1`,
     ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
-  return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), json]);
+  const [first, ...rest] = json;
+  return [
+    Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), ...(first === undefined ? [] : [first])]),
+    ...rest,
+  ];
 }

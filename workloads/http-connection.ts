@@ -83,8 +83,8 @@ export class HttpConnection {
     return this.#open && this.#reusable && !this.#socket.destroyed;
   }
 
-  /** Writes a whole request. The caller reads the clock just before. */
-  send(request: Buffer, exchange: ExchangeSink): void {
+  /** Writes a whole request, its pieces with one call of the kernel. The caller reads the clock just before. */
+  send(parts: readonly Buffer[], exchange: ExchangeSink): void {
     this.#exchange = exchange;
     let told = false;
     const tell = (): void => {
@@ -93,11 +93,16 @@ export class HttpConnection {
         exchange.onSent(performance.now());
       }
     };
-    this.#socket.write(request, (error) => {
+    const onWritten = (error: Error | null | undefined): void => {
       if (error === undefined || error === null) {
         tell();
       }
-    });
+    };
+    this.#socket.cork();
+    for (const [index, part] of parts.entries()) {
+      this.#socket.write(part, index === parts.length - 1 ? onWritten : undefined);
+    }
+    this.#socket.uncork();
     // The kernel mostly takes it at once; the callback would only come after everything else due now.
     if (this.#socket.writableLength === 0) {
       tell();

@@ -45,7 +45,7 @@ export class MeasuringClient {
     },
   ): RoundRequest {
     return {
-      bytes: serialiseRequest(this.#endpoint, this.target, path, body, options.requestId ?? null, options.headers),
+      parts: serialiseRequest(this.#endpoint, this.target, path, body, options.requestId ?? null, options.headers),
       intendedStart: options.intendedStart ?? 0,
       expectedTokens: options.expectedTokens,
     };

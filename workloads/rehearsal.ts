@@ -45,10 +45,10 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
     });
     const target = { baseUrl: `http://127.0.0.1:${port}`, model: 'rehearsal' };
     const endpoint = parseEndpoint(target.baseUrl);
-    const bytes = serialiseRequest(endpoint, target, '/v1/completions', { prompt: 'hi' }, 'rehearsal');
+    const parts = serialiseRequest(endpoint, target, '/v1/completions', { prompt: 'hi' }, 'rehearsal');
     const requests = Array.from(
       { length: REQUESTS },
-      (): RoundRequest => ({ bytes, intendedStart: 0, expectedTokens: TOKENS }),
+      (): RoundRequest => ({ parts, intendedStart: 0, expectedTokens: TOKENS }),
     );
     for (let round = 0; round < ROUNDS; round += 1) {
       const pool = new ConnectionPool(endpoint, signal);

@@ -6,7 +6,8 @@ import type { RequestFailure, RequestRecord } from './request.js';
 
 /** One request of a round, serialised ahead. */
 export interface RoundRequest {
-  readonly bytes: Buffer;
+  /** The bytes to write, in pieces. */
+  readonly parts: readonly Buffer[];
   /** Seconds of the server's time after the round's start; ascending within a round. */
   readonly intendedStart: number;
   /** Sizes buffers; no limit. */
@@ -190,7 +191,7 @@ class Round {
     const { requestTimeoutSeconds, speed } = this.#options;
     flight.connection = connection;
     exchange.sentAt = performance.now();
-    connection.send(request.bytes, exchange);
+    connection.send(request.parts, exchange);
     this.#sendLagsMs.push(exchange.sentAt - flight.readyAt);
     const timeoutMs = (requestTimeoutSeconds * 1000) / speed;
     if (timeoutMs <= MAX_TIMEOUT_MS) {

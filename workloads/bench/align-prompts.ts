@@ -26,7 +26,11 @@ export async function alignPrompts(
     const tokens = await encode(prompt.text);
     return tokens.length <= prompt.promptLen
       ? prompt
-      : { ...prompt, text: await detokenize(target, tokens.slice(0, prompt.promptLen), { signal, agent }) };
+      : {
+          text: await detokenize(target, tokens.slice(0, prompt.promptLen), { signal, agent }),
+          promptLen: prompt.promptLen,
+          outputLen: prompt.outputLen,
+        };
   };
   try {
     const counted = await encode(first.text).catch(() => null);

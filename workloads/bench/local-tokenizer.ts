@@ -106,9 +106,15 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
       await makeRoom();
       return text === '' ? [] : engine.encode(text);
     },
-    reencode: async (ids) => {
-      await makeRoom();
-      return ids.length === 0 ? [] : engine.reencode(ids);
+    direct: {
+      reencode: async (ids) => {
+        await makeRoom();
+        return ids.length === 0 ? [] : engine.reencode(ids);
+      },
+      decodeToJson: async (ids) => {
+        await makeRoom();
+        return engine.decodeToJson(ids);
+      },
     },
     ...(template === null
       ? {}
@@ -150,6 +156,8 @@ function namedTokens(config: TokenizerConfig): Record<string, string> {
 
 interface Engine {
   decode(ids: readonly number[]): string;
+  /** The text of `decode` as a JSON string in UTF-8. */
+  decodeToJson(ids: readonly number[]): Buffer;
   /** Without special tokens around the text. */
   encode(text: string): number[];
   /** `encode(decode(ids))`. */
@@ -168,7 +176,12 @@ function openEngine(files: TokenizerFiles, config: TokenizerConfig): Engine {
     tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   const encode = (text: string): number[] =>
     text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids;
-  return { decode, encode, reencode: (ids) => encode(decode(ids)) };
+  return {
+    decode,
+    decodeToJson: (ids) => Buffer.from(JSON.stringify(ids.length === 0 ? '' : decode(ids))),
+    encode,
+    reencode: (ids) => encode(decode(ids)),
+  };
 }
 
 /** How many tokens are put around a text. The vocabulary has no part in it: a large one is not worth loading twice. */

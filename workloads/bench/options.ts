@@ -1,4 +1,5 @@
 import type { ClientHealth } from '../client-health.js';
+import type { JsonText } from '../json-text.js';
 import type { LongDocQaPlanOptions } from '../long-doc-qa-plan.js';
 import type { RequestRecord } from '../request.js';
 import type { SimulatedBy } from '../target.js';
@@ -15,6 +16,8 @@ export type BenchBackend = 'openai' | 'openai-chat' | 'vllm';
 /** One prompt of a bench run. */
 export interface BenchPrompt {
   readonly text: string;
+  /** Sent instead of the text: the same, as JSON already. */
+  readonly json?: JsonText;
   /** Sent instead of the text, to /v1/completions. */
   readonly tokenIds?: readonly number[];
   /** Tokens by the tokenizer that made it, without special tokens. */

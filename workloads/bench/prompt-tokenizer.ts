@@ -1,3 +1,11 @@
+/** Shortcuts of a tokenizer in this process. */
+export interface DirectTokenizer {
+  /** `encode(decode(ids))`. */
+  reencode(ids: readonly number[]): Promise<number[]>;
+  /** `decode(ids)` as a JSON string in UTF-8. */
+  decodeToJson(ids: readonly number[]): Promise<Buffer>;
+}
+
 /** What the random data set needs of a tokenizer. */
 export interface PromptTokenizer {
   /** A directory, or `server`. */
@@ -15,8 +23,8 @@ export interface PromptTokenizer {
   decode(ids: readonly number[]): Promise<string>;
   /** Without special tokens. */
   encode(text: string): Promise<number[]>;
-  /** `encode(decode(ids))`, where that is to be had for less than both. */
-  reencode?(ids: readonly number[]): Promise<number[]>;
+  /** Where ids need not become a string on their way. */
+  readonly direct?: DirectTokenizer;
   /** One user message in the model's chat template, ready for the answer; absent where there is no template. */
   renderChat?(message: string, variables: Readonly<Record<string, unknown>>): string;
   close(): Promise<void>;

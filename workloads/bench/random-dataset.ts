@@ -1,4 +1,5 @@
 import type { DatasetProgress } from './dataset.js';
+import { EncodedPrompt } from './encoded-prompt.js';
 import { NumpyGenerator } from './numpy-generator.js';
 import type { BenchPrompt, RandomDatasetOptions } from './options.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
@@ -53,7 +54,7 @@ export async function sampleRandomDataset(
   const prompts: BenchPrompt[] = [];
   for await (const trip of inOrder(numPrompts, attempt, { tokenizer, random, signal: progress.signal })) {
     const outputLen = outputLens[prompts.length] ?? 1;
-    prompts.push({ text: await trip.text(), promptLen: trip.tokens.length, outputLen });
+    prompts.push(new EncodedPrompt(await trip.json(), trip.tokens.length, outputLen));
     progress.onPrompt?.(prompts.length, numPrompts);
   }
   return prompts;

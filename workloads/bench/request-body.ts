@@ -26,7 +26,7 @@ export function benchRequestBody(
   if (backend !== 'openai-chat') {
     return {
       model,
-      prompt: prompt.tokenIds ?? prompt.text,
+      prompt: prompt.tokenIds ?? prompt.json ?? prompt.text,
       repetition_penalty: 1,
       max_tokens: prompt.outputLen,
       logprobs: options.logprobs,
@@ -35,7 +35,7 @@ export function benchRequestBody(
   }
   return {
     model,
-    messages: [{ role: 'user', content: [{ type: 'text', text: prompt.text }] }],
+    messages: [{ role: 'user', content: [{ type: 'text', text: prompt.json ?? prompt.text }] }],
     max_completion_tokens: prompt.outputLen,
     ...tail,
   };

@@ -1,3 +1,4 @@
+import { JsonText } from '../json-text.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 
 /** A random generator that padding is drawn from. */
@@ -15,9 +16,7 @@ export class RoundTrip {
   #remaining = MAX_RETRIES;
   #started = false;
   #done = false;
-  /** What `tokens` were encoded from: a text, or the ids that it decodes from. */
-  #text: string | null = null;
-  #textIds: readonly number[] = [];
+  #json = async (): Promise<Buffer> => Buffer.from('""');
   tokens: number[];
 
   constructor(tokenizer: PromptTokenizer, tokens: number[], target: number) {
@@ -55,19 +54,20 @@ export class RoundTrip {
   }
 
   /** The text that `tokens` were encoded from last. */
-  async text(): Promise<string> {
-    this.#text ??= await this.#tokenizer.decode(this.#textIds);
-    return this.#text;
+  async json(): Promise<JsonText> {
+    return new JsonText(await this.#json());
   }
 
   async #reencode(): Promise<void> {
-    if (this.#tokenizer.reencode === undefined) {
-      this.#text = await this.#tokenizer.decode(this.tokens);
-      this.tokens = await this.#tokenizer.encode(this.#text);
+    const { direct } = this.#tokenizer;
+    if (direct === undefined) {
+      const text = await this.#tokenizer.decode(this.tokens);
+      this.#json = async () => Buffer.from(JSON.stringify(text));
+      this.tokens = await this.#tokenizer.encode(text);
     } else {
-      this.#text = null;
-      this.#textIds = this.tokens;
-      this.tokens = await this.#tokenizer.reencode(this.tokens);
+      const before = this.tokens;
+      this.#json = () => direct.decodeToJson(before);
+      this.tokens = await direct.reencode(before);
     }
   }
 }

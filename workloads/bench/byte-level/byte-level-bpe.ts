@@ -1,3 +1,4 @@
+import { utf8ToJson } from '../../utf8-json.js';
 import { bytesOfToken, tokenOfBytes } from './byte-alphabet.js';
 import type { ByteLevelFile } from './byte-level-file.js';
 import { BytePairMerger } from './byte-pair-merger.js';
@@ -106,6 +107,15 @@ export class ByteLevelBpe {
 
   /** Malformed UTF-8 becomes U+FFFD; ids that nobody has are left out. */
   decode(ids: readonly number[], start = 0, end = ids.length): string {
+    return this.#bytesOf(ids, start, end).toString('utf8');
+  }
+
+  /** The text of `decode` as a JSON string in UTF-8. */
+  decodeToJson(ids: readonly number[]): Buffer {
+    return utf8ToJson(this.#bytesOf(ids, 0, ids.length));
+  }
+
+  #bytesOf(ids: readonly number[], start: number, end: number): Buffer {
     const starts = this.#starts;
     let size = 0;
     for (let index = start; index < end; index += 1) {
@@ -123,7 +133,7 @@ export class ByteLevelBpe {
         to += 1;
       }
     }
-    return bytes.toString('utf8');
+    return bytes;
   }
 
   /** Without special tokens around the text; those within it are found. */
