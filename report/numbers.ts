@@ -13,6 +13,11 @@ export function formatNumber(value: number | null, digits = 4): string {
   return group(text.includes('.') ? text.replace(/\.?0+$/, '') : text);
 }
 
+/** With the same number of decimals all along a column: `1,389.0`. null is a dash. */
+export function formatFixed(value: number | null, decimals: number): string {
+  return value === null ? '-' : Number.isFinite(value) ? group(value.toFixed(decimals)) : String(value);
+}
+
 /** With a unit: `0.1483 s`, `3 %`, `19,818 tok/s`. */
 export function formatQuantity(value: number | null, unit: string): string {
   const text = formatNumber(value);

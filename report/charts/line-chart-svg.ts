@@ -4,7 +4,7 @@ import { type EChartsCoreOption, init, setPlatformAPI, use } from 'echarts/core'
 import { SVGRenderer } from 'echarts/renderers';
 import { type ChartFrame, type ChartSize, chartFrame } from './chart-frame.js';
 import { type ChartSeries, type LineChart, maxSeries } from './line-chart.js';
-import { chartInk, seriesStyle } from './series-style.js';
+import { chartInk, type SeriesStyle, seriesStyles } from './series-style.js';
 import { finishSvg } from './svg-markup.js';
 import { textWidth } from './text-width.js';
 import { thinPoints } from './thin-points.js';
@@ -46,6 +46,7 @@ export function lineChartSvg(whole: LineChart, options: ChartSize & { readonly i
 }
 
 function chartOption(chart: LineChart, frame: ChartFrame): EChartsCoreOption {
+  const styles = seriesStyles(chart.series);
   return {
     animation: false,
     backgroundColor: 'transparent',
@@ -79,7 +80,7 @@ function chartOption(chart: LineChart, frame: ChartFrame): EChartsCoreOption {
       axisTick: { show: false, customValues: frame.y.ticks },
       splitLine: { show: true, lineStyle: { color: chartInk.grid.light } },
     },
-    series: chart.series.map((series, index) => drawnSeries(series, index, frame)),
+    series: chart.series.map((series, index) => drawnSeries(series, index, { frame, style: styles[index] })),
   };
 }
 
@@ -126,8 +127,13 @@ function axis({ min, max, ticks, labels }: ChartFrame['x']): object {
   };
 }
 
-function drawnSeries(series: ChartSeries, index: number, frame: ChartFrame): object {
-  const { color, symbol, dash } = seriesStyle(index);
+function drawnSeries(
+  series: ChartSeries,
+  index: number,
+  { frame, style }: { readonly frame: ChartFrame; readonly style: SeriesStyle | undefined },
+): object {
+  if (style === undefined) throw new Error(`series ${index} has no style`);
+  const { color, symbol, dash } = style;
   const unjoined = series.style === 'points';
   const { points } = series;
   // Lines that lie on each other show each other's markers when these do not fall on the same points.

@@ -9,6 +9,11 @@ export interface ChartPoint {
 export interface ChartSeries {
   readonly name: string;
   readonly points: readonly ChartPoint[];
+  /**
+   * What it has in common with other series of the chart, a cache size say: they get one colour and differ in dashes
+   * and filling. All series of a chart have it or none has; for at most 12 kins of at most 4 series.
+   */
+  readonly kin?: string;
   /** `points` leaves them unjoined. @default 'line' */
   readonly style?: 'line' | 'points';
 }
@@ -35,6 +40,9 @@ export interface LineChart {
 
 /** More lines than this nobody can tell apart: draw several charts. */
 export const maxSeries = 20;
+
+/** Series of more kins than this cannot have a colour and a marker for each kin. */
+export const maxKins = 12;
 
 /**
  * The chart as it is, or as several of at most `maxSeries` series each, evenly filled, on the same axes and with

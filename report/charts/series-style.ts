@@ -1,3 +1,5 @@
+import type { ChartSeries } from './line-chart.js';
+
 /** How one line of a chart looks. Neighbours differ in colour, marker and, from the seventh on, in dashes. */
 export interface SeriesStyle {
   readonly color: string;
@@ -20,15 +22,31 @@ export const palette: readonly { readonly light: string; readonly dark: string }
   { light: '#3d434d', dark: '#c3cad5' },
 ];
 
-const symbols = ['circle', 'rect', 'triangle', 'diamond', 'emptyCircle', 'emptyRect', 'emptyTriangle'];
+const filled = ['circle', 'rect', 'triangle', 'diamond'];
+const hollow = ['emptyCircle', 'emptyRect', 'emptyTriangle', 'emptyDiamond'];
+const symbols = [...filled, ...hollow.slice(0, 3)];
 const dashes: readonly (readonly number[] | null)[] = [null, [8, 4], [2, 3], [10, 3, 2, 3]];
 
-/** The style of the index-th series: six colours and seven markers give 42 pairs, so no two of 20 are alike. */
-export function seriesStyle(index: number): SeriesStyle {
+/**
+ * The styles of a chart's series. Six colours and seven markers give 42 pairs, so no two of 20 are alike; kin share
+ * colour and marker, of which there are twelve pairs, and are told apart by dashes and by a hollow marker.
+ */
+export function seriesStyles(series: readonly Pick<ChartSeries, 'kin'>[]): readonly SeriesStyle[] {
+  const kins = [...new Set(series.map(({ kin }) => kin))];
+  const seen = new Map<string, number>();
+  return series.map(({ kin }, index) => {
+    if (kin === undefined) return styleOf(index, symbols, dashes[Math.floor(index / palette.length) % dashes.length]);
+    const nth = seen.get(kin) ?? 0;
+    seen.set(kin, nth + 1);
+    return styleOf(kins.indexOf(kin), nth === 0 ? filled : hollow, dashes[nth % dashes.length]);
+  });
+}
+
+function styleOf(index: number, markers: readonly string[], dash: readonly number[] | null | undefined): SeriesStyle {
   return {
     color: palette[index % palette.length]?.light ?? '#000000',
-    symbol: symbols[index % symbols.length] ?? 'circle',
-    dash: dashes[Math.floor(index / palette.length) % dashes.length] ?? null,
+    symbol: markers[index % markers.length] ?? 'circle',
+    dash: dash ?? null,
   };
 }
 

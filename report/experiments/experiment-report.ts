@@ -1,6 +1,7 @@
 import type { ExperimentRow, ParsedExperimentCsv } from '../../results-schema/experiment-csv.js';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
 import type { LineChart } from '../charts/line-chart.js';
+import { groupBy } from '../group-by.js';
 import { formatNumber } from '../numbers.js';
 import type { Fact, ReportDocument, ReportSection, ReportTable, TableCell } from '../pages/report-document.js';
 import { ascending, mean, quantile } from '../quantiles.js';
@@ -182,15 +183,4 @@ function inRequestOrder(rows: readonly ExperimentRow[]): ExperimentRow[] {
 
 function count(number: number, word: string): string {
   return `${formatNumber(number)} ${word}${number === 1 ? '' : 's'}`;
-}
-
-function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }

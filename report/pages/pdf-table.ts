@@ -49,9 +49,7 @@ function drawRow(
   for (const [index, cell] of cells.entries()) {
     const width = widths[index] ?? 0;
     const tone = typeof cell === 'string' ? undefined : cell.tone;
-    font(doc, head || tone === 'bad').fillColor(
-      head ? chartInk.label.light : tone ? tones[tone] : chartInk.title.light,
-    );
+    cellFont(doc, cell, head).fillColor(head ? chartInk.label.light : tone ? tones[tone] : chartInk.title.light);
     const text = shown(cellText(cell));
     const offset = head ? height - rowPadding * 2 - doc.heightOfString(text, { width }) : 0;
     doc.text(text, left, top + rowPadding + offset, { width, align: table.columns[index]?.numeric ? 'right' : 'left' });
@@ -74,7 +72,7 @@ function rowHeight(
   head: boolean,
 ): number {
   const heights = cells.map((cell, index) =>
-    font(doc, head).heightOfString(shown(cellText(cell)), { width: widths[index] ?? 0 }),
+    cellFont(doc, cell, head).heightOfString(shown(cellText(cell)), { width: widths[index] ?? 0 }),
   );
   return Math.max(...heights, fontSize) + rowPadding * 2;
 }
@@ -96,13 +94,19 @@ function columnWidths(doc: PDFKit.PDFDocument, table: ReportTable): number[] {
 function columnWidth(doc: PDFKit.PDFDocument, table: ReportTable, index: number, titles: readonly string[]): number {
   // PDFKit breaks lines after the blank that ends a word, and measures it too.
   const heads = titles.map((title) => font(doc, true).widthOfString(`${shown(title)} `));
-  const cells = table.rows.map((row) => font(doc, false).widthOfString(shown(cellText(row[index] ?? ''))));
+  const cells = table.rows.map((row) =>
+    cellFont(doc, row[index] ?? '', false).widthOfString(shown(cellText(row[index] ?? ''))),
+  );
   // Measuring rounds: a hair more, or the last letter wraps.
   return [...heads, ...cells].reduce((left, width) => Math.max(left, width), 12) + 1.5;
 }
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
+}
+
+function cellFont(doc: PDFKit.PDFDocument, cell: TableCell, head: boolean): PDFKit.PDFDocument {
+  return font(doc, head || (typeof cell !== 'string' && cell.tone === 'bad'));
 }
 
 function font(doc: PDFKit.PDFDocument, bold: boolean): PDFKit.PDFDocument {

@@ -60,7 +60,8 @@ function slug(title: string): string {
   );
 }
 
-async function writeWhole(file: string, content: string | Buffer): Promise<string> {
+/** A file that is whole or not there at all. @returns its path */
+export async function writeWhole(file: string, content: string | Buffer): Promise<string> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
     await writeFile(temporary, content);

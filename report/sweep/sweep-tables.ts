@@ -1,0 +1,87 @@
+import type { SweepExperiment, SweepMeasurement, SweepSummary } from '../../results-schema/sweep-summary.js';
+import { formatDuration, formatFixed, formatNumber } from '../numbers.js';
+import type { ReportTable, TableCell } from '../pages/report-document.js';
+import { measurementOf, percent, type SweepFigure, throughputOf } from './sweep-figures.js';
+
+const text = (title: string) => ({ title, numeric: false });
+const number = (title: string) => ({ title, numeric: true });
+
+/** One row an experiment, in the order given. */
+export function experimentsTable(caption: string, experiments: readonly SweepExperiment[]): ReportTable {
+  const throughput = throughputOf(experiments);
+  return {
+    caption,
+    columns: [
+      number('cache (GB)'),
+      number('rate (req/s)'),
+      text('eviction'),
+      number('requests'),
+      number('failed'),
+      number('TTFT mean (ms)'),
+      number('median'),
+      number('p99'),
+      number(throughput.label),
+      number('GPU hits (%)'),
+      number('LMCache hits (%)'),
+      number('all hits (%)'),
+      text('outcome'),
+    ],
+    rows: experiments.map((experiment) => [
+      formatNumber(experiment.configuration.cacheSizeGb),
+      formatNumber(experiment.configuration.requestRate),
+      experiment.configuration.conversationEviction ? 'conversation' : 'LRU',
+      ...figureCells(measurementOf(experiment), throughput),
+      outcomeCell(experiment),
+    ]),
+  };
+}
+
+function figureCells(measured: SweepMeasurement | null, throughput: SweepFigure): readonly string[] {
+  if (measured === null) return Array.from({ length: 9 }, () => '-');
+  const { requests, ttftMs, cache } = measured;
+  return [
+    formatNumber(requests.completed),
+    formatNumber(requests.failed),
+    ...[ttftMs.mean, ttftMs.median, ttftMs.p99, throughput.of(measured)].map((value) => formatFixed(value, 1)),
+    ...[cache.gpu.hitRate, cache.lmcache.hitRate, cache.combinedHitRate].map((rate) => formatFixed(percent(rate), 1)),
+  ];
+}
+
+function outcomeCell({ result, serverLog }: SweepExperiment): TableCell {
+  switch (result.outcome) {
+    case 'pending':
+      return { text: 'not run yet', tone: 'doubtful' };
+    case 'failed':
+      return { text: 'failed', tone: 'bad', link: serverLog };
+    case 'successful':
+      return result.warnings.length > 0 ? { text: 'warnings', tone: 'doubtful' } : { text: 'ok', tone: 'good' };
+  }
+}
+
+/** Why experiments failed and where to read on, and what is to be known of those that did not. */
+export function troubleTables({ experiments }: SweepSummary): readonly ReportTable[] {
+  const failures = experiments.flatMap(({ name, result, serverLog, clientLog }): TableCell[][] => {
+    if (result.outcome !== 'failed') return [];
+    const why = `${result.reason} (${result.cause}): ${result.message}`;
+    return [[name, why, { text: 'server', link: serverLog }, { text: 'client', link: clientLog }]];
+  });
+  const warnings = experiments.flatMap(({ name, result }) =>
+    result.outcome === 'successful' ? result.warnings.map((warning): TableCell[] => [name, warning]) : [],
+  );
+  return [
+    {
+      caption: 'Failed experiments',
+      columns: [text('experiment'), text('why'), text('log'), text('log')],
+      rows: failures,
+    },
+    { caption: 'Warnings', columns: [text('experiment'), text('warning')], rows: warnings },
+  ].filter(({ rows }) => rows.length > 0);
+}
+
+export function totalsLine({ totals }: SweepSummary): string {
+  const parts = [`${formatNumber(totals.total)} experiments`, `${formatNumber(totals.successful)} successful`];
+  if (totals.failed > 0) parts.push(`${formatNumber(totals.failed)} failed`);
+  if (totals.pending > 0) parts.push(`${formatNumber(totals.pending)} not run yet`);
+  const average = totals.averageExecutionSeconds;
+  return `${parts.join(', ')}${average === null ? '' : `; ${formatDuration(average)} each on average`}.`;
+}
