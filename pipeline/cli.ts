@@ -20,6 +20,11 @@ const commands = [
     load: async () => (await import('./commands/bench.js')).benchCommand,
   },
   {
+    command: 'experiments <file>',
+    describe: 'Run a file of test functions: N engines under one workload, into CSV files',
+    load: async () => (await import('./commands/experiments.js')).experimentsCommand,
+  },
+  {
     command: 'doctor',
     describe: 'Check what a run needs on this machine, with the remedy for what is missing',
     load: async () => (await import('./commands/doctor.js')).doctorCommand,

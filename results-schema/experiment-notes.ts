@@ -22,7 +22,26 @@ export const experimentNotesSchema = z.object({
       engines: z.array(z.object({ id: z.int().nonnegative(), name: z.string() })),
       /** Why it failed; null: it did not. */
       failure: z.string().nullable(),
+      /** Requests that were sent too late for their figures to count: the client had too little of the machine. */
+      clientOverloaded: z.boolean().optional(),
     }),
   ),
+  /** How to run it again. */
+  run: z
+    .object({
+      startedAt: z.iso.datetime(),
+      finishedAt: z.iso.datetime(),
+      /** Of this project. */
+      version: z.string(),
+      /** The file of the test function. */
+      file: z.string(),
+      /** Decides every prompt: `--seed`. */
+      seed: z.int().nonnegative(),
+      /** By `engine_id`, of the first experiment: what each engine said it is, and how it was started. */
+      engines: z.array(
+        z.object({ id: z.int().nonnegative(), version: z.string().nullable(), command: z.array(z.string()) }),
+      ),
+    })
+    .optional(),
 });
 export type ExperimentNotes = z.infer<typeof experimentNotesSchema>;

@@ -167,7 +167,7 @@ function createRoutes(options: ApiServerOptions): Routes {
           if (control.speed !== options.clock.speed) options.clock.setSpeed(control.speed);
           options.onControl();
           engine.onControl();
-          reply.json(result.view);
+          reply.json({ ...result.view, gpuMemoryUsedMiB: usedMemoryMiB(served) });
         },
       },
     ],
@@ -179,6 +179,11 @@ function createRoutes(options: ApiServerOptions): Routes {
     routes.set('/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: false }) });
   }
   return routes;
+}
+
+/** Of each of its GPUs: all that it may take, which vLLM takes when it starts. */
+function usedMemoryMiB({ options, profile }: ServedModel): number {
+  return Math.round(options.gpuMemoryUtilization * profile.gpuMemoryGiB * 1024);
 }
 
 function modelList(served: ServedModel): unknown {

@@ -1,0 +1,164 @@
+import path from 'node:path';
+import type { ContainerOptions } from '../../engines/launch-spec.js';
+import type { ReservedGpu } from '../../engines/live-run.js';
+import type { ServerSpec } from '../engine-host.js';
+import type { LmcacheConfiguration, RemoteServer } from './lmcache-configuration.js';
+import type { SglangEngine, VllmEngine } from './terms.js';
+
+/** How engines are started on this machine; the same for all of a run. */
+export interface LaunchPlan {
+  readonly engine: 'vllm' | 'sim';
+  readonly runtime: 'docker' | 'process';
+  /** Docker only. */
+  readonly image: string;
+  readonly model: string;
+  readonly hfHome: string;
+  /** A file with a Hugging Face token; null: none. */
+  readonly hfTokenPath: string | null;
+  /** null with real engines. */
+  readonly simulator: {
+    readonly profile: string;
+    readonly speed: number;
+    readonly fault: string | null;
+    /** The simulator's command on the process runtime, e.g. `[node, dist/simulator/main.js]`. */
+    readonly command: readonly string[];
+  } | null;
+}
+
+/** What one experiment decides about one engine. */
+export interface EnginePlace {
+  readonly port: number;
+  /** Numbers of its GPUs, as nvidia-smi numbers them. */
+  readonly gpus: readonly number[];
+  /** The reserved cards; null on the simulator. */
+  readonly reserved: readonly ReservedGpu[] | null;
+  /** LMCache's configuration file; null: without LMCache. */
+  readonly configFile: string | null;
+  /** Directories that the engine writes KV cache to, or reads its configuration from. */
+  readonly directories: readonly string[];
+}
+
+const defaultUtilization = 0.8;
+const containerCache = '/root/.cache/huggingface';
+const containerToken = '/run/secrets/hf-token';
+
+/** vLLM or SGLang with what the engine's configuration says. */
+export function engineSpec(engine: VllmEngine | SglangEngine, place: EnginePlace, plan: LaunchPlan): ServerSpec {
+  // The simulator stands in for both: it has vLLM's command line.
+  const isSglang = engine.program === 'sglang' && plan.engine === 'vllm';
+  const program = isSglang ? ['python3', '-m', 'sglang.launch_server'] : ['vllm', 'serve'];
+  return {
+    program: isSglang ? 'other' : 'vllm-serve',
+    command: [...(plan.simulator?.command ?? []), ...program],
+    args: isSglang ? sglangArguments(engine, place, plan) : vllmArguments(engine, place, plan),
+    environment: {
+      // Keys of chunks are hashes: engines that share a cache must hash alike.
+      PYTHONHASHSEED: '0',
+      ...gpuEnvironment(place, plan),
+      ...hubEnvironment(plan),
+      ...lmcacheEnvironment(engine.lmcache ?? null, place),
+      ...simulatorEnvironment(plan),
+      ...engine.environment,
+    },
+    container: container(plan, place, isSglang ? program : null),
+    ports: [place.port],
+    healthUrl: `http://127.0.0.1:${place.port}/health`,
+  };
+}
+
+/** LMCache's own remote server: `python3 -m lmcache.v1.server HOST PORT [DEVICE]`. */
+export function cacheServerSpec(server: RemoteServer, device: string, plan: LaunchPlan): ServerSpec {
+  const program = ['python3', '-m', 'lmcache.v1.server'];
+  return {
+    program: 'other',
+    command: [...(plan.simulator?.command ?? []), ...program],
+    args: [server.host, String(server.port), device],
+    environment: { PYTHONHASHSEED: '0', ...simulatorEnvironment(plan) },
+    container: {
+      image: plan.image,
+      entrypoint: plan.engine === 'sim' ? null : ['/opt/venv/bin/python3', '-m', 'lmcache.v1.server'],
+      mounts: path.isAbsolute(device) ? [{ source: device, target: device, readOnly: false }] : [],
+      gpu: null,
+    },
+    ports: [server.port],
+    healthUrl: null,
+  };
+}
+
+/** The flags of an engine's `options`: `{ max_model_len: 8192 }` is `--max-model-len 8192`, false is `--no-...`. */
+export function optionFlags(options: VllmEngine['options']): readonly string[] {
+  return Object.entries(options ?? {}).flatMap(([name, value]) => {
+    const flag = name.replaceAll('_', '-');
+    if (value === true || value === '') return [`--${flag}`];
+    if (value === false) return [`--no-${flag}`];
+    return [`--${flag}`, typeof value === 'object' ? JSON.stringify(value) : String(value)];
+  });
+}
+
+function vllmArguments(engine: VllmEngine | SglangEngine, place: EnginePlace, plan: LaunchPlan): readonly string[] {
+  const { options = {}, gpuMemoryUtilization = defaultUtilization, tensorParallelSize = 1 } = engine;
+  return [
+    engine.model ?? plan.model,
+    ...['--port', String(place.port), '--gpu-memory-utilization', String(gpuMemoryUtilization)],
+    ...['--tensor-parallel-size', String(tensorParallelSize)],
+    // These experiments compare what LMCache brings: the engine's own cache is off unless it is asked for.
+    ...('enable_prefix_caching' in options ? [] : ['--no-enable-prefix-caching']),
+    ...optionFlags(options),
+    ...(place.configFile === null
+      ? []
+      : ['--kv-transfer-config', JSON.stringify({ kv_connector: 'LMCacheConnectorV1', kv_role: 'kv_both' })]),
+  ];
+}
+
+function sglangArguments(engine: VllmEngine | SglangEngine, place: EnginePlace, plan: LaunchPlan): readonly string[] {
+  const { options = {}, gpuMemoryUtilization = defaultUtilization, tensorParallelSize = 1 } = engine;
+  return [
+    ...['--model-path', engine.model ?? plan.model, '--port', String(place.port)],
+    ...['--mem-fraction-static', String(gpuMemoryUtilization), '--tp-size', String(tensorParallelSize)],
+    ...(place.configFile === null ? [] : ['--enable-lmcache']),
+    ...optionFlags(options),
+  ];
+}
+
+function lmcacheEnvironment(configuration: LmcacheConfiguration | null, place: EnginePlace): Record<string, string> {
+  if (place.configFile === null) return {};
+  return { LMCACHE_CONFIG_FILE: place.configFile, ...configuration?.environment };
+}
+
+/** A container sees only its own cards, numbered from 0. */
+function gpuEnvironment(place: EnginePlace, plan: LaunchPlan): Record<string, string> {
+  const numbers = plan.runtime === 'docker' ? place.gpus.map((_, index) => index) : place.gpus;
+  return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: numbers.join(',') };
+}
+
+function hubEnvironment({ runtime, hfHome, hfTokenPath }: LaunchPlan): Record<string, string> {
+  const token = runtime === 'docker' ? containerToken : hfTokenPath;
+  return {
+    ...(runtime === 'process' ? { HF_HOME: hfHome } : {}),
+    ...(hfTokenPath !== null && token !== null ? { HF_TOKEN_PATH: token } : {}),
+  };
+}
+
+function simulatorEnvironment({ simulator }: LaunchPlan): Record<string, string> {
+  if (simulator === null) return {};
+  return {
+    SIM_PROFILE: simulator.profile,
+    SIM_SPEED: String(simulator.speed),
+    ...(simulator.fault === null ? {} : { SIM_FAULT: simulator.fault }),
+  };
+}
+
+function container(plan: LaunchPlan, place: EnginePlace, entrypoint: readonly string[] | null): ContainerOptions {
+  const { hfHome, hfTokenPath, model } = plan;
+  return {
+    image: plan.image,
+    entrypoint,
+    mounts: [
+      { source: hfHome, target: containerCache, readOnly: false },
+      ...(hfTokenPath === null ? [] : [{ source: hfTokenPath, target: containerToken, readOnly: true }]),
+      ...(path.isAbsolute(model) ? [{ source: model, target: model, readOnly: true }] : []),
+      ...place.directories.map((directory) => ({ source: directory, target: directory, readOnly: false })),
+    ],
+    gpu: place.reserved === null ? null : { runtime: 'nvidia', uuids: place.reserved.map(({ uuid }) => uuid) },
+  };
+}

@@ -1,0 +1,91 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { pythonFloat } from '../../workloads/python-format.js';
+
+/** One request, as the CSV has it. */
+export interface ResultRow {
+  /** Position of the experiment in its test function. */
+  readonly experimentId: number;
+  /** Seconds: when the workload wanted it sent. */
+  readonly timestamp: number;
+  readonly engineId: number;
+  readonly requestId: number;
+  /** Seconds; null where it failed. */
+  readonly ttft: number | null;
+  /** Output tokens a second after the first token; null where it failed or generated less than two tokens. */
+  readonly throughput: number | null;
+  /** Tokens. */
+  readonly contextLength: number;
+  readonly queryLength: number;
+  /** MiB by `gpu-0`, `gpu-1`, ... */
+  readonly gpuMemory: Readonly<Record<string, number>>;
+  /** Seconds until the answer was complete; null where it failed. */
+  readonly latency: number | null;
+}
+
+const columns = [
+  'expr_id',
+  'timestamp',
+  'engine_id',
+  'request_id',
+  'TTFT',
+  'throughput',
+  'context_len',
+  'query_len',
+  'gpu_memory',
+] as const;
+
+/**
+ * The CSV of a test function, written row by row as pandas would write it: what has been measured is in the file whatever
+ * happens next.
+ */
+export class ResultsCsv {
+  readonly #file: number;
+  readonly #withLatency: boolean;
+
+  /** Replaces what is there. @throws the file system's error. */
+  constructor(path: string, options: { readonly extraColumns: boolean }) {
+    this.#file = openSync(path, 'w');
+    this.#withLatency = options.extraColumns;
+    this.#write(options.extraColumns ? [...columns, 'latency'] : columns);
+  }
+
+  add(row: ResultRow): void {
+    this.#write([
+      String(row.experimentId),
+      pythonFloat(row.timestamp),
+      String(row.engineId),
+      String(row.requestId),
+      number(row.ttft),
+      number(row.throughput),
+      String(row.contextLength),
+      String(row.queryLength),
+      quoted(pythonJson(row.gpuMemory)),
+      ...(this.#withLatency ? [number(row.latency)] : []),
+    ]);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  /** A line in one call: nobody ever reads half of it. */
+  #write(cells: readonly string[]): void {
+    writeSync(this.#file, `${cells.join(',')}\n`);
+  }
+}
+
+/** What was not measured is empty, which pandas reads as NaN. */
+function number(value: number | null): string {
+  return value === null ? '' : pythonFloat(value);
+}
+
+/** As `json.dumps` writes it, with a blank after colons and commas. */
+function pythonJson(memory: Readonly<Record<string, number>>): string {
+  return `{${Object.entries(memory)
+    .map(([name, value]) => `${JSON.stringify(name)}: ${value}`)
+    .join(', ')}}`;
+}
+
+function quoted(text: string): string {
+  return `"${text.replaceAll('"', '""')}"`;
+}

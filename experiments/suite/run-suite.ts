@@ -1,0 +1,232 @@
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
+import { type Difference, differencesOf } from './differences.js';
+import type { PlanOptions } from './experiment-engines.js';
+import type { NamedFunction } from './load-functions.js';
+import { type ResultRow, ResultsCsv } from './results-csv.js';
+import { type ExperimentResult, runExperiment } from './run-experiment.js';
+import type { Experiment, TestCase } from './terms.js';
+import { tokensPerWord } from './tokenizer-ratio.js';
+import { useCaseName } from './workloads/use-cases.js';
+
+/** A test function and the test cases it has made. */
+export interface PlannedFunction {
+  readonly name: string;
+  /** null: it returned none, and has no CSV. */
+  readonly cases: readonly TestCase[] | null;
+}
+
+export interface SuiteOptions extends Omit<PlanOptions, 'directory'> {
+  readonly functions: readonly PlannedFunction[];
+  /** As given, for the notes. */
+  readonly file: string;
+  readonly outputDirectory: string;
+  /** Of -m; null: `{name}.csv` has no model in its name. */
+  readonly modelSuffix: string | null;
+  readonly extraColumns: boolean;
+  /** Of this run alone; removed by the caller. */
+  readonly directory: string;
+  readonly readySeconds: number;
+  /** Decides every prompt. */
+  readonly seed: number;
+  /** Of this project. */
+  readonly version: string;
+  readonly reporter: SuiteReporter;
+}
+
+/** What a person is told. */
+export interface SuiteReporter {
+  functionStarted(name: string, csvPath: string | null): void;
+  /** @param title e.g. `context 8192, 10 requests, 2 engines` */
+  experimentStarted(id: number, title: string): void;
+  progress(text: string): void;
+  experimentFinished(id: number, title: string, result: ExperimentResult): void;
+}
+
+export interface ExperimentFailure {
+  readonly experimentId: number;
+  readonly message: string;
+  /** False: nothing was measured, engines did not start. */
+  readonly measured: boolean;
+}
+
+export interface FunctionResult {
+  readonly name: string;
+  readonly csvPath: string | null;
+  readonly failures: readonly ExperimentFailure[];
+  readonly differences: readonly Difference[];
+  readonly rows: readonly ResultRow[];
+  readonly notes: ExperimentNotes | null;
+}
+
+/**
+ * Asks test functions for their test cases; nothing is started.
+ * @param settings what they are called with
+ * @throws Error naming the function that threw.
+ */
+export async function planFunctions(
+  functions: readonly NamedFunction[],
+  settings: Parameters<NamedFunction['run']>[0],
+  explain: (error: unknown) => string,
+): Promise<readonly PlannedFunction[]> {
+  const planned: PlannedFunction[] = [];
+  for (const { name, run } of functions) {
+    try {
+      const made = await run(settings);
+      planned.push({ name, cases: casesOf(made) });
+    } catch (error) {
+      throw new Error(`The test function "${name}" failed: ${explain(error)}`, { cause: error });
+    }
+  }
+  return planned;
+}
+
+function casesOf(made: TestCase | readonly TestCase[] | null | undefined): readonly TestCase[] | null {
+  if (made === null || made === undefined) return null;
+  const cases = Array.isArray(made) ? (made as readonly TestCase[]) : [made as TestCase];
+  for (const { engines, experiments } of cases) {
+    if (!Array.isArray(engines) || engines.length === 0) throw new Error('its test case has no engines');
+    if (!Array.isArray(experiments) || experiments.length === 0) throw new Error('its test case has no experiments');
+  }
+  return cases;
+}
+
+/** Runs the functions one after the other. A failed experiment is noted, the others go on. */
+export async function runSuite(options: SuiteOptions): Promise<readonly FunctionResult[]> {
+  mkdirSync(options.outputDirectory, { recursive: true });
+  const ratios = new Map<string, Promise<number>>();
+  const ratioOf = (model: string): Promise<number> => {
+    const known = ratios.get(model) ?? tokensPerWord(model, options.launch.hfHome);
+    ratios.set(model, known);
+    return known;
+  };
+  const results: FunctionResult[] = [];
+  for (const planned of options.functions) results.push(await runFunction(planned, ratioOf, options));
+  return results;
+}
+
+async function runFunction(
+  { name, cases }: PlannedFunction,
+  ratioOf: (model: string) => Promise<number>,
+  options: SuiteOptions,
+): Promise<FunctionResult> {
+  const { reporter, modelSuffix, outputDirectory } = options;
+  if (cases === null) {
+    reporter.functionStarted(name, null);
+    return { name, csvPath: null, failures: [], differences: [], rows: [], notes: null };
+  }
+  const base = path.join(outputDirectory, modelSuffix === null ? name : `${name}_${modelSuffix}`);
+  const csvPath = `${base}.csv`;
+  reporter.functionStarted(name, csvPath);
+  const notes = new NotesFile(`${base}.json`, name, options);
+  notes.write();
+  const csv = new ResultsCsv(csvPath, { extraColumns: options.extraColumns });
+  const failures: ExperimentFailure[] = [];
+  const differences: Difference[] = [];
+  const rows: ResultRow[] = [];
+  try {
+    let experimentId = 0;
+    for (const { experiments, engines, shows = [] } of cases) {
+      for (const experiment of experiments) {
+        const id = experimentId++;
+        const title = titleOf(experiment);
+        reporter.experimentStarted(id, title);
+        const result = await runExperiment(experiment, engines, {
+          ...options,
+          experimentId: id,
+          // Another prompt for each experiment: servers that outlive an engine must not know it already.
+          seed: options.seed + 7919 * id,
+          directory: path.join(options.directory, `${name}-${id}`),
+          tokensPerWord: ratioOf,
+          onRow: (row) => csv.add(row),
+          onProgress: (text) => reporter.progress(text),
+        });
+        rows.push(...result.rows);
+        notes.add(id, title, result);
+        if (result.failure !== null)
+          failures.push({ experimentId: id, message: result.failure, measured: result.measured });
+        else differences.push(...differencesOf(id, shows, result.rows));
+        reporter.experimentFinished(id, title, result);
+      }
+    }
+  } finally {
+    csv.close();
+  }
+  return { name, csvPath, failures, differences, rows, notes: notes.content };
+}
+
+/** `context 8192, 10 requests`. */
+function titleOf({ workload, useCase }: Experiment): string {
+  const count = Math.floor(workload.duration * workload.qps + 1e-6);
+  const kind = useCaseName(useCase);
+  return `${kind === 'DUMMY' ? '' : `${kind}, `}context ${workload.contextLength}, ${count} requests`;
+}
+
+/** `{name}.json`: there before the first row, so that no simulated CSV is ever taken for a real one. */
+class NotesFile {
+  content: ExperimentNotes;
+  readonly #path: string;
+
+  constructor(file: string, name: string, options: SuiteOptions) {
+    const { simulator, model } = options.launch;
+    this.#path = file;
+    this.content = {
+      schemaVersion: 1,
+      testFunction: name,
+      model,
+      simulated: simulator === null ? null : { profile: simulator.profile, speed: simulator.speed },
+      experiments: [],
+      run: {
+        startedAt: new Date().toISOString(),
+        finishedAt: new Date().toISOString(),
+        version: options.version,
+        file: options.file,
+        seed: options.seed,
+        engines: [],
+      },
+    };
+  }
+
+  add(id: number, title: string, result: ExperimentResult): void {
+    const { content } = this;
+    const engines = result.engines.map(({ id: engineId, label }) => ({ id: engineId, name: label }));
+    this.content = {
+      ...content,
+      simulated: result.simulated ?? content.simulated,
+      experiments: [
+        ...content.experiments,
+        {
+          id,
+          title,
+          engines,
+          failure: result.failure,
+          ...(result.overload === null ? {} : { clientOverloaded: true }),
+        },
+      ],
+      ...(content.run === undefined
+        ? {}
+        : {
+            run: {
+              ...content.run,
+              finishedAt: new Date().toISOString(),
+              engines:
+                content.run.engines.length > 0
+                  ? content.run.engines
+                  : result.engines.map((engine) => ({
+                      id: engine.id,
+                      version: engine.version,
+                      command: [...engine.command],
+                    })),
+            },
+          }),
+    };
+    this.write();
+  }
+
+  write(): void {
+    const draft = `${this.#path}.${process.pid}.tmp`;
+    writeFileSync(draft, `${JSON.stringify(this.content, null, 2)}\n`);
+    renameSync(draft, this.#path);
+  }
+}
