@@ -54,6 +54,29 @@ export const standIns = {
   cw_logs_5_28_19pm_20pm: { conversationsPerSecond: 0.6, seconds: 3600, seed: 528, startsAt: '2025-05-28T19:00:00Z' },
 } as const;
 
+/** Times for a trace that has none, conversation after conversation: those that the default shape would have. */
+export class MadeTimes {
+  readonly #draws: RandomDraws;
+  #start = 0;
+  #last = 0;
+
+  constructor(seed: number) {
+    this.#draws = new RandomDraws(seed);
+  }
+
+  /** @param turn of the next request; 0: a new conversation. */
+  next(turn: number): number {
+    const { conversationsPerSecond, thinkSeconds } = defaultShape;
+    if (turn === 0) {
+      this.#start += this.#draws.exponential(1 / conversationsPerSecond);
+      this.#last = this.#start;
+    } else {
+      this.#last += this.#draws.logNormal(thinkSeconds.median, thinkSeconds.sigma);
+    }
+    return this.#last;
+  }
+}
+
 interface Live {
   readonly number: number;
   turn: number;

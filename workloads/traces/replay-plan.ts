@@ -1,4 +1,4 @@
-import { defaultShape } from './generate-conversations.js';
+import { MadeTimes } from './generate-conversations.js';
 import { RandomDraws } from './random-draws.js';
 import { conversationRequestId } from './server-log.js';
 import { type Trace, TraceFileError, type TraceRequest } from './trace.js';
@@ -151,19 +151,8 @@ function inTime(requests: readonly TraceRequest[], timeOf: (request: TraceReques
 }
 
 function madeTimes(requests: readonly TraceRequest[], seed: number): (request: TraceRequest) => number {
-  const draws = new RandomDraws(seed);
-  const times: number[] = [];
-  let start = 0;
-  let last = 0;
-  for (const request of requests) {
-    if (request.turn === 0) {
-      start += draws.exponential(1 / defaultShape.conversationsPerSecond);
-      last = start;
-    } else {
-      last += draws.logNormal(defaultShape.thinkSeconds.median, defaultShape.thinkSeconds.sigma);
-    }
-    times.push(last);
-  }
+  const made = new MadeTimes(seed);
+  const times = requests.map(({ turn }) => made.next(turn));
   return ({ index }) => times[index] ?? 0;
 }
 

@@ -1,8 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { finished } from 'node:stream/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { TraceRequest } from './trace.js';
 
 const HEADER = '@timestamp,ConversationId,Turn,CustomerQueryLength,GenerativeModelResponseLength\n';
@@ -20,9 +17,7 @@ export async function writeConversationCsv(
   startedAt: number,
 ): Promise<number> {
   const unfinished = `${path}.${randomBytes(4).toString('hex')}.tmp`;
-  const stream = createWriteStream(unfinished, { flags: 'wx', mode: 0o644 });
-  // An error before anyone waits must not end the process: `finished` reports it again.
-  stream.on('error', () => undefined);
+  const file = await open(unfinished, 'wx', 0o644);
   try {
     let rows = 0;
     let text = HEADER;
@@ -30,18 +25,17 @@ export async function writeConversationCsv(
       text += csvRow(request, startedAt);
       rows += 1;
       if (rows % ROWS_A_WRITE === 0) {
-        if (!stream.write(text)) {
-          await Promise.race([once(stream, 'drain'), finished(stream)]);
-        }
+        await file.appendFile(text);
         text = '';
       }
     }
-    stream.end(text);
-    await finished(stream);
+    await file.appendFile(text);
+    await file.sync();
+    await file.close();
     await rename(unfinished, path);
     return rows;
   } catch (error) {
-    stream.destroy();
+    await file.close();
     await rm(unfinished, { force: true });
     throw error;
   }
