@@ -34,5 +34,7 @@ export function isLoadedInProduction(packageName: string, file: string): boolean
 
 /** Whether a file of our own package goes into the bundle: what is published, less declarations and what only checkouts use. */
 export function isOwnProductionFile(file: string): boolean {
+  // TypeScript outside dist/ is there to be read and changed: experiments and examples.
+  if (!file.startsWith('dist/')) return true;
   return !declarationsAndMaps.test(file) && !/^dist\/(?:bench|docs|test|ci\/bundle)\/|^dist\/\./.test(file);
 }

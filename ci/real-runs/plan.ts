@@ -45,9 +45,10 @@ export async function runPlan(session: Session): Promise<void> {
   if (session.hasTimeFor('small', seconds(110))) {
     await session.run({ id: 'small', args: ['--keep-going'], environment: warm, limitSeconds: 240, ports });
   }
-  if (session.hasTimeFor('fault-lmcache-killed', seconds(100))) await lmcacheKilled(session, warm);
   if (session.hasTimeFor('fault-engine-killed', seconds(70))) await engineKilled(session, warm);
   if (session.hasTimeFor('fault-orchestrator-killed', seconds(65))) await orchestratorKilled(session, warm);
+  // An engine that waited for its dead cache without end would take its whole time: last.
+  if (session.hasTimeFor('fault-lmcache-killed', seconds(90))) await lmcacheKilled(session, warm);
   if (session.hasTimeFor('default-kernels-warm', seconds(330))) {
     await complete('default-kernels-warm', '0', 480, async () => {});
   }
@@ -138,7 +139,7 @@ async function lmcacheKilled(session: Session, environment: Variables): Promise<
     id: 'fault-lmcache-killed',
     args: ['--only', 'long-doc-qa'],
     environment,
-    limitSeconds: 240,
+    limitSeconds: 200,
     ports,
     during: async (run) => {
       if (!(await run.event(workload('long-doc-qa', 'lmcache')))) return;

@@ -20,7 +20,7 @@ it.each<[what: string, text: string, expected: string]>([
   ['the host', '"hostname": "node-17"', '"hostname": "gpu-host"'],
   ['what only contains its name', 'node-170 my-node-17', 'node-170 my-node-17'],
   ['the kernel', 'Linux 6.18.44-x-gpu', 'Linux kernel'],
-  ['its addresses', 'tcp://10.0.0.10:42917 [2a01:db9::17]', 'tcp://192.0.2.1:42917 [2001:db8::2]'],
+  ['its addresses', 'tcp://10.0.0.10:42917 [2a01:db9::17]', 'tcp://192.0.2.2:42917 [2001:db8::1]'],
   ['private ones of others', '172.20.3.4 192.168.7.8', '192.0.2.1 192.0.2.2'],
   ['loopback and versions', '127.0.0.1 0.0.0.0 580.159.04 2.11.0', '127.0.0.1 0.0.0.0 580.159.04 2.11.0'],
   ['hardware addresses', '52:54:00:aa:bb:cc', '02:00:00:00:00:00'],
