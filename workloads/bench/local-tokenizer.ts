@@ -7,7 +7,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ByteLevelBpe } from './byte-level/byte-level-bpe.js';
 import { readByteLevelFile } from './byte-level/byte-level-file.js';
-import type { PromptTokenizer } from './prompt-tokenizer.js';
+import type { PromptTokenizer, Reencoding } from './prompt-tokenizer.js';
 
 const TOKEN_NAMES = [
   'bos_token',
@@ -100,16 +100,16 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
     concurrency: 1,
     decode: async (ids) => {
       await makeRoom();
-      return ids.length === 0 ? '' : engine.decode(ids);
+      return engine.decode(ids);
     },
     encode: async (text) => {
       await makeRoom();
-      return text === '' ? [] : engine.encode(text);
+      return engine.encode(text);
     },
     direct: {
-      reencode: async (ids) => {
+      reencode: async (ids, stable) => {
         await makeRoom();
-        return ids.length === 0 ? [] : engine.reencode(ids);
+        return engine.reencode(ids, stable);
       },
       decodeToJson: async (ids) => {
         await makeRoom();
@@ -160,8 +160,8 @@ interface Engine {
   decodeToJson(ids: readonly number[]): Buffer;
   /** Without special tokens around the text. */
   encode(text: string): number[];
-  /** `encode(decode(ids))`. */
-  reencode(ids: readonly number[]): number[];
+  /** As in DirectTokenizer. */
+  reencode(ids: number[], stable: number): Reencoding;
 }
 
 /** The fast one where it can read the file, else the library. */
@@ -173,14 +173,23 @@ function openEngine(files: TokenizerFiles, config: TokenizerConfig): Engine {
   }
   const tokenizer = new Tokenizer(files, config);
   const decode = (ids: readonly number[]): string =>
-    tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    ids.length === 0
+      ? ''
+      : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   const encode = (text: string): number[] =>
     text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids;
   return {
     decode,
-    decodeToJson: (ids) => Buffer.from(JSON.stringify(ids.length === 0 ? '' : decode(ids))),
     encode,
-    reencode: (ids) => encode(decode(ids)),
+    decodeToJson: (ids) => Buffer.from(JSON.stringify(decode(ids))),
+    reencode: (ids) => {
+      const replaced = [...ids];
+      ids.length = 0;
+      for (const id of encode(decode(replaced))) {
+        ids.push(id);
+      }
+      return { kept: 0, replaced };
+    },
   };
 }
 

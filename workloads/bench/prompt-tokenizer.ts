@@ -1,7 +1,16 @@
+/** What `reencode` was given: the first `kept` ids, which it did not change, and behind them these. */
+export interface Reencoding {
+  readonly kept: number;
+  readonly replaced: readonly number[];
+}
+
 /** Shortcuts of a tokenizer in this process. */
 export interface DirectTokenizer {
-  /** `encode(decode(ids))`. */
-  reencode(ids: readonly number[]): Promise<number[]>;
+  /**
+   * `encode(decode(ids))`, written over the ids.
+   * @param stable so many of the first ids came out of a call before
+   */
+  reencode(ids: number[], stable: number): Promise<Reencoding>;
   /** `decode(ids)` as a JSON string in UTF-8. */
   decodeToJson(ids: readonly number[]): Promise<Buffer>;
 }

@@ -16,6 +16,8 @@ export class RoundTrip {
   #remaining = MAX_RETRIES;
   #started = false;
   #done = false;
+  /** So many of the first tokens came out of the tokenizer. */
+  #stable = 0;
   #json = async (): Promise<Buffer> => Buffer.from('""');
   tokens: number[];
 
@@ -47,7 +49,9 @@ export class RoundTrip {
     }
     while (!this.#done) {
       const padding = random.integers(0, this.#tokenizer.vocabSize, this.#target - this.tokens.length);
-      this.tokens = this.tokens.concat(padding);
+      for (const id of padding) {
+        this.tokens.push(id);
+      }
       this.#remaining -= 1;
       await this.advance();
     }
@@ -59,15 +63,16 @@ export class RoundTrip {
   }
 
   async #reencode(): Promise<void> {
+    const { tokens } = this;
     const { direct } = this.#tokenizer;
     if (direct === undefined) {
-      const text = await this.#tokenizer.decode(this.tokens);
+      const text = await this.#tokenizer.decode(tokens);
       this.#json = async () => Buffer.from(JSON.stringify(text));
       this.tokens = await this.#tokenizer.encode(text);
     } else {
-      const before = this.tokens;
-      this.#json = () => direct.decodeToJson(before);
-      this.tokens = await direct.reencode(before);
+      const { kept, replaced } = await direct.reencode(tokens, this.#stable);
+      this.#json = () => direct.decodeToJson(kept === 0 ? replaced : [...tokens.slice(0, kept), ...replaced]);
+      this.#stable = Math.min(tokens.length, this.#target);
     }
   }
 }

@@ -1,10 +1,11 @@
 import { utf8ToJson } from '../../utf8-json.js';
+import type { Reencoding } from '../prompt-tokenizer.js';
 import { bytesOfToken, tokenOfBytes } from './byte-alphabet.js';
 import type { ByteLevelFile } from './byte-level-file.js';
 import { BytePairMerger } from './byte-pair-merger.js';
 import { PairRanks } from './pair-ranks.js';
+import { RunMemo } from './run-memo.js';
 import { beginsAtSeam, endsBeforeSeam, hasSeams } from './seams.js';
-import { SegmentMemo } from './segment-memo.js';
 import { compileSplit } from './split-pattern.js';
 
 /** V8 copies a substring up to here; a longer one would keep the whole text alive as a key. */
@@ -30,7 +31,7 @@ export class ByteLevelBpe {
   /** By id; null: text cannot be cut at seams. */
   readonly #seams: { readonly endsBefore: Uint8Array; readonly beginsAt: Uint8Array } | null;
   readonly #pieces = new Map<string, number | readonly number[]>();
-  readonly #memo = new SegmentMemo();
+  readonly #memo = new RunMemo();
   readonly #textEncoder = new TextEncoder();
   #scratch = new Uint8Array(256);
 
@@ -146,36 +147,64 @@ export class ByteLevelBpe {
     return out;
   }
 
-  /** `encode(decode(ids))`. */
-  reencode(ids: readonly number[]): number[] {
-    const seams = this.#seams;
-    if (seams === null) {
-      return this.encode(this.decode(ids));
+  /** `encode(decode(ids))`, written over the ids; those before the last seam within the stable ones stay. */
+  reencode(ids: number[], stable: number): Reencoding {
+    const kept = this.#lastSeam(ids, stable);
+    const replaced = ids.slice(kept);
+    ids.length = kept;
+    if (this.#seams === null) {
+      this.#append(this.encode(this.decode(replaced)), ids);
+      return { kept, replaced };
     }
-    const { endsBefore, beginsAt } = seams;
-    const out: number[] = [];
+    const { endsBefore, beginsAt } = this.#seams;
+    // What comes behind stable ids is random padding, which never comes again.
+    const memo = kept === 0 ? this.#memo : null;
     let start = 0;
     let hash = 0;
-    for (let index = 0; index < ids.length; index += 1) {
-      const id = ids[index] ?? 0;
-      if (beginsAt[id] === 1 && index > start && endsBefore[ids[index - 1] ?? 0] === 1) {
-        this.#reencodeSegment(ids, start, index, hash, out);
+    for (let index = 0; index < replaced.length; index += 1) {
+      const id = replaced[index] ?? 0;
+      if (beginsAt[id] === 1 && index > start && endsBefore[replaced[index - 1] ?? 0] === 1) {
+        this.#reencodeRun(replaced, start, index, memo, hash, ids);
         start = index;
         hash = 0;
       }
-      hash = SegmentMemo.hash(hash, id);
+      hash = RunMemo.hash(hash, id);
     }
-    this.#reencodeSegment(ids, start, ids.length, hash, out);
-    return out;
+    this.#reencodeRun(replaced, start, replaced.length, memo, hash, ids);
+    return { kept, replaced };
   }
 
-  #reencodeSegment(ids: readonly number[], start: number, end: number, hash: number, out: number[]): void {
-    let output = this.#memo.get(hash, ids, start, end);
+  /** 0: there is none. */
+  #lastSeam(ids: readonly number[], stable: number): number {
+    if (this.#seams !== null) {
+      const { endsBefore, beginsAt } = this.#seams;
+      for (let index = Math.min(stable, ids.length) - 1; index > 0; index -= 1) {
+        if (beginsAt[ids[index] ?? 0] === 1 && endsBefore[ids[index - 1] ?? 0] === 1) {
+          return index;
+        }
+      }
+    }
+    return 0;
+  }
+
+  #reencodeRun(
+    ids: readonly number[],
+    start: number,
+    end: number,
+    memo: RunMemo | null,
+    hash: number,
+    out: number[],
+  ): void {
+    let output = memo?.get(hash, ids, start, end) ?? null;
     if (output === null) {
       output = this.encode(this.decode(ids, start, end));
-      this.#memo.set(hash, ids.slice(start, end), output);
+      memo?.set(hash, ids.slice(start, end), output);
     }
-    for (const id of output) {
+    this.#append(output, out);
+  }
+
+  #append(ids: readonly number[], out: number[]): void {
+    for (const id of ids) {
       out.push(id);
     }
   }
@@ -193,9 +222,7 @@ export class ByteLevelBpe {
       } else if (typeof known === 'number') {
         out.push(known);
       } else {
-        for (const id of known) {
-          out.push(id);
-        }
+        this.#append(known, out);
       }
     }
   }

@@ -2,16 +2,16 @@ const PRIME = 0x01000193;
 /** So many ids are kept, some 16 MiB; then it begins anew. */
 const MAX_IDS = 1_000_000;
 
-interface Segment {
+interface Run {
   readonly input: readonly number[];
   readonly output: readonly number[];
   /** Another one of the same hash. */
-  readonly next: Segment | undefined;
+  readonly next: Run | undefined;
 }
 
 /** Remembers what runs of token ids became: prompts of consecutive ids consist of the same runs again and again. */
-export class SegmentMemo {
-  readonly #segments = new Map<number, Segment>();
+export class RunMemo {
+  readonly #runs = new Map<number, Run>();
   #size = 0;
 
   /** Starts the hash of a run, or continues it. */
@@ -21,9 +21,9 @@ export class SegmentMemo {
 
   /** What `ids[start]` up to, not including, `ids[end]` became. */
   get(hash: number, ids: readonly number[], start: number, end: number): readonly number[] | null {
-    for (let segment = this.#segments.get(hash); segment !== undefined; segment = segment.next) {
-      if (isRun(segment.input, ids, start, end)) {
-        return segment.output;
+    for (let run = this.#runs.get(hash); run !== undefined; run = run.next) {
+      if (equals(run.input, ids, start, end)) {
+        return run.output;
       }
     }
     return null;
@@ -32,14 +32,14 @@ export class SegmentMemo {
   set(hash: number, input: readonly number[], output: readonly number[]): void {
     this.#size += input.length + output.length;
     if (this.#size > MAX_IDS) {
-      this.#segments.clear();
+      this.#runs.clear();
       this.#size = input.length + output.length;
     }
-    this.#segments.set(hash, { input, output, next: this.#segments.get(hash) });
+    this.#runs.set(hash, { input, output, next: this.#runs.get(hash) });
   }
 }
 
-function isRun(input: readonly number[], ids: readonly number[], start: number, end: number): boolean {
+function equals(input: readonly number[], ids: readonly number[], start: number, end: number): boolean {
   if (input.length !== end - start) {
     return false;
   }
