@@ -85,16 +85,16 @@ class StartedContainer implements StartedEngine {
     });
   }
 
-  stop(graceMs: number): Promise<{ readonly forced: boolean }> {
-    this.#stopped ??= this.#stop(graceMs);
+  stop(graceMs: number, hurry?: AbortSignal): Promise<{ readonly forced: boolean }> {
+    this.#stopped ??= this.#stop(graceMs, hurry);
     return this.#stopped;
   }
 
-  async #stop(graceMs: number): Promise<{ readonly forced: boolean }> {
+  async #stop(graceMs: number, hurry: AbortSignal | undefined): Promise<{ readonly forced: boolean }> {
     let forced = false;
     try {
       if (await this.#host.killContainer(this.#id, 'SIGTERM')) {
-        if (!(await this.#endsWithin(graceMs))) {
+        if (!(await this.#endsWithin(graceMs, hurry))) {
           forced = await this.#host.killContainer(this.#id, 'SIGKILL');
           await this.#endsWithin(killLimitMs);
         }
@@ -109,11 +109,12 @@ class StartedContainer implements StartedEngine {
     return { forced };
   }
 
-  async #endsWithin(limitMs: number): Promise<boolean> {
+  async #endsWithin(limitMs: number, hurry?: AbortSignal): Promise<boolean> {
     const timer = new AbortController();
+    const signal = hurry === undefined ? timer.signal : AbortSignal.any([timer.signal, hurry]);
     const ended = await Promise.race([
       this.exited.then(() => true),
-      delay(limitMs, false, { signal: timer.signal }).catch(() => false),
+      delay(limitMs, false, { signal }).catch(() => false),
     ]);
     timer.abort();
     return ended;

@@ -1,11 +1,11 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EventLog } from '../results-schema/event-log.js';
 import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
 import { secrets } from '../results-schema/secrets.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun } from './live-run.js';
-import { identifyProcess } from './process-identity.js';
+import { isProcessAlive } from './process-identity.js';
 
 /** Into the keeper's own log. */
 export function complain(what: string, error: unknown): void {
@@ -32,7 +32,7 @@ export function writeLostNote(run: LiveRun, report: ReleaseReport): void {
     buildId: run.buildId,
     at: new Date().toISOString(),
     orchestratorPid: run.orchestrator.pid,
-    orchestratorAlive: identifyProcess(run.orchestrator.pid)?.startTime === run.orchestrator.startTime,
+    orchestratorAlive: isProcessAlive(run.orchestrator),
     removed: [...report.removed],
     forced: [...report.forced],
     problems: [...report.problems],
@@ -44,5 +44,16 @@ export function writeLostNote(run: LiveRun, report: ReleaseReport): void {
     renameSync(draft, target);
   } catch (error) {
     complain('orchestrator-lost.json could not be written', error);
+  }
+}
+
+/** Whether the run that its results directory tells of has ended with a verdict. */
+export function hasVerdict(run: Pick<LiveRun, 'resultsDir'>): boolean {
+  try {
+    const lines = readFileSync(path.join(run.resultsDir, 'events.jsonl'), 'utf8').split('\n');
+    const last = lines.findLast((line) => /"type":"run-(?:started|finished)"/.test(line)) ?? '';
+    return last.includes('"type":"run-finished"');
+  } catch {
+    return false;
   }
 }

@@ -34,7 +34,8 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema).readonly() }),
   /** Without `ttlMs` it stays until somebody ends it. */
   z.object({ id, op: z.literal('detach'), ttlMs: z.number().positive().optional() }),
-  z.object({ id, op: z.literal('release') }),
+  /** `verdictFollows`: of an orchestrator that is not done yet; who vanishes now has still lost its run. */
+  z.object({ id, op: z.literal('release'), verdictFollows: z.boolean().optional() }),
 ]);
 export type KeeperRequest = z.infer<typeof keeperRequestSchema>;
 

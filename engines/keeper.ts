@@ -5,15 +5,16 @@ import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
 import { EngineStartError } from './errors.js';
 import type { ReleaseReport } from './fleet.js';
-import { complain, noteExpiry, writeLostNote } from './keeper-notes.js';
+import { complain, hasVerdict, noteExpiry, writeLostNote } from './keeper-notes.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
-import { identifySelf } from './process-identity.js';
+import { identifySelf, isProcessAlive } from './process-identity.js';
 import type { Registry } from './registry.js';
 import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
 import { runLabels } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
+import { waitUntil } from './wait-until.js';
 
 /** Where one client's answers go: the orchestrator's pipe, or a socket. */
 export interface KeeperConnection {
@@ -33,6 +34,7 @@ export interface KeeperDependencies {
 
 /** When the orchestrator vanished nobody waits for a gentle end, and all must be gone within 5 s. */
 const lostGraceMs = 2500;
+const dyingMs = 300;
 /** A joined step's children when that step has gone. */
 const leftGroupGraceMs = 2000;
 /** A daemon that is away is waited for: while somebody waits for us, and when nobody does. */
@@ -64,6 +66,9 @@ export class Keeper {
   #stopGraceMs = 10_000;
   #detached = false;
   #orchestratorLost = false;
+  #isReleased = false;
+  /** Aborted when the orchestrator vanishes while its run is being ended: nobody waits for a gentle end any more. */
+  readonly #hurry = new AbortController();
   #releasing: Promise<ReleaseReport> | null = null;
 
   constructor(dependencies: KeeperDependencies) {
@@ -88,9 +93,17 @@ export class Keeper {
       );
       return;
     }
+    const run = this.#run;
+    const isReleased = this.#isReleased;
     // Also where it vanished in the middle of its own cleaning up.
     this.#orchestratorLost = true;
-    await this.release({ graceMs: lostGraceMs });
+    setTimeout(() => this.#hurry.abort(), lostGraceMs);
+    const report = await this.release({ graceMs: lostGraceMs });
+    if (isReleased && run && !hasVerdict(run)) {
+      // A process closes its files a little before it counts as dead.
+      await waitUntil(() => !isProcessAlive(run.orchestrator), dyingMs);
+      writeLostNote(run, report);
+    }
     this.#dependencies.finish();
   }
 
@@ -107,7 +120,9 @@ export class Keeper {
     } catch (error) {
       connection.send({ id, ok: false, error: keeperErrorOf(error) });
     }
-    if (op === 'release') this.#dependencies.finish();
+    if (op !== 'release') return;
+    const verdictFollows = parsed.request.op === 'release' && parsed.request.verdictFollows === true;
+    if (!verdictFollows || !this.#connections.has(connection)) this.#dependencies.finish();
   }
 
   /** Stops and removes everything of the run, the record last. Never throws; a second call joins the first. */
@@ -288,13 +303,14 @@ export class Keeper {
     const report = log.report();
     if (this.#orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
     if (this.#run) this.#dependencies.registry.remove(this.#run.buildId);
+    this.#isReleased = true;
     return report;
   }
 
   async #endEverything(graceMs: number, log: ReleaseLog): Promise<void> {
     const groups = [...this.#groups.values()].map((entry) => entry.group);
     const stops = [...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log));
-    const [failures] = await Promise.all([Promise.all(stops), releaseGroups(groups, graceMs, log)]);
+    const [failures] = await Promise.all([Promise.all(stops), releaseGroups(groups, graceMs, log, this.#hurry.signal)]);
     const failed = failures.flatMap((failure) => (failure === null ? [] : [failure]));
     if (!this.#run) return;
     const { registry, openCleaner } = this.#dependencies;
@@ -334,7 +350,7 @@ export class Keeper {
     const wasRunning = this.#run?.engines[role]?.state.status !== 'failed';
     if (wasRunning) this.#broadcast({ event: 'stopping', role });
     try {
-      const { forced } = await engine.stop(graceMs);
+      const { forced } = await engine.stop(graceMs, this.#hurry.signal);
       log.ended(name, { forced, gone: true });
       if (wasRunning) this.#setState(role, { status: 'stopped', exit: await engine.exited, forced });
       return null;

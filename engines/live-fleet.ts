@@ -73,7 +73,7 @@ export async function createFleet(options: CreateFleetOptions): Promise<RunFleet
     throw error;
   }
   const opened = openRun(keeper, run, options.stopGraceMs ?? defaultStopGraceMs, registry);
-  return new LiveFleet(registry, run, keeper, opened, options.onEvent);
+  return new LiveFleet(registry, run, keeper, opened, options);
 }
 
 async function openRun(keeper: KeeperClient, run: LiveRun, stopGraceMs: number, registry: Registry): Promise<void> {
@@ -94,7 +94,7 @@ export async function joinFleet(run: LiveRun, options: JoinFleetOptions = {}): P
   const registry = openRegistry(options.registryDir);
   const keeper = run.socketPath === null ? null : await connectKeeper(run.socketPath).catch(() => null);
   const current = (await keeper?.request({ op: 'join' }))?.run ?? run;
-  return new LiveFleet(registry, current, keeper, Promise.resolve(), options.onEvent);
+  return new LiveFleet(registry, current, keeper, Promise.resolve(), options);
 }
 
 /** Servers that run already: nothing is launched, nothing is removed. */
@@ -113,6 +113,7 @@ class LiveFleet implements RunFleet {
   readonly #changed = new Set<() => void>();
   #gpus: readonly ReservedGpu[];
   #gpusAfter: ReadonlyMap<string, GpuUse> = new Map();
+  readonly #verdictFollows: boolean;
   #letGo = false;
   #released: Promise<ReleaseReport> | null = null;
 
@@ -121,7 +122,7 @@ class LiveFleet implements RunFleet {
     run: LiveRun,
     keeper: KeeperClient | null,
     opened: Promise<void>,
-    onEvent: ((event: EngineEvent) => void) | undefined,
+    options: Pick<CreateFleetOptions, 'onEvent' | 'verdictFollows'>,
   ) {
     this.#registry = registry;
     this.#run = run;
@@ -129,7 +130,8 @@ class LiveFleet implements RunFleet {
     this.#opened = opened;
     // Reported where it is awaited: nobody may have to.
     opened.catch(() => undefined);
-    this.#onEvent = onEvent ?? (() => {});
+    this.#onEvent = options.onEvent ?? (() => {});
+    this.#verdictFollows = options.verdictFollows === true;
     this.#gpus = run.gpus;
     for (const engine of Object.values(run.engines)) this.#engines.set(engine.spec.role, engine);
     keeper?.onEvent((event) => this.#receive(event));
@@ -270,7 +272,7 @@ class LiveFleet implements RunFleet {
     this.#letGo = true;
     await this.#opened.catch(() => undefined);
     const report = (await this.#releaseByKeeper()) ?? (await this.#releaseWithoutKeeper());
-    await this.#keeper?.close();
+    if (!this.#verdictFollows) await this.#keeper?.close();
     if (this.#gpus.length === 0) return report;
     try {
       const { after, held } = await waitForGpuMemory(this.#gpus, readInventory, gpuMemoryLimitMs);
@@ -285,7 +287,7 @@ class LiveFleet implements RunFleet {
   async #releaseByKeeper(): Promise<ReleaseReport | null> {
     if (!this.#keeper || this.#keeper.isClosed) return null;
     try {
-      return (await this.#keeper.request({ op: 'release' })).report ?? null;
+      return (await this.#keeper.request({ op: 'release', verdictFollows: this.#verdictFollows })).report ?? null;
     } catch {
       return null;
     }

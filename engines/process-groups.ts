@@ -35,12 +35,16 @@ export interface EndOutcome {
 
 const killLimitMs = 2000;
 
-/** Ends a process group: SIGTERM to all members, SIGKILL to what is left after `graceMs`. Never throws. */
-export async function endGroup(group: ProcessGroup, graceMs: number): Promise<EndOutcome> {
+/**
+ * Ends a process group: SIGTERM to all members, SIGKILL to what is left after `graceMs`. Never throws.
+ * @param hurry ends the grace period early
+ */
+export async function endGroup(group: ProcessGroup, graceMs: number, hurry?: AbortSignal): Promise<EndOutcome> {
   return endAll(
     () => groupMembers(group).length > 0,
     (signal) => signalGroup(group, signal),
     graceMs,
+    hurry,
   );
 }
 
@@ -79,9 +83,11 @@ async function endAll(
   isAlive: () => boolean,
   send: (signal: NodeJS.Signals) => void,
   graceMs: number,
+  hurry?: AbortSignal,
 ): Promise<EndOutcome> {
   send('SIGTERM');
-  if (await waitUntil(() => !isAlive(), graceMs)) return { forced: false, gone: true };
+  await waitUntil(() => !isAlive() || hurry?.aborted === true, graceMs);
+  if (!isAlive()) return { forced: false, gone: true };
   send('SIGKILL');
   return { forced: true, gone: await waitUntil(() => !isAlive(), killLimitMs) };
 }

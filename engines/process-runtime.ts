@@ -67,9 +67,9 @@ async function startProcess(
     });
     return { ...end, outOfMemory, at: new Date().toISOString() };
   });
-  const stopOnce = async (graceMs: number): Promise<EndOutcome> => {
+  const stopOnce = async (graceMs: number, hurry?: AbortSignal): Promise<EndOutcome> => {
     killedByUs = true;
-    const outcome = await endGroup({ pgid: pid, startTime }, graceMs);
+    const outcome = await endGroup({ pgid: pid, startTime }, graceMs, hurry);
     if (outcome.gone) await exited;
     return outcome;
   };
@@ -77,8 +77,8 @@ async function startProcess(
   return {
     handle: { kind: 'process', pid, startTime },
     exited,
-    async stop(graceMs) {
-      stopping ??= stopOnce(graceMs);
+    async stop(graceMs, hurry) {
+      stopping ??= stopOnce(graceMs, hurry);
       const { forced, gone } = await stopping;
       if (!gone) throw new Error(`process group ${pid} of ${spec.name} survived SIGKILL`);
       return { forced };

@@ -31,7 +31,12 @@ export class ReleaseLog {
 }
 
 /** Ends process groups side by side; those that are gone already are not mentioned. */
-export async function releaseGroups(groups: readonly ProcessGroup[], graceMs: number, log: ReleaseLog): Promise<void> {
+export async function releaseGroups(
+  groups: readonly ProcessGroup[],
+  graceMs: number,
+  log: ReleaseLog,
+  hurry?: AbortSignal,
+): Promise<void> {
   await Promise.all(
     groups.map(async (group) => {
       const [member] = groupMembers(group);
@@ -39,7 +44,7 @@ export async function releaseGroups(groups: readonly ProcessGroup[], graceMs: nu
       const command = readCommandLine(member.pid);
       log.ended(
         `process group ${group.pgid}${command ? ` (${shorten(command)})` : ''}`,
-        await endGroup(group, graceMs),
+        await endGroup(group, graceMs, hurry),
       );
     }),
   );

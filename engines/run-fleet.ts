@@ -42,6 +42,11 @@ export interface CreateFleetOptions {
   /** Time between SIGTERM and SIGKILL when engines are stopped; 10 s by default. */
   readonly stopGraceMs?: number;
   readonly onEvent?: (event: EngineEvent) => void;
+  /**
+   * The run's verdict is written after `release`: its keeper watches until `close` whether that happens, and notes
+   * it where it does not. Whoever asks for this must call `close`.
+   */
+  readonly verdictFollows?: boolean;
   /** Where the registry lies; `$XDG_RUNTIME_DIR/lmcache-ci` or `/tmp/lmcache-ci-<uid>` by default. */
   readonly registryDir?: string;
 }

@@ -9,8 +9,9 @@ export interface StartedEngine {
   /**
    * SIGTERM, then SIGKILL after `graceMs`; resolves when it is gone (a container: removed).
    * `forced` tells whether SIGKILL was needed. Stopping twice is harmless.
+   * @param hurry ends the grace period early
    */
-  stop(graceMs: number): Promise<{ readonly forced: boolean }>;
+  stop(graceMs: number, hurry?: AbortSignal): Promise<{ readonly forced: boolean }>;
 }
 
 /** Where engines run. Implementations: docker, process. */

@@ -22,6 +22,7 @@ export async function fleetOptions(plan: RunPlan, onEvent: (event: EngineEvent) 
     },
     settings: await joinableSettings(plan),
     onEvent,
+    verdictFollows: true,
   };
 }
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -34,7 +34,7 @@ interface Situation {
 
 async function orchestrate(
   specs: readonly LaunchSpec[],
-  options: { after?: string; stopGraceMs?: number } = {},
+  options: { after?: string; stopGraceMs?: number; verdictFollows?: boolean } = {},
 ): Promise<Situation> {
   const root = temporaryDirectory();
   const registry = openRegistry(path.join(root, 'registry'));
@@ -47,6 +47,7 @@ async function orchestrate(
     ports: { vllm: 8000, baseline: 9000, lmcache: 6555, lmcacheHttp: 8080 },
     settings: { MODEL: 'some/model' },
     stopGraceMs: options.stopGraceMs ?? 5000,
+    verdictFollows: options.verdictFollows === true,
     registryDir: registry.directory,
   };
   const after = options.after ?? 'wait';
@@ -118,16 +119,38 @@ describe('when the orchestrator vanishes', () => {
     expect(readNote(situation).removed).toContain(`process ${stray} (sleep 301)`);
   });
 
-  it('while it is releasing, the release goes on to its end', async () => {
+  it('while it is releasing, the release goes on to its end, and nobody waits for a gentle one any more', async () => {
     const situation = await orchestrate([await fakeSpec('vllm', 'ignore-sigterm')], {
       after: 'release-and-die',
-      stopGraceMs: 600,
+      stopGraceMs: 60_000,
     });
     const log = path.join(situation.resultsDir, 'logs', 'vllm-fake.log');
     situation.orchestrator.say('release');
     await expectSoon(() => readFileSync(log, 'utf8').includes('SIGTERM ignored'), 'the release has begun');
     situation.orchestrator.say('die');
     await expectNothingLeft(situation);
+    expect(readNote(situation).forced).toEqual(['vllm-fake']);
+  });
+
+  it('between its release and the verdict, the run is lost all the same', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')], { after: 'release-and-die', verdictFollows: true });
+    situation.orchestrator.say('release');
+    await expectSoon(() => situation.registry.read('kept-run') === null, 'released');
+    expect(isGone(situation.keeperPid)).toBe(false);
+    situation.orchestrator.say('die');
+    await expectNothingLeft(situation);
+    expect(readNote(situation)).toMatchObject({ orchestratorAlive: false, problems: [] });
+    expect(readNote(situation).removed).toContain('vllm-fake');
+  });
+
+  it('after the verdict nothing is lost', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')], { after: 'release-and-die', verdictFollows: true });
+    situation.orchestrator.say('release');
+    await expectSoon(() => situation.registry.read('kept-run') === null, 'released');
+    writeFileSync(path.join(situation.resultsDir, 'events.jsonl'), '{"type":"run-started"}\n{"type":"run-finished"}\n');
+    situation.orchestrator.say('die');
+    await expectNothingLeft(situation);
+    expect(isFile(path.join(situation.resultsDir, 'orchestrator-lost.json'))).toBe(false);
   });
 });
 
