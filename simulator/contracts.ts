@@ -92,7 +92,8 @@ export interface Profile {
   readonly transfer: CacheTransferRates;
   /** The model's shape; an unknown model is an Error that lists the known ones. */
   model(modelName: string): ModelShape;
-  stepTime(modelName: string, options: StepTimeOptions): StepTimeModel;
+  /** @param model a known name, or the shape itself. */
+  stepTime(model: string | ModelShape, options: StepTimeOptions): StepTimeModel;
 }
 
 export interface ChatMessage {
@@ -170,6 +171,8 @@ export interface LmcacheConnector {
   /** Stores the full chunks of tokenIds[fromToken ...] that the server lacks; returns at once. */
   store(tokenIds: readonly number[], fromToken: number): void;
   readonly chunkTokens: number;
+  /** Chunks that end in the answer are stored too. */
+  readonly storesDecoded: boolean;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { runLmServer } from './lmcache/lm-server.js';
 import { runCacheServer } from './lmcache/run-server.js';
 import { raisePriority } from './priority.js';
 import { API_SERVER_PARSER, VLLM_SERVE_PARSER } from './vllm-args.js';
@@ -8,6 +9,7 @@ import { runVllmServe } from './vllm-serve.js';
 const USAGE = `usage: lmcache-ci simulate vllm serve MODEL [options]
        lmcache-ci simulate lmcache server --l1-size-gb N [options]
        lmcache-ci simulate python3 -m lmcache.v1.multiprocess.server --l1-size-gb N [options]
+       lmcache-ci simulate lmcache_server HOST PORT [cpu|FOLDER]
        lmcache-ci simulate python3 -m vllm.entrypoints.openai.api_server --model MODEL [options]
 SIM_PROFILE, SIM_SPEED and SIM_FAULT set the simulation; the options are those of the real programs.
 `;
@@ -51,7 +53,11 @@ function findProgram(args: readonly string[]): Program | null {
   if (vllm) return (signal) => runVllmServe(VLLM_SERVE_PARSER, args.slice(2), run(signal));
   const lmcache = /(^|\/)lmcache$/.test(first) && second === 'server';
   if (lmcache) return (signal) => runCacheServer('server', args.slice(2), run(signal));
+  if (/(^|\/)lmcache_server$/.test(first)) return (signal) => runLmServer(args.slice(1), run(signal));
   if (!PYTHON.test(first) || second !== '-m') return null;
+  if (third === 'lmcache.v1.server' || third === 'lmcache.server') {
+    return (signal) => runLmServer(args.slice(3), run(signal));
+  }
   if (third === 'lmcache.v1.multiprocess.server') {
     return (signal) => runCacheServer('module', args.slice(3), run(signal));
   }

@@ -1,11 +1,9 @@
 import type { ModelShape, Profile } from './contracts.js';
-import { type ProfileFile, profileFileSchema } from './profile-schema.js';
-import h200 from './profiles/h200.json' with { type: 'json' };
-import h200BatchInvariant from './profiles/h200-batch-invariant.json' with { type: 'json' };
+import { builtInProfile, profileNames, readProfileFile } from './profile-files.js';
+import type { ProfileFile } from './profile-schema.js';
 import modelTable from './profiles/models.json' with { type: 'json' };
 import { createStepTimeModel } from './step-time.js';
 
-const FILES: readonly { readonly name: string }[] = [h200, h200BatchInvariant];
 /** Names of the same shape: "Qwen3-14B", "Qwen3-14B-Instruct-v0.3", ... */
 const SAME_SHAPE_SUFFIX = /^(-(instruct|base|chat|it|v\d+(\.\d+)*|\d{4}))*$/;
 
@@ -14,23 +12,33 @@ export class UnknownProfileError extends Error {
   override readonly name = 'UnknownProfileError';
 }
 
-export const profileNames: readonly string[] = FILES.map((file) => file.name);
-
 /**
  * The profile of a GPU, an engine version and a kernel mode.
- * @throws UnknownProfileError with the known names.
+ * @param name one that comes with the simulator, or the path of a profile file.
+ * @throws UnknownProfileError with the known names, or with what is wrong in the file.
  */
 export function loadProfile(name: string): Profile {
-  const found = FILES.find((file) => file.name === name);
-  if (found === undefined) {
-    const near = nearest(name, profileNames);
-    const hint = near === null ? '' : ` Did you mean "${near}"?`;
-    throw new UnknownProfileError(`unknown profile "${name}".${hint} Known profiles: ${profileNames.join(', ')}.`);
-  }
-  return fromFile(profileFileSchema.parse(found));
+  return profileOf(profileFile(name));
 }
 
-function fromFile(file: ProfileFile): Profile {
+/** The constants themselves. @throws UnknownProfileError as `loadProfile`. */
+export function profileFile(name: string): ProfileFile {
+  if (/[/\\]|[.]json$/.test(name)) {
+    try {
+      return readProfileFile(name);
+    } catch (error) {
+      throw new UnknownProfileError(error instanceof Error ? error.message : String(error));
+    }
+  }
+  const found = builtInProfile(name);
+  if (found !== undefined) return found;
+  const near = nearest(name, profileNames);
+  const hint = near === null ? '' : ` Did you mean "${near}"?`;
+  throw new UnknownProfileError(`unknown profile "${name}".${hint} Known profiles: ${profileNames.join(', ')}.`);
+}
+
+/** What a profile's constants make of it. */
+export function profileOf(file: ProfileFile): Profile {
   return {
     name: file.name,
     gpu: file.gpu,
@@ -50,7 +58,8 @@ function fromFile(file: ProfileFile): Profile {
       loadNoticeSteps: file.transfer.loadNoticeSteps.value,
     },
     model: findModel,
-    stepTime: (modelName, options) => createStepTimeModel(file, findModel(modelName), options),
+    stepTime: (model, options) =>
+      createStepTimeModel(file, typeof model === 'string' ? findModel(model) : model, options),
   };
 }
 

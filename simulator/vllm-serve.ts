@@ -11,6 +11,7 @@ import { EngineService } from './engine-service.js';
 import { createApiServer } from './http/api-server.js';
 import { createConnector } from './lmcache/connector.js';
 import { createEngineLog, type EngineLog } from './log.js';
+import { shapeFromFolder } from './model-config.js';
 import { loadProfile, UnknownProfileError } from './profiles.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
@@ -78,7 +79,7 @@ export async function runVllmServe(parser: ParserSpec, argv: readonly string[], 
 function prepare(options: VllmServeOptions, profile: Profile, environment: Environment): ServedModel {
   const shape = findShape(options, profile);
   const { tensorParallelSize, gpuMemoryUtilization } = options;
-  const stepTime = profile.stepTime(shape.name, { connector: options.connector !== null, tensorParallelSize });
+  const stepTime = profile.stepTime(shape, { connector: options.connector !== null, tensorParallelSize });
   const maxModelLen = options.maxModelLen ?? shape.maxModelLen;
   if (maxModelLen > shape.maxModelLen) {
     throw new EngineConfigError(
@@ -118,8 +119,10 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
   };
 }
 
-/** The model may be a path; then its served name tells the shape. */
+/** The model may be a folder: its config.json tells the shape, or else its name or the served one. */
 function findShape(options: VllmServeOptions, profile: Profile): ModelShape {
+  const own = shapeFromFolder(options.model);
+  if (own !== null) return own;
   const names = [options.model, ...options.servedModelNames];
   for (const name of names.slice(0, -1)) {
     try {

@@ -335,12 +335,14 @@ export class EngineLoop {
     const { connector } = this.#options;
     if (connector === null) return;
     for (const { sequence } of step.entries) {
-      const full = wholeChunks(storableTokens(sequence), connector);
+      const tokens = storableTokens(sequence);
+      const kept = connector.storesDecoded ? tokens : Math.min(tokens, sequence.promptIds.length);
+      const full = wholeChunks(kept, connector);
       if (full <= sequence.storedTokens) continue;
       const from = sequence.storedTokens;
       sequence.storedTokens = full;
-      const tokens = sequence.allTokens().slice(0, full);
-      queueMicrotask(() => connector.store(tokens, from));
+      const stored = sequence.allTokens().slice(0, full);
+      queueMicrotask(() => connector.store(stored, from));
     }
   }
 }

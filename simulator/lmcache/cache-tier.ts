@@ -1,6 +1,6 @@
 import type { SimulatedClock } from '../contracts.js';
 import { createEvictionPolicy, type EvictionPolicy, type EvictionPolicyName } from './eviction-policy.js';
-import { L2_REQUEST_SECONDS, type L2Adapter } from './l2-adapter.js';
+import type { L2Adapter } from './l2-adapter.js';
 import type { TierMetrics } from './tier-metrics.js';
 
 export interface CacheTierOptions {
@@ -9,7 +9,7 @@ export interface CacheTierOptions {
   readonly chunkTokens: number;
   readonly l1Bytes: number;
   readonly evictionPolicy: EvictionPolicyName;
-  /** Eviction starts when L1 is this full, and frees this part of what it holds. */
+  /** Eviction starts when L1 is this full (1: when the next chunk would not fit), and frees this part of what it holds. */
   readonly watermark: number;
   readonly evictionRatio: number;
   /** skip_l1: a chunk leaves L1 once L2 has it. */
@@ -18,6 +18,8 @@ export interface CacheTierOptions {
   readonly prefetchPolicy: 'default' | 'retain';
   readonly l2: readonly L2Adapter[];
   readonly prefetchMaxInFlight: number;
+  /** Of a prompt used as a whole, the end is evicted before the beginning. */
+  readonly tailFirst?: boolean;
   /** Part of chunks whose ages go into histograms, from 0 to 1. */
   readonly sampleRate: number;
 }
@@ -65,7 +67,7 @@ export class CacheTier {
 
   constructor(options: CacheTierOptions) {
     this.options = options;
-    this.#policy = createEvictionPolicy(options.evictionPolicy);
+    this.#policy = createEvictionPolicy(options.evictionPolicy, options.clock);
   }
 
   get l1UsedBytes(): number {
@@ -104,8 +106,9 @@ export class CacheTier {
       metrics.count('lookup_hit_tokens', hits * chunkTokens, labels);
       metrics.count('l1_read_chunks', hits);
       if (hits > inL1) metrics.count('l2_prefetch_hit_chunks', hits - inL1);
-      for (const key of keys.slice(0, hits)) this.#touch(key);
+      this.#touchAll(keys.slice(0, hits));
     }
+    this.#policy.used?.(keys);
     return hits;
   }
 
@@ -137,16 +140,20 @@ export class CacheTier {
     if (this.disabled) return 0;
     const now = this.options.clock.now();
     const written: string[] = [];
-    for (const key of keysOf(run).slice(fromChunk)) {
+    const keys = keysOf(run);
+    for (const [index, key] of keys.entries()) {
+      if (index < fromChunk) continue;
       if (this.#l1.has(key)) {
         this.#touch(key);
         continue;
       }
       if (this.options.l2.some((adapter) => adapter.stored.has(key))) continue;
       if (!this.#makeRoom(run.chunkBytes)) break;
-      this.#add(key, { bytes: run.chunkBytes, writtenAt: now, touchedAt: now, readyAt: now, temporary: false });
+      const chunk = { bytes: run.chunkBytes, writtenAt: now, touchedAt: now, readyAt: now, temporary: false };
+      this.#add(key, keys[index - 1] ?? null, chunk);
       written.push(key);
     }
+    if (this.options.tailFirst) this.#touchAll(keys);
     if (written.length > 0) {
       this.options.metrics.count('l1_write_chunks', written.length);
       this.#storeToL2(written, run.chunkBytes);
@@ -159,22 +166,24 @@ export class CacheTier {
     this.#settle();
     this.#l1.clear();
     this.#l1UsedBytes = 0;
-    this.#policy = createEvictionPolicy(this.options.evictionPolicy);
+    this.#policy = createEvictionPolicy(this.options.evictionPolicy, this.options.clock);
   }
 
   #storeToL2(keys: readonly string[], chunkBytes: number): void {
     const { clock, metrics, l2 } = this.options;
     const now = clock.now();
     for (const adapter of l2) {
+      const missing = keys.filter((key) => !adapter.stored.has(key));
+      if (adapter.evicts) makeRoomIn(adapter, missing.length * chunkBytes);
       const room = Math.floor((adapter.capacityBytes - adapter.usedBytes) / chunkBytes);
-      const accepted = keys.slice(0, Math.max(0, room));
+      const accepted = missing.slice(0, Math.max(0, room));
       if (accepted.length === 0) continue;
       const bytes = accepted.length * chunkBytes;
       adapter.usedBytes += bytes;
       metrics.count('l2_store_submitted_requests', 1);
       metrics.count('l2_store_submitted_objects_chunks', accepted.length);
       metrics.count('l1_read_chunks', accepted.length);
-      const doneAt = now + bytes / adapter.bytesPerSecond;
+      const doneAt = now + bytes / adapter.writeBytesPerSecond;
       this.#pendingStores.push({ adapter, keys: accepted, bytes: chunkBytes, startedAt: now, doneAt });
     }
   }
@@ -195,13 +204,17 @@ export class CacheTier {
     const { clock, metrics, prefetchMaxInFlight, prefetchPolicy } = this.options;
     const now = clock.now();
     const latestFirst = this.#prefetchEnds.toSorted((left, right) => right - left);
-    const startAt = latestFirst[prefetchMaxInFlight - 1] ?? now;
-    const doneAt = startAt + L2_REQUEST_SECONDS + (keys.length * chunkBytes) / adapter.bytesPerSecond;
+    const queued = latestFirst[prefetchMaxInFlight - 1] ?? now;
+    const startAt = adapter.queues ? Math.max(queued, adapter.freeAt) : queued;
+    const doneAt = startAt + adapter.requestSeconds + (keys.length * chunkBytes) / adapter.bytesPerSecond;
+    adapter.freeAt = doneAt;
     const temporary = prefetchPolicy === 'default';
     let fetched = 0;
-    for (const key of keys) {
+    for (const [index, key] of keys.entries()) {
       if (!this.#makeRoom(chunkBytes)) break;
-      this.#add(key, { bytes: chunkBytes, writtenAt: now, touchedAt: now, readyAt: doneAt, temporary });
+      const chunk = { bytes: chunkBytes, writtenAt: now, touchedAt: now, readyAt: doneAt, temporary };
+      this.#add(key, keys[index - 1] ?? null, chunk);
+      refresh(adapter, key);
       fetched += 1;
     }
     if (fetched === 0) return;
@@ -236,7 +249,9 @@ export class CacheTier {
 
   #makeRoom(bytes: number): boolean {
     const { l1Bytes, watermark, evictionRatio, metrics } = this.options;
-    if (this.#l1UsedBytes >= watermark * l1Bytes) {
+    const evictsAtCapacity = watermark >= 1;
+    const isFull = evictsAtCapacity ? this.#l1UsedBytes + bytes > l1Bytes : this.#l1UsedBytes >= watermark * l1Bytes;
+    if (isFull) {
       const victims = this.#policy.victims(Math.max(1, Math.floor(this.#l1.size * evictionRatio)));
       metrics.count('l1_eviction_loop_triggered', 1);
       for (const key of victims) this.#remove(key);
@@ -244,10 +259,15 @@ export class CacheTier {
     return this.#l1UsedBytes + bytes <= l1Bytes;
   }
 
-  #add(key: string, chunk: L1Chunk): void {
+  #add(key: string, previous: string | null, chunk: L1Chunk): void {
     this.#l1.set(key, chunk);
     this.#l1UsedBytes += chunk.bytes;
-    this.#policy.added(key);
+    this.#policy.added(key, previous);
+  }
+
+  /** In the order of the prompt, or against it, so that the end of a prompt is older than its beginning. */
+  #touchAll(keys: readonly string[]): void {
+    for (const key of this.options.tailFirst ? keys.toReversed() : keys) this.#touch(key);
   }
 
   #touch(key: string): void {
@@ -280,6 +300,23 @@ export class CacheTier {
 
 function keysOf(run: ChunkRun): string[] {
   return run.hashes.map((hash) => `${run.model}/${hash}`);
+}
+
+/** Makes a key the youngest of its adapter. */
+function refresh({ stored }: L2Adapter, key: string): void {
+  const bytes = stored.get(key);
+  if (bytes === undefined) return;
+  stored.delete(key);
+  stored.set(key, bytes);
+}
+
+/** Forgets what an L2 used longest ago until so many bytes fit. */
+function makeRoomIn(adapter: L2Adapter, bytes: number): void {
+  for (const [key, size] of adapter.stored) {
+    if (adapter.usedBytes + bytes <= adapter.capacityBytes) return;
+    adapter.stored.delete(key);
+    adapter.usedBytes -= size;
+  }
 }
 
 function prefixLength(keys: readonly string[], has: (key: string) => boolean): number {

@@ -1,9 +1,11 @@
 import type { CacheTransferRates, LmcacheConnector, SimulatedClock } from '../contracts.js';
 import { chunkHashes } from './chunk-hash.js';
+import { type EngineCacheConfig, readEngineCacheConfig } from './engine-config.js';
+import { openEngineTier } from './engine-tier.js';
 import type { KvTransferConfig } from './kv-transfer-config.js';
-import { createLocalCpuTier } from './local-cpu-tier.js';
 import { TcpTierClient } from './tcp-tier-client.js';
-import { inProcessTier, type TierClient } from './tier-client.js';
+import type { TierClient } from './tier-client.js';
+import { TIER_CONSTANTS } from './tier-constants.js';
 
 /** Bounds of mq_timeout in wall time: shorter would turn a busy machine into misses, longer would stall tests. */
 const SHORTEST_TIMEOUT_MS = 1000;
@@ -35,9 +37,15 @@ export interface ConnectorOptions {
 export function createConnector(options: ConnectorOptions): LmcacheConnector {
   const { config, model, kvBytesPerToken } = options;
   if (config.connector === 'LMCacheConnectorV1') {
-    const tier = createLocalCpuTier(options.environment, options.clock);
-    tier.disabled ||= options.cacheDisabled();
-    return connectorTo(inProcessTier(tier, model, kvBytesPerToken), options);
+    const engineConfig = readEngineCacheConfig(options.environment);
+    const tier = openEngineTier({
+      ...options,
+      config: engineConfig,
+      speed: () => options.speed,
+      isDisabled: options.cacheDisabled,
+    });
+    const transfer = transferOf(engineConfig, options.transfer);
+    return connectorTo(tier, { ...options, transfer, storesDecoded: engineConfig.saveDecodeCache });
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
   const client = new TcpTierClient({
@@ -57,6 +65,18 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
   return connectorTo(client, options);
 }
 
+/** Copies within the GPU are quicker than those over PCIe. */
+function transferOf({ memory }: EngineCacheConfig, transfer: CacheTransferRates): CacheTransferRates {
+  if (memory?.on !== 'gpu') return transfer;
+  const { bytesPerSecond, requestSeconds } = TIER_CONSTANTS.gpuMemory;
+  return {
+    ...transfer,
+    loadBytesPerSecond: bytesPerSecond,
+    storeBytesPerSecond: bytesPerSecond,
+    loadOverheadSeconds: requestSeconds,
+  };
+}
+
 export interface CopyOptions {
   readonly kvBytesPerToken: number;
   readonly model: string;
@@ -64,6 +84,8 @@ export interface CopyOptions {
   readonly clock: SimulatedClock;
   /** A factor on the time of each load; 1 if left out. */
   readonly loadSlowdown?: () => number;
+  /** Chunks of the answer are stored too; true if left out. */
+  readonly storesDecoded?: boolean;
 }
 
 /** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
@@ -76,6 +98,7 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
     get chunkTokens() {
       return tier.chunkTokens;
     },
+    storesDecoded: options.storesDecoded ?? true,
     async lookup(tokenIds) {
       const hashes = hash(tokenIds);
       if (hashes.length === 0) return 0;

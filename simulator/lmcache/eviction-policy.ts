@@ -1,9 +1,16 @@
+import type { SimulatedClock } from '../contracts.js';
+import { ConversationPolicy } from './conversation-policy.js';
+
 export const EVICTION_POLICIES = ['LRU', 'ARC', 'IsolatedLRU', 'noop'] as const;
-export type EvictionPolicyName = (typeof EVICTION_POLICIES)[number];
+/** `conversation` is an engine's own tier's only, by LMCACHE_EXTRA_CONFIG. */
+export type EvictionPolicyName = (typeof EVICTION_POLICIES)[number] | 'conversation';
 
 /** Decides which chunks leave L1; it knows keys only. */
 export interface EvictionPolicy {
-  added(key: string): void;
+  /** @param previous the chunk before it in its prompt; null at the beginning. */
+  added(key: string, previous: string | null): void;
+  /** A prompt was looked up: its keys in order, those not held included. */
+  used?(keys: readonly string[]): void;
   /** Read or written again. */
   touched(key: string): void;
   removed(key: string): void;
@@ -12,8 +19,10 @@ export interface EvictionPolicy {
 }
 
 /** IsolatedLRU separates tenants by cache salt; with the simulator's single salt it is LRU. */
-export function createEvictionPolicy(name: EvictionPolicyName): EvictionPolicy {
+export function createEvictionPolicy(name: EvictionPolicyName, clock: SimulatedClock): EvictionPolicy {
   switch (name) {
+    case 'conversation':
+      return new ConversationPolicy(clock);
     case 'LRU':
     case 'IsolatedLRU':
       return new LruPolicy();

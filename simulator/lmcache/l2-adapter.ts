@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { TIER_CONSTANTS } from './tier-constants.js';
 
 const GIB = 1024 ** 3;
 /** Recorded with the mock adapter at 4 GiB/s: 4.14 GB/s for requests of 1.64 GB, so 14 ms each beside the bandwidth. */
-export const L2_REQUEST_SECONDS = 0.014;
+const L2_REQUEST_SECONDS = 0.014;
 /** A local NVMe drive; an estimate, used where an adapter's JSON names no bandwidth. */
 const DEFAULT_FS_BANDWIDTH_GIB = 3;
 
@@ -24,11 +25,18 @@ export interface L2Adapter {
   readonly name: string;
   readonly className: string;
   readonly capacityBytes: number;
-  /** Each request has it to itself, as with the real mock adapter, which sleeps a request. */
   readonly bytesPerSecond: number;
+  readonly writeBytesPerSecond: number;
+  /** Fixed part of each fetch. */
+  readonly requestSeconds: number;
   /** Chunk keys with their bytes. */
   readonly stored: Map<string, number>;
   usedBytes: number;
+  /** A full one makes room by forgetting what was used longest ago; otherwise it takes no more. */
+  readonly evicts: boolean;
+  /** Fetches wait for each other; otherwise each has the bandwidth to itself, as with the real mock adapter, which sleeps a request. */
+  readonly queues: boolean;
+  freeAt: number;
 }
 
 /**
@@ -60,7 +68,30 @@ export function parseL2Adapter(json: string): L2Adapter {
     className: { mock: 'MockL2Adapter', fs: 'FSL2Adapter', fs_native: 'FSNativeL2Adapter' }[config.type],
     capacityBytes: capacityGib * GIB,
     bytesPerSecond: bandwidthGib * GIB,
+    writeBytesPerSecond: bandwidthGib * GIB,
+    requestSeconds: L2_REQUEST_SECONDS,
+    evicts: false,
+    queues: false,
+    freeAt: 0,
     stored: new Map(),
     usedBytes: 0,
+  };
+}
+
+/** The disk of an engine's own LMCache: one drive, whose oldest chunks make room for new ones. */
+export function localDiskAdapter(gib: number): L2Adapter {
+  const { readBytesPerSecond, requestSeconds } = TIER_CONSTANTS.localDisk;
+  return {
+    name: 'local_disk',
+    className: 'LocalDiskBackend',
+    capacityBytes: gib * GIB,
+    bytesPerSecond: readBytesPerSecond,
+    writeBytesPerSecond: TIER_CONSTANTS.localDisk.writeBytesPerSecond,
+    requestSeconds,
+    stored: new Map(),
+    usedBytes: 0,
+    evicts: true,
+    queues: true,
+    freeAt: 0,
   };
 }

@@ -18,6 +18,8 @@ export interface TcpTierOptions {
     readonly kvPoolTokens: number;
     readonly layers: number;
   };
+  /** Tokens of a chunk where the engine decides; the server does if left out. */
+  readonly chunkTokens?: number;
   /** One line for each time the server is lost or found. */
   readonly log: (line: string) => void;
 }
@@ -45,12 +47,13 @@ export class TcpTierClient implements TierClient {
   #connecting: Promise<Connection | null> | null = null;
   #nextAttemptAt = 0;
   #nextId = 0;
-  #chunkTokens = DEFAULT_CHUNK_TOKENS;
+  #chunkTokens: number;
   #closed = false;
   #knownDown = false;
 
   constructor(options: TcpTierOptions) {
     this.#options = options;
+    this.#chunkTokens = options.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
   }
 
   get chunkTokens(): number {
@@ -121,7 +124,7 @@ export class TcpTierClient implements TierClient {
   }
 
   async #open(): Promise<Connection | null> {
-    const { host, port, timeoutMs, registration, log } = this.#options;
+    const { host, port, timeoutMs, registration, chunkTokens, log } = this.#options;
     const socket = connect({ host, port, noDelay: true });
     const connection: Connection = { socket, pending: new Map() };
     const isOpen = await new Promise<boolean>((resolve) => {
@@ -149,12 +152,16 @@ export class TcpTierClient implements TierClient {
       }
     });
     socket.on('close', () => this.#drop(connection));
-    const reply = await this.#ask(connection, { op: 'register', ...registration });
+    const reply = await this.#ask(connection, {
+      op: 'register',
+      ...registration,
+      ...(chunkTokens === undefined ? {} : { chunkTokens }),
+    });
     if (reply === null || this.#closed) {
       this.#drop(connection);
       return this.#unreachable();
     }
-    this.#chunkTokens = reply.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
+    this.#chunkTokens = chunkTokens ?? reply.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
     this.#connection = connection;
     this.#knownDown = false;
     log(`registered with the LMCache server ${this.#address} (chunks of ${this.#chunkTokens} tokens)`);

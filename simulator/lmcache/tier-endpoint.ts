@@ -15,6 +15,8 @@ type Registration = Extract<TierMessage, { op: 'register' }>;
 export interface EndpointFate {
   readonly faults: RequestFaults;
   readonly onFatal: (error: unknown) => void;
+  /** Of the disk that chunks are read from; null or left out: they lie in memory. */
+  readonly readBytesPerSecond?: number | null;
 }
 
 /** The engines that are connected, and the sockets they came by. */
@@ -100,15 +102,19 @@ export class TierEndpoint {
     }
     const engine = this.engines.get(socket);
     if (engine === undefined) throw new Error(`"${message.op}" came before "register"`);
-    const { chunkTokens } = this.#tier.options;
+    const chunkTokens = engine.chunkTokens ?? this.#tier.options.chunkTokens;
     const chunkBytes = engine.kvBytesPerToken * chunkTokens;
     const run = (hashes: readonly string[]): ChunkRun => ({ model: engine.model, hashes, chunkBytes });
     const device = { engine_id: engine.instance, device: 'cuda:0', model_name: engine.model };
     switch (message.op) {
       case 'lookup':
         return { id: message.id, chunks: this.#tier.lookup(run(message.hashes)) };
-      case 'load':
-        return { id: message.id, ...this.#tier.load(run(message.hashes), message.fromChunk, message.toChunk) };
+      case 'load': {
+        const { chunks, l2Seconds } = this.#tier.load(run(message.hashes), message.fromChunk, message.toChunk);
+        const { readBytesPerSecond } = this.#fate;
+        const readSeconds = readBytesPerSecond ? (chunks * chunkBytes) / readBytesPerSecond : 0;
+        return { id: message.id, chunks, l2Seconds: l2Seconds + readSeconds };
+      }
       case 'loaded': {
         const { chunks, seconds } = message;
         const labels = { worker_id: engine.instance, model_name: engine.model, cache_salt: '' };

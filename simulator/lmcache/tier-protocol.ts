@@ -17,6 +17,8 @@ export const tierMessageSchema = z.discriminatedUnion('op', [
     kvBytesPerToken: z.number().positive(),
     kvPoolTokens: index,
     layers: index,
+    /** Tokens of the engine's own chunks; left out where the server decides. */
+    chunkTokens: index.optional(),
   }),
   z.object({ op: z.literal('lookup'), id: index, hashes }),
   z.object({ op: z.literal('load'), id: index, hashes, fromChunk: index, toChunk: index }),

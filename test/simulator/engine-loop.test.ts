@@ -60,6 +60,7 @@ const round = (value: number): number => Math.round(value * 1e6) / 1e6;
 function tier(hit: number, seconds: number, lost = false) {
   const stored: [number, number][] = [];
   const connector: LmcacheConnector = {
+    storesDecoded: true,
     chunkTokens: 256,
     lookup: async (ids) => Math.min(hit, Math.floor((ids.length - 1) / 256) * 256),
     load: async (_, hitTokens, localTokens = 0) => ({ seconds, loadedTokens: lost ? localTokens : hitTokens }),

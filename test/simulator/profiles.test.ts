@@ -1,16 +1,73 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadProfile, profileNames, UnknownProfileError } from '../../simulator/profiles.js';
+import { shapeFromFolder } from '../../simulator/model-config.js';
+import { profileNames } from '../../simulator/profile-files.js';
+import { loadProfile, UnknownProfileError } from '../../simulator/profiles.js';
 
 const MODEL = 'Qwen/Qwen3-14B';
 
 describe('profiles', () => {
-  it.each(profileNames)("%s has the recorded KV pool and vLLM's serving defaults", (name) => {
+  it.each(['h200', 'h200-batch-invariant'])("%s has the recorded KV pool and vLLM's serving defaults", (name) => {
     const profile = loadProfile(name);
     const stepTime = profile.stepTime(MODEL, { connector: false });
     expect(stepTime.kvPoolTokens({ gpuMemoryUtilization: 0.5, tensorParallelSize: 1 })).toBe(266_144);
     expect(stepTime.kvBytesPerToken).toBe(163_840);
     expect([profile.maxNumBatchedTokens, profile.maxNumSeqs, profile.blockTokens]).toEqual([8192, 1024, 16]);
     expect(profile.engineVersion).toBe('0.26.0');
+  });
+
+  it.each(profileNames)('%s is complete, and computes a prompt of 8,000 tokens in 0.2 to 3 s', (name) => {
+    const profile = loadProfile(name);
+    const seconds = profile
+      .stepTime(MODEL, { connector: false })
+      .stepSeconds({ prefills: [{ newTokens: 8000, contextTokens: 0 }], decodes: [] });
+    expect(seconds).toBeGreaterThan(0.2);
+    expect(seconds).toBeLessThan(3);
+  });
+
+  it('reads a profile from a file, whole or as what differs from another one', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'profile-'));
+    try {
+      const file = join(folder, 'mine.json');
+      const quick = { step: { gemmEfficiency: { value: 0.9, source: 'a wish' } } };
+      writeFileSync(file, JSON.stringify({ name: 'mine', extends: 'h200', ...quick }));
+      const step = { prefills: [{ newTokens: 8000, contextTokens: 0 }], decodes: [] };
+      const secondsOf = (name: string) => loadProfile(name).stepTime(MODEL, { connector: false }).stepSeconds(step);
+      expect(loadProfile(file).name).toBe('mine');
+      expect(secondsOf(file)).toBeLessThan(secondsOf('h200'));
+      writeFileSync(file, '{"extends": "h200", "step": {"gemmEfficiency": {"value": -1, "source": "x"}}}');
+      expect(() => loadProfile(file)).toThrow(/"step.gemmEfficiency.value" is wrong/);
+      writeFileSync(file, '{"extends": "h20"}');
+      expect(() => loadProfile(file)).toThrow(/extends "h20"; known are h200/);
+      expect(() => loadProfile(join(folder, 'none.json'))).toThrow(/cannot read the profile file/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("reads a model's shape from the config.json in its folder", () => {
+    const folder = mkdtempSync(join(tmpdir(), 'model-'));
+    try {
+      expect(shapeFromFolder(folder)).toBeNull();
+      const config = { num_hidden_layers: 40, num_attention_heads: 40, num_key_value_heads: 8, head_dim: 128 };
+      const sizes = {
+        hidden_size: 5120,
+        intermediate_size: 17_408,
+        vocab_size: 151_936,
+        max_position_embeddings: 40_960,
+      };
+      writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, ...sizes }));
+      const known = loadProfile('h200').model(MODEL);
+      const read = shapeFromFolder(folder);
+      expect({ ...read, name: MODEL, layerParameters: 0 }).toEqual({ ...known, layerParameters: 0 });
+      expect((read?.layerParameters ?? 0) / known.layerParameters).toBeCloseTo(1, 3);
+      writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+      expect(() => shapeFromFolder(folder)).toThrow(/"hidden_size"/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('refuses an unknown name, with the known ones', () => {
