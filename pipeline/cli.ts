@@ -25,6 +25,16 @@ const commands = [
     load: async () => (await import('./commands/experiments.js')).experimentsCommand,
   },
   {
+    command: 'process-result [csv..]',
+    describe: "Draw experiments' CSV files as PDF, SVG and HTML",
+    load: async () => (await import('./commands/process-result.js')).processResultCommand,
+  },
+  {
+    command: 'improvements',
+    describe: 'Measure what LMCache brings: TTFT, tokens/s and GPU memory, with and without',
+    load: async () => (await import('./commands/improvements.js')).improvementsCommand,
+  },
+  {
     command: 'doctor',
     describe: 'Check what a run needs on this machine, with the remedy for what is missing',
     load: async () => (await import('./commands/doctor.js')).doctorCommand,

@@ -1,8 +1,6 @@
-import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { external } from '../../experiments/suite/build.js';
 import {
   loadFunctions,
@@ -10,26 +8,16 @@ import {
   TestFileError,
   whereItThrew,
 } from '../../experiments/suite/load-functions.js';
-import {
-  type FunctionResult,
-  type PlannedFunction,
-  planFunctions,
-  runSuite,
-} from '../../experiments/suite/run-suite.js';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
-import { raisePriority } from '../../simulator/priority.js';
-import { rehearse } from '../../workloads/rehearsal.js';
+import { type FunctionResult, type PlannedFunction, planFunctions } from '../../experiments/suite/run-suite.js';
 import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
-import { listenForInterruption } from '../interruption.js';
-import { packageVersion } from '../package-version.js';
 import { UsageError } from '../usage-error.js';
-import { ExperimentsReporter } from './experiments-reporter.js';
-import { addEngineFlags, type ExperimentSettings, readEngineSettings } from './experiments-settings.js';
+import type { ExperimentsReporter } from './experiments-reporter.js';
+import { defaultModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
+import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 import { differencesTable } from './experiments-table.js';
 
 const defaultFilter = 'test_';
-const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
 const defaultPorts = [8000, 8001];
 const defaultCachePorts = [65_431, 65_430];
 const defaultSentinelPorts = [26_379, 26_380, 26_381];
@@ -141,7 +129,7 @@ export const experimentsCommand: Command = {
       const planned = await planFunctions(functions, settingsOfFunctions, explain).catch((error: unknown) => {
         throw new UsageError(`${error instanceof Error ? error.message : error}. Nothing was started.`);
       });
-      return await measure(withServers(planned, urls), settings, {
+      return await runFunctions(withServers(planned, urls), settings, {
         file,
         directory,
         ports,
@@ -149,7 +137,7 @@ export const experimentsCommand: Command = {
         outputDirectory: path.resolve(String(parsed['outputDir'])),
         modelSuffix: givenModel === null ? null : (givenModel.split('/')[0] ?? givenModel),
         extraColumns: parsed['extraColumns'] === true,
-        wantsTable: parsed['table'] === true,
+        conclude: (results, reporter) => (parsed['table'] === true ? concludeWithTable(results, reporter) : null),
       });
     } finally {
       rmSync(directory, { recursive: true, force: true });
@@ -157,78 +145,10 @@ export const experimentsCommand: Command = {
   },
 };
 
-interface MeasureOptions {
-  readonly file: string;
-  readonly directory: string;
-  readonly ports: readonly number[];
-  readonly seed: number;
-  readonly outputDirectory: string;
-  readonly modelSuffix: string | null;
-  readonly extraColumns: boolean;
-  readonly wantsTable: boolean;
-}
-
-async function measure(
-  functions: readonly PlannedFunction[],
-  settings: ExperimentSettings,
-  options: MeasureOptions,
-): Promise<number> {
-  const reporter = new ExperimentsReporter(process.stdout);
-  const { launch } = settings;
-  if (launch.simulator !== null) {
-    const why = settings.simulatedBecause === null ? '' : `: ${settings.simulatedBecause}`;
-    const { profile, speed } = launch.simulator;
-    reporter.line(`SIMULATED (profile "${profile}", speed x${speed})${why}`);
-  }
-  const interruption = listenForInterruption((name, first) => {
-    reporter.line(first ? `${name}: ending the engines ...` : 'still ending the engines, please wait ...');
-  });
-  const host = await openEngineHost({
-    id: runId('experiments'),
-    engine: launch.engine,
-    runtime: launch.runtime,
-    directory: options.directory,
-    ports: Object.fromEntries(options.ports.map((port, index) => [`engine-${index}`, port])),
-    signal: interruption.signal,
-  });
-  try {
-    if (launch.engine === 'sim') raisePriority();
-    await rehearse(interruption.signal);
-    const results = await runSuite({
-      ...options,
-      functions,
-      host,
-      launch,
-      minFreeGpuMiB: settings.minFreeGpuMiB,
-      readySeconds: settings.readySeconds,
-      version: packageVersion(),
-      signal: interruption.signal,
-      reporter,
-    });
-    return conclude(results, reporter, options.wantsTable);
-  } catch (error) {
-    const interrupted = interruption.interruptedBy();
-    if (interrupted !== null) return interruptExitCodes[interrupted];
-    throw error;
-  } finally {
-    const { problems } = await host.close();
-    for (const problem of problems) reporter.line(`not cleaned up: ${problem}`);
-    interruption.dispose();
-  }
-}
-
-function conclude(results: readonly FunctionResult[], reporter: ExperimentsReporter, wantsTable: boolean): number {
-  if (wantsTable) reporter.line(`\n${differencesTable(results)}`);
-  const failures = results.flatMap(({ name, failures }) => failures.map((failure) => ({ name, ...failure })));
-  if (failures.length > 0) {
-    reporter.line(`\n${failures.length} ${failures.length === 1 ? 'experiment' : 'experiments'} failed:`);
-    for (const { name, experimentId, message } of failures) {
-      reporter.line(`  ${name}, experiment ${experimentId}: ${message.split('\n')[0]}`);
-    }
-  }
-  const missing = results.flatMap(({ differences }) => differences.filter(({ isShown }) => !isShown));
-  if (failures.some(({ measured }) => measured) || (wantsTable && missing.length > 0)) return 1;
-  return failures.length > 0 ? 3 : 0;
+/** What was to be shown and was not is a failure of the code under test. */
+function concludeWithTable(results: readonly FunctionResult[], reporter: ExperimentsReporter): number | null {
+  reporter.line(`\n${differencesTable(results)}`);
+  return results.some(({ differences }) => differences.some(({ isShown }) => !isShown)) ? 1 : null;
 }
 
 /** @throws UsageError for a file that cannot be loaded, a pattern that is none, and one that nothing matches. */
@@ -258,26 +178,10 @@ function readPattern(text: string): RegExp {
   }
 }
 
-function readPorts(flag: string, given: unknown, defaults: readonly number[]): readonly number[] {
-  const texts = Array.isArray(given) ? given.map(String) : [];
-  const bad = texts.filter((text) => !/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65_535);
-  if (bad.length > 0) {
-    throw new UsageError(`${flag} ${bad.map((text) => `"${text}"`).join(', ')}: expected ports from 1 to 65535.`);
-  }
-  return texts.length > 0 ? texts.map(Number) : defaults;
-}
-
 function withNextPorts(given: readonly number[]): readonly number[] {
   const ports = [...given];
   while (ports.length < mostEngines && Math.max(...ports) < 65_535) ports.push(Math.max(...ports) + 1);
   return ports;
-}
-
-function readSeed(given: unknown): number {
-  if (given === undefined) return randomInt(2 ** 31);
-  const seed = Number(given);
-  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31) return seed;
-  throw new UsageError(`--seed "${String(given)}": expected a whole number from 0 to 2147483647.`);
 }
 
 /** Running servers in place of the first engines of every test case. */

@@ -1,0 +1,110 @@
+import { randomInt } from 'node:crypto';
+import { openEngineHost, runId } from '../../experiments/engine-host.js';
+import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
+import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { raisePriority } from '../../simulator/priority.js';
+import { rehearse } from '../../workloads/rehearsal.js';
+import { listenForInterruption } from '../interruption.js';
+import { packageVersion } from '../package-version.js';
+import { UsageError } from '../usage-error.js';
+import { ExperimentsReporter } from './experiments-reporter.js';
+import type { ExperimentSettings } from './experiments-settings.js';
+
+export const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
+
+/** One run of test functions. */
+export interface RunOptions {
+  readonly file: string;
+  readonly directory: string;
+  readonly ports: readonly number[];
+  readonly seed: number;
+  readonly outputDirectory: string;
+  readonly modelSuffix: string | null;
+  readonly extraColumns: boolean;
+  /** Says what came of it. @returns an exit code, null: 0 where nothing failed */
+  conclude(results: readonly FunctionResult[], reporter: ExperimentsReporter): number | null;
+}
+
+/**
+ * Starts what the functions need, measures, ends everything. @returns the exit code: 1 when requests failed, 3 when engines did
+ * not start, interrupted as the shell expects it.
+ */
+export async function runFunctions(
+  functions: readonly PlannedFunction[],
+  settings: ExperimentSettings,
+  options: RunOptions,
+): Promise<number> {
+  const reporter = new ExperimentsReporter(process.stdout);
+  const { launch } = settings;
+  if (launch.simulator !== null) {
+    const why = settings.simulatedBecause === null ? '' : `: ${settings.simulatedBecause}`;
+    const { profile, speed } = launch.simulator;
+    reporter.line(`SIMULATED (profile "${profile}", speed x${speed})${why}`);
+  }
+  const interruption = listenForInterruption((name, first) => {
+    reporter.line(first ? `${name}: ending the engines ...` : 'still ending the engines, please wait ...');
+  });
+  const host = await openEngineHost({
+    id: runId('experiments'),
+    engine: launch.engine,
+    runtime: launch.runtime,
+    directory: options.directory,
+    ports: Object.fromEntries(options.ports.map((port, index) => [`engine-${index}`, port])),
+    signal: interruption.signal,
+  });
+  try {
+    if (launch.engine === 'sim') raisePriority();
+    await rehearse(interruption.signal);
+    const results = await runSuite({
+      ...options,
+      functions,
+      host,
+      launch,
+      minFreeGpuMiB: settings.minFreeGpuMiB,
+      readySeconds: settings.readySeconds,
+      version: packageVersion(),
+      signal: interruption.signal,
+      reporter,
+    });
+    return exitCode(results, options.conclude(results, reporter), reporter);
+  } catch (error) {
+    const interrupted = interruption.interruptedBy();
+    if (interrupted !== null) return interruptExitCodes[interrupted];
+    throw error;
+  } finally {
+    const { problems } = await host.close();
+    for (const problem of problems) reporter.line(`not cleaned up: ${problem}`);
+    interruption.dispose();
+  }
+}
+
+/** The worst of it: 1, then 3. */
+function exitCode(results: readonly FunctionResult[], concluded: number | null, reporter: ExperimentsReporter): number {
+  const failures = results.flatMap(({ name, failures }) => failures.map((failure) => ({ name, ...failure })));
+  if (failures.length > 0) {
+    reporter.line(`\n${failures.length} ${failures.length === 1 ? 'experiment' : 'experiments'} failed:`);
+    for (const { name, experimentId, message } of failures) {
+      reporter.line(`  ${name}, experiment ${experimentId}: ${message.split('\n')[0]}`);
+    }
+  }
+  if (concluded === 1 || failures.some(({ measured }) => measured)) return 1;
+  return failures.length > 0 ? 3 : (concluded ?? 0);
+}
+
+/** @throws UsageError */
+export function readPorts(flag: string, given: unknown, defaults: readonly number[]): readonly number[] {
+  const texts = Array.isArray(given) ? given.map(String) : [];
+  const bad = texts.filter((text) => !/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65_535);
+  if (bad.length > 0) {
+    throw new UsageError(`${flag} ${bad.map((text) => `"${text}"`).join(', ')}: expected ports from 1 to 65535.`);
+  }
+  return texts.length > 0 ? texts.map(Number) : defaults;
+}
+
+/** Given, or drawn. @throws UsageError */
+export function readSeed(given: unknown): number {
+  if (given === undefined) return randomInt(2 ** 31);
+  const seed = Number(given);
+  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31) return seed;
+  throw new UsageError(`--seed "${String(given)}": expected a whole number from 0 to 2147483647.`);
+}
