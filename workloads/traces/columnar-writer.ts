@@ -102,7 +102,8 @@ export class ColumnarWriter {
     this.#blockIdCount = 0;
   }
 
-  async finish(facts: ColumnarFacts): Promise<void> {
+  /** @param path where the file goes; default: where `create` said */
+  async finish(facts: ColumnarFacts, path: string = this.#path): Promise<void> {
     await this.flush();
     const index = Buffer.alloc(this.#index.length * INDEX_ENTRY_BYTES);
     for (const [group, { offset, bytes, crc, rows }] of this.#index.entries()) {
@@ -123,7 +124,7 @@ export class ColumnarWriter {
     await this.#file.write(header, 0, header.length, 0);
     await this.#file.sync();
     await this.#file.close();
-    await rename(this.#unfinished, this.#path);
+    await rename(this.#unfinished, path);
   }
 
   /** After a failure, or instead of `finish`; harmless after it. */

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { ColumnarReader } from './columnar-reader.js';
 import { ColumnarWriter } from './columnar-writer.js';
 import { MadeTimes } from './generate-conversations.js';
@@ -45,9 +47,16 @@ export async function convertTrace(trace: Trace, path: string, options: ConvertO
     const startedAt = trace.startedAt;
     const distinctBlocks = rows.distinctBlocks;
     const facts = { conversations, startedAt, distinctBlocks, timesMade: !trace.hasTimes };
-    await writer.finish(facts);
     if (goesBack) {
-      await sortFile(path, trace);
+      const unsorted = `${path}.${randomBytes(4).toString('hex')}.unsorted`;
+      try {
+        await writer.finish(facts, unsorted);
+        await sortFile(unsorted, path, trace);
+      } finally {
+        await rm(unsorted, { force: true });
+      }
+    } else {
+      await writer.finish(facts);
     }
     return { requests, conversations, sorted: goesBack, notes: trace.notes };
   } catch (error) {
@@ -61,8 +70,8 @@ function accumulates(trace: Trace): boolean {
   return trace.format !== 'mooncake' && trace.format !== 'server-log';
 }
 
-async function sortFile(path: string, trace: Trace): Promise<void> {
-  const reader = await ColumnarReader.open(path);
+async function sortFile(unsorted: string, path: string, trace: Trace): Promise<void> {
+  const reader = await ColumnarReader.open(unsorted);
   const writer = await ColumnarWriter.create(path, trace.blockTokens).catch(async (error) => {
     await reader.close();
     throw error;

@@ -76,7 +76,8 @@ export class MooncakeTrace extends TraceSource {
     if (promptTokens === undefined) throw fail('is missing: a whole number of tokens is expected', 'input_length');
     if (outputTokens === undefined) throw fail('is missing: a whole number of tokens is expected', 'output_length');
     const ids = row.hash_ids;
-    if (ids !== undefined && ids.length !== Math.ceil(promptTokens / this.blockTokens)) {
+    if (ids === undefined) throw fail('is missing: a list of block ids is expected', 'hash_ids');
+    if (ids.length !== Math.ceil(promptTokens / this.blockTokens)) {
       throw fail(
         `${ids.length} ids, where ${promptTokens} tokens are ${Math.ceil(promptTokens / this.blockTokens)} blocks of ${this.blockTokens} (see --block-tokens)`,
         'hash_ids',
@@ -98,7 +99,7 @@ export class MooncakeTrace extends TraceSource {
       newTokens: Math.max(0, promptTokens - history),
       promptTokens,
       outputTokens,
-      ...(ids === undefined ? {} : { hashIds: ids }),
+      hashIds: ids,
     };
   }
 }
