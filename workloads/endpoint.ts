@@ -29,9 +29,12 @@ export function parseEndpoint(baseUrl: string): Endpoint {
   };
 }
 
+/** Up to here one write is worth a copy. */
+const MAX_COPIED_BYTES = 16 * 1024;
+
 /**
- * The whole request as bytes, so that nothing is left to serialise once the clock runs; in pieces, a JsonText in the
- * body not copied.
+ * The whole request as bytes, so that nothing is left to serialise once the clock runs; in pieces, a large
+ * JsonText in the body not copied.
  * @param headers win over ours
  * @throws TypeError for a header that HTTP does not allow
  */
@@ -44,6 +47,7 @@ export function serialiseRequest(
   headers: Readonly<Record<string, string>> = {},
 ): readonly Buffer[] {
   const json = jsonParts(body);
+  const length = json.reduce((total, part) => total + part.length, 0);
   const fields: Record<string, string> = {
     host: endpoint.authority,
     'content-type': 'application/json',
@@ -52,7 +56,7 @@ export function serialiseRequest(
     ...(target.apiKey === undefined ? {} : { authorization: `Bearer ${target.apiKey}` }),
     ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
     ...(requestId === null ? {} : { 'x-request-id': requestId }),
-    'content-length': String(json.reduce((total, { length }) => total + length, 0)),
+    'content-length': String(length),
   };
   for (const [name, value] of Object.entries(fields)) {
     validateHeaderName(name);
@@ -62,9 +66,6 @@ export function serialiseRequest(
     `POST ${endpoint.prefix}${path} HTTP/1.1`,
     ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
-  const [first, ...rest] = json;
-  return [
-    Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), ...(first === undefined ? [] : [first])]),
-    ...rest,
-  ];
+  const parts = [Buffer.from(`${head.join('\r\n')}\r\n\r\n`), ...json];
+  return length > MAX_COPIED_BYTES ? parts : [Buffer.concat(parts)];
 }
