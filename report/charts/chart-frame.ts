@@ -60,9 +60,9 @@ export function chartFrame(chart: LineChart, { widthPx, plotHeightPx }: ChartSiz
   return {
     widthPx,
     heightPx: plotTopPx + plotHeightPx + xAxisPx + legendRows * legendRowPx + 4,
-    title: fitText(oneLine(chart.title), 15, (widthPx - (chart.simulated ? markPx + 16 : 0)) / fontReserve, true),
-    xLabel: fitText(oneLine(chart.xLabel), fontPx, width / fontReserve),
-    yLabel: fitText(oneLine(chart.yLabel), fontPx, widthPx / fontReserve),
+    title: fitText(drawable(chart.title), 15, (widthPx - (chart.simulated ? markPx + 16 : 0)) / fontReserve, true),
+    xLabel: fitText(drawable(chart.xLabel), fontPx, width / fontReserve),
+    yLabel: fitText(drawable(chart.yLabel), fontPx, widthPx / fontReserve),
     yLabelTopPx: 28,
     mark: { text: mark, centerPx: Math.floor(widthPx - markPx / 2) },
     plot: { left, top: plotTopPx, width, height: plotHeightPx },
@@ -73,14 +73,17 @@ export function chartFrame(chart: LineChart, { widthPx, plotHeightPx }: ChartSiz
   };
 }
 
+/** Smaller than this is 0 in any unit used here. */
+const negligible = 1e-12;
+
 function yAxis(chart: LineChart): FrameAxis {
   const values = chart.series.flatMap(({ points }) => points.flatMap(({ y }) => (y === null ? [] : [y])));
   const lowest = values.reduce((left, value) => Math.min(left, value), 0);
   const highest = values.reduce((left, value) => Math.max(left, value), Number.NEGATIVE_INFINITY);
   const wanted = 6;
   const start = chart.yMin ?? lowest;
-  const top = chart.yMax ?? (highest > start ? highest : start + 1);
-  const min = chart.yMin ?? (lowest < 0 ? -niceEnd(0, -lowest, wanted) : 0);
+  const top = chart.yMax ?? (highest - start > negligible ? highest : start + 1);
+  const min = chart.yMin ?? (lowest < -negligible ? -niceEnd(0, -lowest, wanted) : 0);
   const max = chart.yMax ?? niceEnd(min, top, wanted);
   const ticks = niceTicks(min, max, wanted);
   return { min, max, ticks, labels: tickLabels(ticks), place: (value) => value };
@@ -130,7 +133,7 @@ function withRoom(labels: readonly string[], centres: readonly number[]): string
 function legendItems(chart: LineChart, widthPx: number, top: number): ChartFrame['legend'] {
   const roomPx = (columns: number) =>
     ((widthPx - (columns - 1) * legendGapPx) / columns - legendIconPx - legendIconGapPx) / fontReserve;
-  const names = chart.series.map(({ name }) => oneLine(name));
+  const names = chart.series.map(({ name }) => drawable(name));
   const widest = names.reduce((left, name) => Math.max(left, textWidth(name, fontPx)), 0);
   let columns = Math.max(1, Math.min(5, names.length));
   while (columns > 1 && widest > roomPx(columns)) columns--;
@@ -149,6 +152,12 @@ function legendItems(chart: LineChart, widthPx: number, top: number): ChartFrame
     leftPx: Math.round((index % columns) * columnPx),
     topPx: top + Math.floor(index / columns) * legendRowPx,
   }));
+}
+
+/** ECharts keeps what it has measured in plain objects by text: `__proto__` or `constructor` would break them. */
+function drawable(text: string): string {
+  const line = oneLine(text);
+  return line in {} ? `${line} ` : line;
 }
 
 /** Names that were cut to the same text get their number. */

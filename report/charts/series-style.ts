@@ -18,7 +18,7 @@ export const palette: readonly { readonly light: string; readonly dark: string }
   { light: '#d9540b', dark: '#ff9552' },
   { light: '#12906b', dark: '#37c99d' },
   { light: '#a2347f', dark: '#f08fd0' },
-  { light: '#8f7a00', dark: '#e3c63f' },
+  { light: '#704c22', dark: '#e3c63f' },
   { light: '#3d434d', dark: '#c3cad5' },
 ];
 

@@ -15,7 +15,7 @@ export function finishSvg(
     .replace(/^<svg /, head)
     .replace(/zr\d+-/g, `${idPrefix}-`)
     .replace(
-      /<path ([^>]*?)ecmeta_series_index="(\d+)" ecmeta_data_index="(\d+)"([^>]*?)><\/path>/g,
+      /<path ([^>]*?)ecmeta_series_index="(\d+)" ecmeta_data_index="(\d+)" ecmeta_ssr_type="chart"([^>]*?)><\/path>/g,
       (_, before, series, point, after) => {
         const text = pointText(chart, Number(series), Number(point));
         return `<path ${before}${after}><title>${escapeMarkup(text)}</title></path>`;

@@ -8,9 +8,10 @@ export function niceTicks(min: number, max: number, wanted: number, whole = fals
   const step = niceStep((max - min) / Math.max(1, wanted), whole);
   const ticks: number[] = [];
   const first = Math.ceil(min / step - 1e-9);
-  for (let index = first; index * step <= max + step * 1e-9; index++) {
+  const count = Math.floor(max / step - first + 1e-9);
+  for (let index = 0; index <= count; index++) {
     // Without the rounding 3 * 0.1 is 0.30000000000000004.
-    ticks.push(Number((index * step).toPrecision(12)));
+    ticks.push(Number(((first + index) * step).toPrecision(12)));
   }
   return ticks;
 }

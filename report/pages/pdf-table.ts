@@ -5,7 +5,7 @@ import { cellText, type ReportTable, type TableCell } from './report-document.js
 import { pdfText } from './winansi.js';
 
 const fontSize = 8;
-const cellGap = 8;
+const cellGap = 6;
 const rowPadding = 3;
 const captionHeight = 24;
 
