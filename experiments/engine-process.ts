@@ -8,6 +8,7 @@ import type { EngineBootstrapper } from './engine-bootstrapper.js';
 const defaultReadySeconds = 60;
 const lookMs = 50;
 const shownLogLines = 12;
+const longestOwner = 200;
 
 /** A server that the run's keeper starts and ends, as a process or a container. */
 export class EngineProcess implements EngineBootstrapper {
@@ -65,7 +66,9 @@ export class EngineProcess implements EngineBootstrapper {
     } finally {
       clearInterval(watch);
     }
-    if (this.failure !== null) this.#failure = `${this.failure}${await this.#lastLines()}`;
+    const { status } = this.#fleet.state(this.role);
+    // One that never ran has said nothing.
+    if (this.failure !== null) this.#failure = `${this.failure}${status === 'unstarted' ? '' : await this.#lastLines()}`;
     else if (limit.aborted) {
       this.#failure = `${this.name} was not ready after ${timeoutSeconds} s (last answer: ${lastAnswer})${await this.#lastLines()}`;
     }
@@ -104,6 +107,11 @@ export class EngineProcess implements EngineBootstrapper {
 /** Evidence as lines below the message: who has the port, what each GPU holds. */
 function startFailure({ message, evidence, failureCause }: EngineStartError): string {
   const said = failureCause === 'port-taken' ? evidence[0] : undefined;
-  if (said !== undefined) return `${said}. End that process, or choose other ports with -p.`;
+  if (said !== undefined) return `${shorten(said)}. End that process, or choose other ports.`;
   return [message, ...evidence.map((line) => `    ${line}`)].join('\n');
+}
+
+/** A neighbour's command line can be pages long. */
+function shorten(text: string): string {
+  return text.length > longestOwner ? `${text.slice(0, longestOwner)}...` : text;
 }

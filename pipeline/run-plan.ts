@@ -2,11 +2,11 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CiEnvironment } from '../ci/ci-environment.js';
+import { findFreePorts } from '../engines/free-ports.js';
 import type { RunFacts } from '../steps/step.js';
 import type { SettingValue } from './config/parse-value.js';
 import { autoPort } from './config/parse-value.js';
 import type { ResolvedSetting } from './config/resolve-settings.js';
-import { findFreePorts } from './ports.js';
 
 /** The checkout, or the installed package: where package.json is. */
 export const workspace = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));

@@ -15,6 +15,7 @@ import {
   remoteServer,
   writeLmcacheYaml,
 } from './lmcache-configuration.js';
+import { neededSentinel, type RedisSentinel, redisSpecs } from './redis-sentinel.js';
 import type { Engine, VllmEngine } from './terms.js';
 
 /** One engine of an experiment, ready to be started. */
@@ -57,6 +58,7 @@ export async function planEngines(configurations: readonly Engine[], options: Pl
   mkdirSync(directory, { recursive: true });
   const reserved = await reserveGpus(configurations, options);
   const servers = new Map<number, { readonly spec: ServerSpec; readonly device: string }>();
+  const redis = new Map<string, RedisSentinel>();
   let nextGpu = 0;
   const engines = configurations.map((configuration, id): PlannedEngine => {
     const label = engineLabel(configuration);
@@ -72,13 +74,18 @@ export async function planEngines(configurations: readonly Engine[], options: Pl
     const port = portOf(configuration, id, options.ports);
     const cache = cacheFiles(configuration, path.join(directory, `engine-${id}`));
     if (cache.server !== null) addServer(servers, cache.server, launch);
+    if (cache.redis !== null) redis.set(cache.redis.sentinelPorts.join(','), cache.redis);
     const place: EnginePlace = { port, gpus, reserved: cards, configFile: cache.file, directories: cache.directories };
     const spec = engineSpec(configuration, place, launch);
     const command = [...spec.command.map(shown), ...spec.args];
     return { id, label, model, bootstrapper: host.server(spec), gpus, command };
   });
+  const redisServers: ServerSpec[] = [];
+  for (const [index, needed] of [...redis.values()].entries()) {
+    redisServers.push(...(await redisSpecs(needed, path.join(directory, `redis-${index}`))));
+  }
   return {
-    servers: [...servers.values()].map(({ spec }) => host.server(spec)),
+    servers: [...redisServers, ...[...servers.values()].map(({ spec }) => spec)].map((spec) => host.server(spec)),
     engines,
     dispose: () => rmSync(directory, { recursive: true, force: true }),
   };
@@ -123,11 +130,12 @@ interface CacheFiles {
   readonly file: string | null;
   readonly directories: readonly string[];
   readonly server: { readonly host: string; readonly port: number; readonly device: string } | null;
+  readonly redis: RedisSentinel | null;
 }
 
 /** The engine's configuration file, written where it is given as its content; the directories of its disk tiers. */
 function cacheFiles({ lmcache }: Exclude<Engine, { program: 'external' }>, directory: string): CacheFiles {
-  if (!lmcache) return { file: null, directories: [], server: null };
+  if (!lmcache) return { file: null, directories: [], server: null, redis: null };
   const isFile = typeof lmcache.config === 'string';
   const settings: LmcacheSettings =
     typeof lmcache.config === 'string' ? readLmcacheFile(lmcache.config) : lmcache.config;
@@ -141,7 +149,9 @@ function cacheFiles({ lmcache }: Exclude<Engine, { program: 'external' }>, direc
   const remote = remoteServer(settings.remote_url);
   const server =
     remote !== null && isLocalHost(remote.host) ? { ...remote, device: lmcache.remoteDevice ?? 'cpu' } : null;
-  return { file, directories: [path.dirname(file), ...disks], server };
+  const serviceName = lmcache.environment?.['REDIS_SERVICE_NAME'] ?? 'redismaster';
+  const redis = neededSentinel(settings.remote_url, serviceName);
+  return { file, directories: [path.dirname(file), ...disks], server, redis };
 }
 
 /** @throws Error when two engines want different things of one server. */
