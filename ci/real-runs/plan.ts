@@ -6,9 +6,11 @@ import type { RunOutcome, Session, Watched } from './session.js';
 /** The suite's parameters, or few of each. */
 const small = { NUM_DOCUMENTS: '6', NUM_PROMPTS: '10', LIMIT: '50' };
 /** So little GPU memory that six documents do not fit into the engine's own cache: LMCache has to give them. */
-const smallCache = { ...small, GPU_MEMORY_UTILIZATION: '0.27' };
-const ports: readonly [number, number, number] = [8000, 9000, 8080];
-const otherPorts = { VLLM_PORT: '8100', VLLM_BASELINE_PORT: '9100', LMCACHE_PORT: '6655', LMCACHE_HTTP_PORT: '8180' };
+const smallCache = { ...small, GPU_MEMORY_UTILIZATION: '0.26' };
+/** As mp-test reads them from the environment. */
+const defaultPorts = { VLLM_PORT: 8000, VLLM_BASELINE_PORT: 9000, LMCACHE_PORT: 6555, LMCACHE_HTTP_PORT: 8080 };
+const portOf = (name: keyof typeof defaultPorts) => Number(process.env[name] ?? defaultPorts[name]);
+const ports = [portOf('VLLM_PORT'), portOf('VLLM_BASELINE_PORT'), portOf('LMCACHE_HTTP_PORT')] as const;
 const toleranceMiB = 100;
 
 /**
@@ -17,7 +19,7 @@ const toleranceMiB = 100;
  */
 export async function runPlan(session: Session): Promise<void> {
   const { quick, directory } = session.options;
-  const size = quick ? { ...smallCache, NUM_PROMPTS: '4', LIMIT: '8' } : {};
+  const size = quick ? { ...smallCache, NUM_DOCUMENTS: '10', NUM_PROMPTS: '4', LIMIT: '8' } : {};
   const cache = (mode: string) => ({
     BATCH_INVARIANT: mode,
     COMPILE_CACHE_DIR: path.join(directory, '..', `compile-${mode}`),
@@ -42,8 +44,9 @@ export async function runPlan(session: Session): Promise<void> {
   }
   const warm = { ...cache('0'), ...smallCache };
   const seconds = (real: number) => (quick ? 15 : real);
-  if (session.hasTimeFor('small', seconds(110))) {
-    await session.run({ id: 'small', args: ['--keep-going'], environment: warm, limitSeconds: 240, ports });
+  if (session.hasTimeFor('small', seconds(125))) {
+    const environment = { ...warm, NUM_DOCUMENTS: '10' };
+    await session.run({ id: 'small', args: ['--keep-going'], environment, limitSeconds: 240, ports });
   }
   if (session.hasTimeFor('fault-engine-killed', seconds(70))) await engineKilled(session, warm);
   if (session.hasTimeFor('fault-orchestrator-killed', seconds(65))) await orchestratorKilled(session, warm);
@@ -79,7 +82,7 @@ async function portTaken(session: Session, environment: Variables): Promise<void
 /** Somebody takes the port once the run has looked: the engine itself finds it. In a registry of its own, beside a run. */
 async function portTakenLate(session: Session, environment: Variables): Promise<void> {
   const id = 'fault-port-taken-late';
-  const mine = { VLLM_PORT: '8200', VLLM_BASELINE_PORT: '9200', LMCACHE_PORT: '6755', LMCACHE_HTTP_PORT: '8280' };
+  const mine = portsBeside(20);
   await session.run({
     id,
     args: ['--only', 'long-doc-qa'],
@@ -94,7 +97,7 @@ async function portTakenLate(session: Session, environment: Variables): Promise<
     limitSeconds: 120,
     during: async (run) => {
       if (!(await run.event((event) => event.type === 'engine-starting' && event['role'] === 'baseline'))) return;
-      const holder = await holdPort(9200);
+      const holder = await holdPort(Number(mine['VLLM_BASELINE_PORT']));
       await until(() => run.child.exitCode !== null || run.child.signalCode !== null, 120_000);
       holder.close();
     },
@@ -105,7 +108,7 @@ async function portTakenLate(session: Session, environment: Variables): Promise<
 async function secondRun(session: Session, environment: Variables): Promise<void> {
   await session.run({
     id: 'fault-second-run',
-    environment: { ...environment, ...small, ...otherPorts, GPU_WAIT_SECONDS: '3' },
+    environment: { ...environment, ...small, ...portsBeside(10), GPU_WAIT_SECONDS: '3' },
     limitSeconds: 60,
   });
 }
@@ -119,13 +122,19 @@ async function gpuTooFull(session: Session, environment: Variables): Promise<voi
     environment: {
       ...environment,
       ...small,
-      ...otherPorts,
+      ...portsBeside(10),
       ...elsewhere(session, id),
       GPU_MEMORY_UTILIZATION: '0.9',
       L1_SIZE_GB: '1',
     },
     limitSeconds: 150,
   });
+}
+
+/** For a run beside another one. */
+function portsBeside(offset: number): Variables {
+  const names = ['VLLM_PORT', 'VLLM_BASELINE_PORT', 'LMCACHE_PORT', 'LMCACHE_HTTP_PORT'] as const;
+  return Object.fromEntries(names.map((name) => [name, String(portOf(name) + offset)]));
 }
 
 /** Another user's registry, in effect: what the first run has reserved is not known there. */
@@ -188,6 +197,7 @@ async function orchestratorKilled(session: Session, environment: Variables): Pro
       run.child.kill('SIGKILL');
     },
   });
+  if (killedAt === 0) return;
   const isBack = async () => {
     const now = await usedGpuMemory();
     return now.every((used, index) => used <= (before[index] ?? 0) + toleranceMiB);
