@@ -8,8 +8,8 @@ const NEVER = 0xffff_ffff;
  * that the ends of paths leave before their beginnings: so LMCache touches what a request hit.
  *
  * Of the chunks that one request was the last to use, those used again since are always the first ones of its path.
- * So depths need no tree over chunks: how many each request still holds (a Fenwick tree over requests), and where its
- * held ones start, is enough. A stretch of a path that one request holds is one step, however long it is.
+ * So depths need no tree over chunks: how many each request still holds, in a Fenwick tree over requests, is enough.
+ * A stretch of a path that one request holds is one step, however long it is.
  */
 export async function simulateLru(run: PolicyRun): Promise<PolicyHits> {
   const { paths } = run;
@@ -28,10 +28,10 @@ export async function simulateLru(run: PolicyRun): Promise<PolicyHits> {
         end += 1;
       }
       if (position < lookups) {
-        const depth = stack.usedAfter(holder) + position - stack.firstHeld(holder) + 1;
-        curve.add(depth, Math.min(end, lookups) - position);
+        // What comes before on the path was used later, and has been taken out already.
+        curve.add(stack.usedAfter(holder) + position + 1, Math.min(end, lookups) - position);
       }
-      stack.take(holder, end, end - position);
+      stack.take(holder, end - position);
       position = end;
     }
     stack.use(request, path, length);
@@ -42,7 +42,6 @@ export async function simulateLru(run: PolicyRun): Promise<PolicyHits> {
 /** Which request used each chunk last, and how many chunks were used last by later requests. */
 class LastUses {
   readonly #lastUsers: Uint32Array;
-  readonly #firstHeld: Uint32Array;
   readonly #tree: Int32Array;
   readonly #size: number;
   #total = 0;
@@ -50,17 +49,11 @@ class LastUses {
   constructor(requests: number, idSpace: number) {
     this.#size = requests;
     this.#lastUsers = new Uint32Array(idSpace).fill(NEVER);
-    this.#firstHeld = new Uint32Array(requests);
     this.#tree = new Int32Array(requests + 1);
   }
 
   lastUser(chunk: number): number {
     return this.#lastUsers[chunk] ?? NEVER;
-  }
-
-  /** Where on its path the chunks begin that this request was the last to use. */
-  firstHeld(request: number): number {
-    return this.#firstHeld[request] ?? 0;
   }
 
   /** Distinct chunks used after this request. */
@@ -73,8 +66,8 @@ class LastUses {
     return this.#total - upTo;
   }
 
-  take(request: number, firstHeld: number, count: number): void {
-    this.#firstHeld[request] = firstHeld;
+  /** The first `count` of the chunks that this request was the last to use are used again. */
+  take(request: number, count: number): void {
     this.#add(request, -count);
   }
 
