@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setAside } from '../results-schema/kept-tries.js';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { Step } from '../steps/step.js';
 import { type Run, stepContext } from './run.js';
@@ -63,7 +64,8 @@ async function runWithRetries(run: Run, step: Step, signal: AbortSignal): Promis
     const { startedAt, durationSeconds, result } = record;
     const isOver = tries.length >= retries || signal.aborted || !(await canBeRetried(run, step, result));
     if (isOver) return tries.length === 0 ? record : { ...record, tries };
-    tries.push({ startedAt, durationSeconds, result });
+    const keptIn = await setAside(run.results.root, step.name, Date.parse(startedAt));
+    tries.push({ startedAt, durationSeconds, result, keptIn });
     const message = `"${step.name}" failed by infrastructure: try ${tries.length + 1} of ${retries + 1} (RETRY_INFRASTRUCTURE)`;
     run.events.append({ type: 'warning', step: step.name, message });
     run.reporter.warn(step.name, message);

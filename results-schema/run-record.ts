@@ -75,7 +75,17 @@ export const stepRecordSchema = z.object({
   durationSeconds: seconds,
   result: stepResultSchema,
   /** Earlier tries that failed by infrastructure (RETRY_INFRASTRUCTURE), oldest first. */
-  tries: z.array(z.object({ startedAt: isoTime, durationSeconds: seconds, result: stepResultSchema })).optional(),
+  tries: z
+    .array(
+      z.object({
+        startedAt: isoTime,
+        durationSeconds: seconds,
+        result: stepResultSchema,
+        /** Folder of what this try wrote, relative to the results directory; null: nothing. */
+        keptIn: z.string().nullable().optional(),
+      }),
+    )
+    .optional(),
 });
 export type StepRecord = z.infer<typeof stepRecordSchema>;
 

@@ -1,6 +1,8 @@
-import { detectCi } from '../../ci/ci-environment.js';
+import { type CiEnvironment, detectCi } from '../../ci/ci-environment.js';
 import { createFleet, externalFleet } from '../../engines/live-fleet.js';
 import { secrets } from '../../results-schema/secrets.js';
+import { commonSettings } from '../../steps/common-settings.js';
+import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
 import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
@@ -13,6 +15,7 @@ import { planNewRun } from '../plan-new-run.js';
 import { describePlan } from '../plan-text.js';
 import { runSession } from '../session.js';
 import { parseStepNames, selectSteps } from '../step-selection.js';
+import { UsageError } from '../usage-error.js';
 
 const asTexts = (value: unknown): readonly string[] => (Array.isArray(value) ? value.map(String) : []);
 
@@ -40,10 +43,17 @@ export const mpTestCommand: Command = {
         default: false,
         describe: 'Leave the engines up and print how to reach and remove them',
       })
+      .option('resume', {
+        type: 'string',
+        requiresArg: true,
+        conflicts: ['only', 'skip'],
+        describe: 'Go on with the run of this BUILD_ID after its last complete test',
+      })
       .option('dry-run', { type: 'boolean', default: false, describe: 'Print the plan and start nothing' })
       .example('$0 mp-test', 'everything, with the defaults')
       .example('$0 mp-test --only long-doc-qa --num-documents 10', 'one test, smaller')
       .example('ENGINE=sim RUNTIME=docker $0 mp-test', 'the simulator in containers')
+      .example('$0 mp-test --resume nightly-7', 'goes on where a run was cut off, with its settings')
       .example('$0 mp-test --dry-run', 'commands, containers, settings with their origin');
     return addSettingFlags(parser, await loadSteps());
   },
@@ -51,8 +61,11 @@ export const mpTestCommand: Command = {
     const only = parseStepNames('--only', asTexts(parsed['only']));
     const skip = parseStepNames('--skip', asTexts(parsed['skip']));
     const all = await loadSteps();
-    const steps = selectSteps(all, only, skip);
     const ci = detectCi(process.env);
+    const keep = parsed['keep'] === true;
+    const keepGoing = parsed['keepGoing'] === true;
+    if (parsed['resume'] !== undefined) return resume(String(parsed['resume']), parsed, { all, ci, keep, keepGoing });
+    const steps = selectSteps(all, only, skip);
     const { settings, nearMisses } = configure(collectDefinitions(all), parsed, {
       ci: { BUILD_ID: ci.buildId ?? undefined },
     });
@@ -62,7 +75,6 @@ export const mpTestCommand: Command = {
       return 0;
     }
     const results = await openNewResults(plan);
-    const keep = parsed['keep'] === true;
     return runSession({
       plan,
       command: ['mp-test', ...process.argv.slice(3)],
@@ -74,7 +86,7 @@ export const mpTestCommand: Command = {
           ? externalFleet(externalServers(plan))
           : createFleet(await fleetOptions(plan, onEvent)),
       work: async (run, signal) => {
-        const work = await runSteps(run, steps, signal, { keep, keepGoing: parsed['keepGoing'] === true });
+        const work = await runSteps(run, steps, signal, { keep, keepGoing });
         if (keep && !signal.aborted) {
           await leaveUp(run);
           for (const line of keepHint(run)) run.reporter.log(null, line);
@@ -84,3 +96,28 @@ export const mpTestCommand: Command = {
     });
   },
 };
+
+async function resume(
+  buildId: string,
+  parsed: Readonly<Record<string, unknown>>,
+  {
+    all,
+    ci,
+    ...options
+  }: {
+    readonly all: readonly Step[];
+    readonly ci: CiEnvironment;
+    readonly keep: boolean;
+    readonly keepGoing: boolean;
+  },
+): Promise<number> {
+  if (parsed['dryRun'] === true)
+    throw new UsageError('--resume and --dry-run do not go together: `lmcache-ci status` says what is left to do.');
+  const { resumeRun } = await import('../resume-run.js');
+  const definitions = collectDefinitions(all);
+  // Where its results are is all that is asked of this environment.
+  const { settings } = configure({ RESULTS_DIR: commonSettings.RESULTS_DIR }, parsed, {});
+  const [given] = settings;
+  const resultsDir = typeof given?.value === 'string' ? given.value : null;
+  return resumeRun({ buildId, resultsDir, parsed, steps: all, definitions, ...options }, ci);
+}
