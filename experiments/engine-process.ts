@@ -68,7 +68,8 @@ export class EngineProcess implements EngineBootstrapper {
     }
     const { status } = this.#fleet.state(this.role);
     // One that never ran has said nothing.
-    if (this.failure !== null) this.#failure = `${this.failure}${status === 'unstarted' ? '' : await this.#lastLines()}`;
+    if (this.failure !== null)
+      this.#failure = `${this.failure}${status === 'unstarted' ? '' : await this.#lastLines()}`;
     else if (limit.aborted) {
       this.#failure = `${this.name} was not ready after ${timeoutSeconds} s (last answer: ${lastAnswer})${await this.#lastLines()}`;
     }

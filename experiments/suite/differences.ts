@@ -12,23 +12,54 @@ export interface Difference {
   /** How many times better; above 1 is better. null where it cannot be told. */
   readonly ratio: number | null;
   readonly atLeast: number;
-  readonly isShown: boolean;
+  /** `unclear`: the client had too little of the machine. `not compared`: the other function was not run. */
+  readonly outcome: 'shown' | 'not shown' | 'unclear' | 'not compared';
+}
+
+/** An experiment that was measured, with what it is to show. */
+export interface MeasuredExperiment {
+  readonly function: string;
+  readonly id: number;
+  readonly shows: readonly Shows[];
+  readonly rows: readonly ResultRow[];
+  readonly overloaded: boolean;
 }
 
 const defaultAtLeast = 1.1;
 
 /** Compares what was measured, difference by difference. */
 export function differencesOf(
-  experimentId: number,
-  shows: readonly Shows[],
-  rows: readonly ResultRow[],
+  experiment: MeasuredExperiment,
+  all: readonly MeasuredExperiment[],
 ): readonly Difference[] {
-  return shows.map((wanted): Difference => {
-    const better = medianOf(wanted.metric, wanted.better, rows);
-    const worse = medianOf(wanted.metric, wanted.worse, rows);
-    const atLeast = wanted.atLeast ?? defaultAtLeast;
-    const ratio = ratioOf(wanted.metric, better, worse);
-    return { experimentId, shows: wanted, better, worse, ratio, atLeast, isShown: ratio !== null && ratio >= atLeast };
+  return experiment.shows.map((shows): Difference => {
+    const of = (side: Side) =>
+      side.function === undefined
+        ? experiment
+        : all.find(({ function: name, id }) => name === side.function && id === experiment.id);
+    const [better, worse] = [shows.better, shows.worse].map((side) =>
+      medianOf(shows.metric, side, of(side)?.rows ?? []),
+    );
+    const sides = [of(shows.better), of(shows.worse)];
+    const atLeast = shows.atLeast ?? defaultAtLeast;
+    const ratio = ratioOf(shows.metric, better ?? null, worse ?? null);
+    const isShown = ratio !== null && ratio >= atLeast;
+    const outcome = sides.includes(undefined)
+      ? 'not compared'
+      : isShown
+        ? 'shown'
+        : sides.some((side) => side?.overloaded)
+          ? 'unclear'
+          : 'not shown';
+    return {
+      experimentId: experiment.id,
+      shows,
+      better: better ?? null,
+      worse: worse ?? null,
+      ratio,
+      atLeast,
+      outcome,
+    };
   });
 }
 
@@ -54,11 +85,11 @@ function isChosen(requests: NonNullable<Side['requests']>, requestId: number): b
 }
 
 /** `engine 1, requests 1 to 9`: in words, for tables. */
-export function describeSide({ engine, requests = 'all' }: Side): string {
+export function describeSide({ function: name, engine, requests = 'all' }: Side): string {
   const which = {
     all: '',
     first: ', first request',
     later: ', later requests',
   };
-  return `engine ${engine}${typeof requests === 'string' ? which[requests] : `, requests ${requests.join(', ')}`}`;
+  return `${name === undefined ? '' : `${name}, `}engine ${engine}${typeof requests === 'string' ? which[requests] : `, requests ${requests.join(', ')}`}`;
 }

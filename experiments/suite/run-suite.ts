@@ -1,10 +1,10 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
-import { type Difference, differencesOf } from './differences.js';
+import { type Difference, differencesOf, type MeasuredExperiment } from './differences.js';
 import type { PlanOptions } from './experiment-engines.js';
 import type { NamedFunction } from './load-functions.js';
-import { type ResultRow, ResultsCsv } from './results-csv.js';
+import { ResultsCsv } from './results-csv.js';
 import { type ExperimentResult, runExperiment } from './run-experiment.js';
 import type { Experiment, TestCase } from './terms.js';
 import { tokensPerWord } from './tokenizer-ratio.js';
@@ -56,7 +56,7 @@ export interface FunctionResult {
   readonly csvPath: string | null;
   readonly failures: readonly ExperimentFailure[];
   readonly differences: readonly Difference[];
-  readonly rows: readonly ResultRow[];
+  readonly experiments: readonly MeasuredExperiment[];
   readonly notes: ExperimentNotes | null;
 }
 
@@ -103,7 +103,11 @@ export async function runSuite(options: SuiteOptions): Promise<readonly Function
   };
   const results: FunctionResult[] = [];
   for (const planned of options.functions) results.push(await runFunction(planned, ratioOf, options));
-  return results;
+  const all = results.flatMap(({ experiments }) => experiments);
+  return results.map((result) => ({
+    ...result,
+    differences: result.experiments.flatMap((experiment) => differencesOf(experiment, all)),
+  }));
 }
 
 async function runFunction(
@@ -114,7 +118,7 @@ async function runFunction(
   const { reporter, modelSuffix, outputDirectory } = options;
   if (cases === null) {
     reporter.functionStarted(name, null);
-    return { name, csvPath: null, failures: [], differences: [], rows: [], notes: null };
+    return { name, csvPath: null, failures: [], differences: [], experiments: [], notes: null };
   }
   const base = path.join(outputDirectory, modelSuffix === null ? name : `${name}_${modelSuffix}`);
   const csvPath = `${base}.csv`;
@@ -123,8 +127,7 @@ async function runFunction(
   notes.write();
   const csv = new ResultsCsv(csvPath, { extraColumns: options.extraColumns });
   const failures: ExperimentFailure[] = [];
-  const differences: Difference[] = [];
-  const rows: ResultRow[] = [];
+  const measured: MeasuredExperiment[] = [];
   try {
     let experimentId = 0;
     for (const { experiments, engines, shows = [] } of cases) {
@@ -142,18 +145,19 @@ async function runFunction(
           onRow: (row) => csv.add(row),
           onProgress: (text) => reporter.progress(text),
         });
-        rows.push(...result.rows);
         notes.add(id, title, result);
         if (result.failure !== null)
           failures.push({ experimentId: id, message: result.failure, measured: result.measured });
-        else differences.push(...differencesOf(id, shows, result.rows));
+        else {
+          measured.push({ function: name, id, shows, rows: result.rows, overloaded: result.overload !== null });
+        }
         reporter.experimentFinished(id, title, result);
       }
     }
   } finally {
     csv.close();
   }
-  return { name, csvPath, failures, differences, rows, notes: notes.content };
+  return { name, csvPath, failures, differences: [], experiments: measured, notes: notes.content };
 }
 
 /** `context 8192, 10 requests`. */

@@ -1,5 +1,7 @@
 /** Some requests of each experiment on one engine. */
 export interface Side {
+  /** Another test function: its experiment of the same number is looked at, where it was run along. Default: this one. */
+  readonly function?: string;
   /** Position in the test case. */
   readonly engine: number;
   /** `first`: the first request of the experiment; `later`: all others; or positions. Default: all. */

@@ -34,7 +34,11 @@ const settings = defineSettings({
   HF_TOKEN_PATH: launchSettings.HF_TOKEN_PATH,
   MIN_FREE_GPU_MIB: { ...launchSettings.MIN_FREE_GPU_MIB, default: 20_000 },
   MAX_WAIT_SECONDS: { ...commonSettings.MAX_WAIT_SECONDS, description: 'Time-out for the start of engines.' },
-  SIM_PROFILE: commonSettings.SIM_PROFILE,
+  SIM_PROFILE: {
+    ...commonSettings.SIM_PROFILE,
+    // The class of card on which every storage backend pays: an H200 computes a context before a disk delivers it.
+    default: 'l40s',
+  },
   SIM_SPEED: commonSettings.SIM_SPEED,
   SIM_FAULT: commonSettings.SIM_FAULT,
 });
@@ -61,10 +65,14 @@ export function addEngineFlags(parser: Argv): Argv {
   return parser;
 }
 
-/** @throws UsageError for bad values, NoVerdictError on CI without a GPU or without an image. */
+/**
+ * @param fewestGpus without so many the simulator runs
+ * @throws UsageError for bad values, NoVerdictError on CI without a GPU or without an image.
+ */
 export async function readEngineSettings(
   parsed: Readonly<Record<string, unknown>>,
   model: string,
+  fewestGpus = 2,
 ): Promise<ExperimentSettings> {
   const ci = detectCi(process.env);
   const values = settingValues(configure(settings, parsed, {}).settings);
@@ -78,7 +86,7 @@ export async function readEngineSettings(
     (text('ENGINE') ?? 'auto') as EngineSetting,
     runtime as RuntimeSetting,
     ci.isCi,
-    machineProbes(minFreeGpuMiB, null),
+    machineProbes(minFreeGpuMiB, null, fewestGpus),
   );
   if (!choice.chosen) throw new NoVerdictError(choice.message);
   const { engine } = choice;

@@ -17,7 +17,7 @@ export function differencesTable(results: readonly FunctionResult[]): string {
       side(difference, 'worse'),
       difference.ratio === null ? '-' : formatNumber(difference.ratio, 3),
       formatNumber(difference.atLeast),
-      difference.isShown ? 'shown' : 'NOT SHOWN',
+      difference.outcome === 'not shown' ? 'NOT SHOWN' : difference.outcome,
     ]),
   );
   return rows.length === 0 ? 'No test case says what it shows.' : textTable([head, ...rows], [5, 6]);

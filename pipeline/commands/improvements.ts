@@ -77,7 +77,7 @@ export const improvementsCommand: Command = {
         extraColumns: false,
         conclude: ([result], reporter) => {
           if (result === undefined || result.failures.length > 0) return null;
-          reporter.line(`\n${improvementsTable(result.rows)}`);
+          reporter.line(`\n${improvementsTable(result.experiments.flatMap(({ rows }) => rows))}`);
           return 0;
         },
       });
