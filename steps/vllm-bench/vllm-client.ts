@@ -74,7 +74,9 @@ export async function createVllmClient(
 /** The command line of the original suite. */
 export function benchArguments(options: {
   readonly target: TestTarget;
-  readonly settings: Pick<VllmBenchSettingValues, 'RANDOM_INPUT_LEN' | 'RANDOM_OUTPUT_LEN'>;
+  readonly settings: Pick<VllmBenchSettingValues, 'RANDOM_INPUT_LEN' | 'RANDOM_OUTPUT_LEN'> & {
+    readonly MODEL_PATH?: string | null;
+  };
   readonly prompts: number;
   readonly seed: number;
   readonly directory: string;
@@ -83,6 +85,8 @@ export function benchArguments(options: {
   const { target, settings } = options;
   return [
     ...['--seed', String(options.seed), '--base-url', target.baseUrl, '--model', target.model],
+    // A served name says nothing about where its tokenizer lies.
+    ...(settings.MODEL_PATH ? ['--tokenizer', settings.MODEL_PATH] : []),
     ...['--dataset-name', 'random', '--random-input-len', String(settings.RANDOM_INPUT_LEN)],
     ...['--random-output-len', String(settings.RANDOM_OUTPUT_LEN), '--num-prompts', String(options.prompts)],
     ...['--ignore-eos', '--backend', 'openai-chat', '--endpoint', '/v1/chat/completions'],
