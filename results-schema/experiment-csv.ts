@@ -86,7 +86,7 @@ const shownFaults = 10;
  * @throws ExperimentCsvError where columns are missing or values are not what they should be
  */
 export function parseExperimentCsv(text: string, source: string): ParsedExperimentCsv {
-  const { records, notes } = readRecords(text, source);
+  const { records, unterminated } = readRecords(text, source);
   const [head, ...lines] = records;
   if (head === undefined) throw new ExperimentCsvError(`"${source}" is empty: it has not even a line of column names.`);
   const missing = experimentCsvColumns.filter((column) => !head.cells.includes(column));
@@ -96,20 +96,13 @@ export function parseExperimentCsv(text: string, source: string): ParsedExperime
         `the columns are "${head.cells.join(',')}". Is it the CSV of a test function?`,
     );
   }
+  const rows: ExperimentRow[] = [];
   const faults: string[] = [];
-  const rows = lines.flatMap(({ cells, line }) => {
-    if (cells.length !== head.cells.length) {
-      faults.push(`line ${line}: ${cells.length} values instead of ${head.cells.length}`);
-      return [];
-    }
-    const parsed = experimentRowSchema.safeParse(Object.fromEntries(head.cells.map((name, at) => [name, cells[at]])));
-    if (parsed.success) return [parsed.data];
-    for (const { path, message } of parsed.error.issues) {
-      const column = String(path[0]);
-      faults.push(`line ${line}, column "${column}": "${cells[head.cells.indexOf(column)]}" ${message}`);
-    }
-    return [];
-  });
+  for (const { cells, line } of lines) {
+    const read = readRow(cells, head.cells);
+    if ('row' in read) rows.push(read.row);
+    else faults.push(...read.faults.map((fault) => `line ${line}${fault}`));
+  }
   if (faults.length > 0) {
     const more = faults.length > shownFaults ? [`... and ${faults.length - shownFaults} more`] : [];
     throw new ExperimentCsvError(
@@ -118,7 +111,27 @@ export function parseExperimentCsv(text: string, source: string): ParsedExperime
       ),
     );
   }
-  return { rows, notes };
+  if (unterminated === null) return { rows, notes: [] };
+  // Only a killed writer, or somebody's editor, leaves a last line without its newline.
+  const last = readRow(unterminated.cells, head.cells);
+  if ('row' in last && unterminated.cells.at(-1) !== '') return { rows: [...rows, last.row], notes: [] };
+  const note = `"${source}" line ${unterminated.line} is cut off and was left out: the run that wrote it was killed.`;
+  return { rows, notes: [note] };
+}
+
+function readRow(
+  cells: readonly string[],
+  columns: readonly string[],
+): { readonly row: ExperimentRow } | { readonly faults: readonly string[] } {
+  if (cells.length !== columns.length) return { faults: [`: ${cells.length} values instead of ${columns.length}`] };
+  const parsed = experimentRowSchema.safeParse(Object.fromEntries(columns.map((name, at) => [name, cells[at]])));
+  if (parsed.success) return { row: parsed.data };
+  return {
+    faults: parsed.error.issues.map(({ path, message }) => {
+      const column = String(path[0]);
+      return `, column "${column}": "${cells[columns.indexOf(column)]}" ${message}`;
+    }),
+  };
 }
 
 interface CsvRecord {
@@ -126,22 +139,18 @@ interface CsvRecord {
   readonly line: number;
 }
 
-function readRecords(text: string, source: string): { readonly records: CsvRecord[]; readonly notes: string[] } {
+/** All whole lines, and what comes after the last newline. */
+function readRecords(
+  text: string,
+  source: string,
+): { readonly records: readonly CsvRecord[]; readonly unterminated: CsvRecord | null } {
   const end = text.lastIndexOf('\n') + 1;
-  const whole = csvRecords(text.slice(0, end), source);
   const rest = text.slice(end);
-  if (rest.trim() === '') return { records: whole, notes: [] };
-  // Only the last line may lack its newline: an editor's habit, or a killed writer.
-  const columns = whole[0]?.cells.length;
-  const last = columns === undefined ? csvRecords(rest, source) : tryRecords(rest, source);
-  const line = (text.slice(0, end).match(/\n/g)?.length ?? 0) + 1;
-  if (columns === undefined) return { records: last ?? [], notes: [] };
-  const cells = last?.[0]?.cells;
-  if (last?.length === 1 && cells?.length === columns) return { records: [...whole, { cells, line }], notes: [] };
-  return {
-    records: whole,
-    notes: [`"${source}" line ${line} is cut off and was left out: the run that wrote it was killed.`],
-  };
+  if (end === 0) return { records: csvRecords(rest, source), unterminated: null };
+  const records = csvRecords(text.slice(0, end), source);
+  if (rest.trim() === '') return { records, unterminated: null };
+  const line = text.slice(0, end).split('\n').length;
+  return { records, unterminated: { cells: tryRecords(rest, source)?.[0]?.cells ?? [], line } };
 }
 
 function tryRecords(text: string, source: string): CsvRecord[] | null {

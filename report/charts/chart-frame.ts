@@ -92,10 +92,11 @@ function yAxis(chart: LineChart): FrameAxis {
 function xAxis(chart: LineChart, widthPx: number): FrameAxis {
   const log = chart.xScale === 'log';
   const place = log ? Math.log2 : (value: number) => value;
-  const values = chart.series.flatMap(({ points }) => points.map(({ x }) => x));
+  const values = [...chart.series.flatMap(({ points }) => points.map(({ x }) => x)), ...(chart.xTicks ?? [])];
   const lowest = values.reduce((left, value) => Math.min(left, value), Number.POSITIVE_INFINITY);
   const highest = values.reduce((left, value) => Math.max(left, value), Number.NEGATIVE_INFINITY);
   const [from, to] = lowest > highest ? [log ? 1 : 0, log ? 2 : 1] : [lowest, highest];
+  if (log && !(from > 0)) throw new Error(`"${chart.title}": x is ${from}, which a logarithmic axis cannot show`);
   const padding = (place(to) - place(from)) * 0.02 || 0.5;
   const min = place(from) - padding;
   const max = place(to) + padding;

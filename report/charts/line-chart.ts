@@ -32,7 +32,7 @@ export interface LineChart {
   readonly yMax?: number;
   /** `log` needs x above 0. @default 'linear' */
   readonly xScale?: 'linear' | 'log';
-  /** Where the x axis is marked; swept values, say. @default round numbers */
+  /** Where the x axis is marked, and which it reaches; swept values, say. @default round numbers */
   readonly xTicks?: readonly number[];
   /** Simulated numbers: the chart says so. */
   readonly simulated: boolean;
