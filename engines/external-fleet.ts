@@ -80,7 +80,7 @@ export class ExternalFleet implements RunFleet {
     return null;
   }
 
-  untilUnexpectedExit(signal: AbortSignal): Promise<null> {
+  untilUnexpectedExit(signal: AbortSignal): Promise<UnexpectedExit | null> {
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }));
   }
 

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { EngineStartError } from '../../engines/errors.js';
+import { ExternalFleet } from '../../engines/external-fleet.js';
+import type { UnexpectedExit } from '../../engines/fleet.js';
 import { InterruptedError } from '../../pipeline/interruption.js';
 import { failureOf, runStep } from '../../pipeline/run-step.js';
 import { StepFailure } from '../../steps/step-failure.js';
-import { fakeRun, fakeStep, passed } from './fake-run.js';
+import { failed, fakeRun, fakeStep, passed } from './fake-run.js';
 
 const never = new AbortController().signal;
 
@@ -38,6 +41,64 @@ describe('failureOf', () => {
       cause: 'signal',
       message: 'Interrupted by SIGHUP.',
     });
+  });
+});
+
+/** Servers of which one is about to die. */
+class DyingFleet extends ExternalFleet {
+  readonly #death: Promise<UnexpectedExit>;
+
+  constructor(death: Promise<UnexpectedExit>) {
+    super({ vllmUrl: null, baselineUrl: null, lmcacheUrl: null });
+    this.#death = death;
+  }
+
+  override untilUnexpectedExit(): Promise<UnexpectedExit> {
+    return this.#death;
+  }
+}
+
+const death: UnexpectedExit = {
+  role: 'lmcache',
+  name: 'lmcache-mp-test-1',
+  exit: { code: null, signal: 'SIGKILL', outOfMemory: false, at: '2026-11-22T00:00:00.000Z' },
+  logTail: ['its last words'],
+};
+
+describe('an engine that dies during a test', () => {
+  it('ends it, though nothing it waits for would ever end: the death is the first cause', async () => {
+    const { run } = await fakeRun();
+    let reason: unknown = null;
+    const hangs = fakeStep('test-a', 'test', async ({ signal }) => {
+      await once(signal, 'abort');
+      reason = signal.reason;
+      throw new Error('a later error');
+    });
+    const started = performance.now();
+    const { result } = await runStep({ ...run, fleet: new DyingFleet(Promise.resolve(death)) }, hangs, never);
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(result).toMatchObject({
+      outcome: 'failed',
+      reason: 'infrastructure',
+      cause: 'engine-died',
+      message:
+        'The lmcache engine "lmcache-mp-test-1" died during the test: ended by SIGKILL: ended from outside by SIGKILL.',
+      evidence: ['its last words'],
+    });
+    expect(String(reason)).toContain('the lmcache engine has died');
+  });
+
+  it('leaves the last word to a test that ends by itself, and set-up steps alone', async () => {
+    const { run } = await fakeRun();
+    const dying = { ...run, fleet: new DyingFleet(Promise.resolve(death)) };
+    const answers = fakeStep('test-a', 'test', async () => failed);
+    expect((await runStep(dying, answers, never)).result).toEqual(failed);
+    const waits = fakeStep('wait', 'setup', async ({ signal }) => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(signal.aborted).toBe(false);
+      return passed;
+    });
+    expect((await runStep(dying, waits, never)).result).toEqual(passed);
   });
 });
 
