@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { enginePid, holdPort, nvidiaSmi, readEvents, registryOf, until, usedGpuMemory } from './machine.js';
+import { enginePid, fetchPage, holdPort, nvidiaSmi, readEvents, registryOf, until, usedGpuMemory } from './machine.js';
 import type { RunOutcome, Session, Watched } from './session.js';
 
 /** The suite's parameters, or few of each. */
@@ -44,9 +44,8 @@ export async function runPlan(session: Session): Promise<void> {
   }
   const warm = { ...cache('0'), ...smallCache };
   const seconds = (real: number) => (quick ? 15 : real);
-  if (session.hasTimeFor('small', seconds(125))) {
-    const environment = { ...warm, NUM_DOCUMENTS: '10' };
-    await session.run({ id: 'small', args: ['--keep-going'], environment, limitSeconds: 240, ports });
+  if (session.hasTimeFor('small', seconds(190))) {
+    await smallAndRecompute(session, { ...warm, NUM_DOCUMENTS: '8' });
   }
   if (session.hasTimeFor('fault-engine-killed', seconds(70))) await engineKilled(session, warm);
   if (session.hasTimeFor('fault-orchestrator-killed', seconds(65))) await orchestratorKilled(session, warm);
@@ -142,6 +141,79 @@ function elsewhere(session: Session, id: string): Variables {
   return { XDG_RUNTIME_DIR: session.beside(id), MIN_FREE_GPU_MIB: '1000', MAX_GPU_UTILIZATION: '100' };
 }
 
+/**
+ * A small complete run whose engines are left up; then their LMCache is killed while requests read from it. A test of the
+ * run would end with its engine: our client alone shows whether every answer still comes, by recomputing.
+ */
+async function smallAndRecompute(session: Session, environment: Variables): Promise<void> {
+  const id = 'small';
+  try {
+    await session.run({ id, args: ['--keep-going', '--keep'], environment, limitSeconds: 240, ports });
+    const url = `http://127.0.0.1:${ports[0]}`;
+    const bench = (name: string) =>
+      session.command(
+        id,
+        name,
+        [
+          ...[
+            'bench',
+            '--base-url',
+            url,
+            '--model',
+            process.env['MODEL'] ?? 'Qwen/Qwen3-14B',
+            '--backend',
+            'openai-chat',
+          ],
+          ...(process.env['MODEL_PATH'] ? ['--tokenizer', process.env['MODEL_PATH']] : []),
+          ...[
+            '--dataset-name',
+            'random',
+            '--random-input-len',
+            '8000',
+            '--random-output-len',
+            '64',
+            '--num-prompts',
+            '10',
+          ],
+          ...['--max-concurrency', '4', '--seed', '11', '--ignore-eos'],
+          ...[
+            '--save-result',
+            '--save-detailed',
+            '--result-dir',
+            session.beside(id),
+            '--result-filename',
+            `${name}.json`,
+          ],
+        ],
+        Math.max(20, Math.min(120, session.leftSeconds - 30)),
+      );
+    if ((await bench('bench-storing')) !== 0) return;
+    const reset = await fetch(`${url}/reset_prefix_cache`, { method: 'POST' }).catch(() => null);
+    session.note(`${id}: the engine's own prefix cache was reset: ${reset?.status ?? 'no answer'}`);
+    const reading = bench('bench-lmcache-killed');
+    await untilRunning(url);
+    killEngine(session, id, 'lmcache');
+    await reading;
+    for (const [index, role] of (['vllm', 'baseline'] as const).entries()) {
+      session.keep(
+        id,
+        `metrics-${role}-after-kill.txt`,
+        (await fetchPage(`http://127.0.0.1:${ports[index]}/metrics`)) ?? '',
+      );
+    }
+  } finally {
+    await session.command(id, 'cleanup', ['step', 'cleanup'], 90, { BUILD_ID: id });
+    session.keep(id, 'nvidia-smi-cleaned.xml', await nvidiaSmi('-q', '-x'));
+  }
+}
+
+/** Until the server has a request in work: the client needs a moment to make its prompts. */
+async function untilRunning(url: string): Promise<void> {
+  const isRunning = async () => /^vllm:num_requests_running\S* [1-9]/m.test((await fetchPage(`${url}/metrics`)) ?? '');
+  await until(isRunning, 30_000);
+  await delay(300);
+}
+
 /** In the query round, when everything is stored and is being read. */
 async function lmcacheKilled(session: Session, environment: Variables): Promise<void> {
   await session.run({
@@ -152,8 +224,8 @@ async function lmcacheKilled(session: Session, environment: Variables): Promise<
     ports,
     during: async (run) => {
       if (!(await run.event(workload('long-doc-qa', 'lmcache')))) return;
-      await delay(session.options.quick ? 2500 : 7500);
-      kill(session, run, 'lmcache');
+      await delay(session.options.quick ? 900 : 7500);
+      killEngine(session, run.id, 'lmcache');
     },
   });
 }
@@ -168,14 +240,14 @@ async function engineKilled(session: Session, environment: Variables): Promise<v
     during: async (run) => {
       if (!(await run.event(workload('lm-eval first_run', 'vllm')))) return;
       await delay(session.options.quick ? 50 : 700);
-      kill(session, run, 'vllm');
+      killEngine(session, run.id, 'vllm');
     },
   });
 }
 
-function kill(session: Session, run: Watched, role: string): void {
-  const pid = enginePid(registryOf(process.env['XDG_RUNTIME_DIR']), run.id, role);
-  session.note(`${run.id}: SIGKILL to ${role} (${pid})`);
+function killEngine(session: Session, id: string, role: string): void {
+  const pid = enginePid(registryOf(process.env['XDG_RUNTIME_DIR']), id, role);
+  session.note(`${id}: SIGKILL to ${role} (${pid})`);
   if (pid !== null) process.kill(pid, 'SIGKILL');
 }
 

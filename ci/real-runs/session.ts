@@ -163,6 +163,35 @@ export class Session {
     return outcome;
   }
 
+  /**
+   * Another command of lmcache-ci, with what it says in `<name>.txt` beside the run.
+   * @returns its exit code; null when it was ended by a signal, that of its limit included
+   */
+  async command(
+    id: string,
+    name: string,
+    args: readonly string[],
+    limitSeconds: number,
+    variables: Variables = {},
+  ): Promise<number | null> {
+    const [program = '', ...first] = this.options.launcher;
+    const child = spawn(program, [...first, ...args], {
+      env: { ...process.env, ...variables },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: limitSeconds * 1000,
+    });
+    const output = createWriteStream(path.join(this.beside(id), `${name}.txt`));
+    child.stdout?.pipe(output, { end: false });
+    child.stderr?.pipe(output, { end: false });
+    const code = await new Promise<number | null>((resolve) => {
+      child.once('error', () => resolve(null));
+      child.once('close', resolve);
+    });
+    output.end();
+    this.note(`${id}: ${name} ended with ${code}`);
+    return code;
+  }
+
   /** Writes down steps as they end, and keeps the metrics when the engines are ready and after every step. */
   async #follow(run: Watched, ports: RunRequest['ports'] | null, hasEnded: () => boolean): Promise<void> {
     let seen = 0;
