@@ -1,5 +1,4 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { GpuRequirements, ReleaseReport } from '../engines/fleet.js';
 import type { LaunchSpec, LogFiles } from '../engines/launch-spec.js';
@@ -23,7 +22,7 @@ export interface EngineHostOptions {
   readonly signal: AbortSignal;
   /** Time from SIGTERM to SIGKILL. Default: 10 s. */
   readonly stopGraceMs?: number;
-  /** Where `{port}-stdout.log` and `{port}-stderr.log` go. Default: the directory for temporary files, `/tmp`. */
+  /** Where `{port}-stdout.log` and `{port}-stderr.log` go. Default: /tmp. */
   readonly logDirectory?: string;
   readonly registryDir?: string;
 }
@@ -89,7 +88,7 @@ class LiveEngineHost implements EngineHost {
 
   /** Emptied for a port's first server of the run, continued by its later ones. */
   #logFiles(port: number): LogFiles {
-    const directory = this.#options.logDirectory ?? tmpdir();
+    const directory = this.#options.logDirectory ?? '/tmp';
     const files = {
       stdout: path.join(directory, `${port}-stdout.log`),
       stderr: path.join(directory, `${port}-stderr.log`),

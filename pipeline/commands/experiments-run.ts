@@ -1,4 +1,6 @@
 import { randomInt } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
 import { interruptExitCodes } from '../../results-schema/run-verdict.js';
@@ -12,8 +14,17 @@ import type { ExperimentSettings } from './experiments-settings.js';
 
 export const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
 
+/** A run's name, and the hidden directory in its output directory where its own files lie until it ends. */
+export function newRun(outputDirectory: string): { readonly id: string; readonly directory: string } {
+  const id = runId('experiments');
+  const directory = path.join(outputDirectory, `.${id}`);
+  mkdirSync(directory, { recursive: true });
+  return { id, directory };
+}
+
 /** One run of test functions. */
 export interface RunOptions {
+  readonly id: string;
   readonly file: string;
   readonly directory: string;
   readonly ports: readonly number[];
@@ -45,12 +56,13 @@ export async function runFunctions(
     reporter.line(first ? `${name}: ending the engines ...` : 'still ending the engines, please wait ...');
   });
   const host = await openEngineHost({
-    id: runId('experiments'),
+    id: options.id,
     engine: launch.engine,
     runtime: launch.runtime,
     directory: options.directory,
     ports: Object.fromEntries(options.ports.map((port, index) => [`engine-${index}`, port])),
     signal: interruption.signal,
+    logDirectory: settings.logDirectory,
   });
   try {
     if (launch.engine === 'sim') raisePriority();

@@ -34,6 +34,11 @@ const settings = defineSettings({
   HF_TOKEN_PATH: launchSettings.HF_TOKEN_PATH,
   MIN_FREE_GPU_MIB: { ...launchSettings.MIN_FREE_GPU_MIB, default: 20_000 },
   MAX_WAIT_SECONDS: { ...commonSettings.MAX_WAIT_SECONDS, description: 'Time-out for the start of engines.' },
+  ENGINE_LOG_DIR: {
+    type: 'path',
+    default: '/tmp',
+    description: "Where the engines' outputs go: {port}-stdout.log and {port}-stderr.log.",
+  },
   SIM_PROFILE: {
     ...commonSettings.SIM_PROFILE,
     // The class of card on which every storage backend pays: an H200 computes a context before a disk delivers it.
@@ -50,6 +55,7 @@ export interface ExperimentSettings {
   readonly simulatedBecause: string | null;
   readonly minFreeGpuMiB: number;
   readonly readySeconds: number;
+  readonly logDirectory: string;
 }
 
 /** A flag for each setting, as mp-test has them. */
@@ -111,6 +117,7 @@ export async function readEngineSettings(
     simulatedBecause: engine === 'sim' ? choice.why : null,
     minFreeGpuMiB,
     readySeconds: Number(values['MAX_WAIT_SECONDS']),
+    logDirectory: text('ENGINE_LOG_DIR') ?? '/tmp',
   };
 }
 

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { external } from '../../experiments/suite/build.js';
 import {
@@ -13,7 +12,7 @@ import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
 import { UsageError } from '../usage-error.js';
 import type { ExperimentsReporter } from './experiments-reporter.js';
-import { defaultModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
+import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 import { differencesTable } from './experiments-table.js';
 
@@ -121,7 +120,8 @@ export const experimentsCommand: Command = {
     const urls = Array.isArray(parsed['url']) ? parsed['url'].map(String) : [];
     const seed = readSeed(parsed['seed']);
     const settings = await readEngineSettings(parsed, model);
-    const directory = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-experiments-'));
+    const outputDirectory = path.resolve(String(parsed['outputDir']));
+    const { id, directory } = newRun(outputDirectory);
     try {
       const explain = (error: unknown) => whereItThrew(error, path.resolve(file));
       const simulated = settings.launch.engine === 'sim';
@@ -134,7 +134,8 @@ export const experimentsCommand: Command = {
         directory,
         ports,
         seed,
-        outputDirectory: path.resolve(String(parsed['outputDir'])),
+        id,
+        outputDirectory,
         modelSuffix: givenModel === null ? null : (givenModel.split('/')[0] ?? givenModel),
         extraColumns: parsed['extraColumns'] === true,
         conclude: (results, reporter) => (parsed['table'] === true ? concludeWithTable(results, reporter) : null),

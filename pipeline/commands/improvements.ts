@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { experiment, lmcache, testCase, vllm } from '../../experiments/suite/build.js';
 import type { ResultRow } from '../../experiments/suite/results-csv.js';
@@ -7,7 +6,7 @@ import { formatNumber, formatQuantity } from '../../report/numbers.js';
 import { textTable } from '../../report/text-table.js';
 import { median } from '../../workloads/statistics.js';
 import type { Command } from '../cli.js';
-import { defaultModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
+import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 
 const contextLength = 16_384;
@@ -54,7 +53,8 @@ export const improvementsCommand: Command = {
     const ports = readPorts('-p', parsed['port'], [8000, 8001]);
     const seed = readSeed(parsed['seed']);
     const settings = await readEngineSettings(parsed, model);
-    const directory = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-improvements-'));
+    const outputDirectory = path.resolve(String(parsed['outputDir']));
+    const { id, directory } = newRun(outputDirectory);
     try {
       const cases = [
         testCase({
@@ -72,7 +72,8 @@ export const improvementsCommand: Command = {
         directory,
         ports,
         seed,
-        outputDirectory: path.resolve(String(parsed['outputDir'])),
+        id,
+        outputDirectory,
         modelSuffix: null,
         extraColumns: false,
         conclude: ([result], reporter) => {
