@@ -6,11 +6,13 @@ import { dueTimes, openTokenizer, prepareBenchServe, rpsChanges } from './bench/
 import { BENCH_PATHS, benchRequestBody } from './bench/request-body.js';
 import { type BenchServeExtras, buildBenchServeJson, type LatencySummary } from './bench/result-json.js';
 import { ClientWatch } from './client-health.js';
+import { type ConversationsResult, runConversations } from './conversations.js';
 import { MeasuringClient } from './measuring-client.js';
+import { multiRoundQaConversations, summariseMultiRoundQa } from './multi-round-qa.js';
 import { reportProgress } from './progress.js';
 import { rehearse } from './rehearsal.js';
 import { describeOutcome, type RequestRecord, ttftFromIntendedSeconds, ttftSeconds } from './request.js';
-import type { RoundRequest, RoundResult } from './request-round.js';
+import type { RoundOptions, RoundRequest, RoundResult } from './request-round.js';
 import { mean, median, percentile } from './statistics.js';
 import type { Target, WorkloadOptions } from './target.js';
 
@@ -32,21 +34,20 @@ export async function runBenchServe(
     throw new Error(`No tokenizer for "${target.model}": neither local files nor a server.`);
   }
   const { prompts } = plan;
+  const { dataset } = options;
   const arrivals = plan.arrivals ?? dueTimes({ prompts }, options);
   const limit = new FailureLimit(options);
   const client = await MeasuringClient.connect(target, options.signal);
   try {
     const warmup = await runPhase(client, requestsFor(client, plan.warmupPrompts, options), 'warm-up', options);
-    const requests = requestsFor(client, prompts, options, arrivals);
+    const send = timedPart(client, plan.prompts, arrivals, options, limit);
     await rehearse(limit.signal);
     const startedAt = new Date();
     const watch = new ClientWatch();
-    const round = await runPhase(client, requests, 'requests', { ...options, signal: limit.signal }, limit).catch(
-      (error) => {
-        watch.stop([], []);
-        throw error;
-      },
-    );
+    const round = await send().catch((error) => {
+      watch.stop([], []);
+      throw error;
+    });
     const health = watch.stop(round.sendLagsMs, wallTtfts(round.records, client.speed));
     const benchRequests = await toBenchRequests(target, round.records, prompts, options);
     const extras: BenchServeExtras = {
@@ -62,6 +63,9 @@ export async function runBenchServe(
       cached_tokens: cachedTokens(round.records),
       failures: failuresByReason(round.records),
       client_health: health,
+      ...(dataset?.name === 'multi-round-qa'
+        ? { multi_round_qa: summariseMultiRoundQa(round.records, round.durationSeconds, dataset.qps) }
+        : {}),
     };
     return {
       json: buildBenchServeJson({
@@ -75,6 +79,7 @@ export async function runBenchServe(
         startedAt,
       }),
       records: round.records,
+      turns: round.turns,
       warmup: warmup.records,
       prompts,
       simulated: client.simulated,
@@ -109,13 +114,40 @@ export async function replayPrompts(
   }
 }
 
+/** Everything that can be made ahead is made now; the call sends it. */
+function timedPart(
+  client: MeasuringClient,
+  prompts: readonly BenchPrompt[],
+  arrivals: readonly number[],
+  options: BenchServeOptions & WorkloadOptions,
+  limit: FailureLimit,
+): () => Promise<ConversationsResult> {
+  const { dataset } = options;
+  const limited = { ...options, signal: limit.signal };
+  if (dataset?.name !== 'multi-round-qa') {
+    const requests = requestsFor(client, prompts, options, arrivals);
+    return async () => ({ ...(await runPhase(client, requests, 'requests', limited, limit)), turns: [] });
+  }
+  const conversations = multiRoundQaConversations(client, dataset, {
+    path: options.endpointPath ?? BENCH_PATHS[options.backend],
+    requestIdPrefix: options.requestIdPrefix ?? newRequestIdPrefix(),
+    headers: options.headers ?? {},
+    extraBody: { ...(options.ignoreEos ? { ignore_eos: true } : {}), ...options.extraBody },
+  });
+  return () => runConversations(client, conversations, sendingOptions('requests', options.numPrompts, limited, limit));
+}
+
+function newRequestIdPrefix(): string {
+  return `bench-${randomBytes(4).toString('hex')}-`;
+}
+
 function requestsFor(
   client: MeasuringClient,
   prompts: readonly BenchPrompt[],
   options: BenchServeOptions,
   arrivals: readonly number[] = [],
 ): RoundRequest[] {
-  const idPrefix = options.requestIdPrefix ?? `bench-${randomBytes(4).toString('hex')}-`;
+  const idPrefix = options.requestIdPrefix ?? newRequestIdPrefix();
   const path = options.endpointPath ?? BENCH_PATHS[options.backend];
   const body = {
     ignoreEos: options.ignoreEos ?? true,
@@ -139,9 +171,20 @@ function runPhase(
   options: BenchServeOptions & WorkloadOptions,
   limit: FailureLimit | null = null,
 ): Promise<RoundResult> {
-  const report = reportProgress(options, phase, requests.length);
   return client.run(requests, {
     maxInFlight: options.maxConcurrency ?? null,
+    ...sendingOptions(phase, requests.length, options, limit),
+  });
+}
+
+function sendingOptions(
+  phase: string,
+  total: number,
+  options: BenchServeOptions & WorkloadOptions,
+  limit: FailureLimit | null,
+): Pick<RoundOptions, 'requestTimeoutSeconds' | 'signal' | 'onRecord'> {
+  const report = reportProgress(options, phase, total);
+  return {
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     signal: options.signal,
     onRecord: (record, progress) => {
@@ -151,7 +194,7 @@ function runPhase(
       }
       report(record, progress);
     },
-  });
+  };
 }
 
 /** Output tokens: what the server says, else its text counted by the tokenizer. */

@@ -28,8 +28,18 @@ export interface RoundOptions {
   /** Seconds of the server's time a wall-clock second: 1 for a real server. */
   readonly speed: number;
   readonly signal: AbortSignal;
+  /** Where this round is a part of a longer one; default: it begins now. */
+  readonly clock?: RoundClock;
   /** Called with each record as soon as its answer is read, in order of completion. */
   onRecord?(record: RequestRecord, progress: RoundProgress): void;
+}
+
+/** Both as performance.now(). */
+export interface RoundClock {
+  /** The zero of all times. */
+  readonly startedAt: number;
+  /** Before this nothing could be sent: what it depends on had not come. */
+  readonly freeAt: number;
 }
 
 export interface RoundResult {
@@ -80,6 +90,7 @@ class Round {
   readonly #limit: number;
   readonly #isOpenLoop: boolean;
   #startedAt = 0;
+  #freeAt = 0;
   #lastEndAt = 0;
   #next = 0;
   #inFlight = 0;
@@ -108,11 +119,12 @@ class Round {
     if (!signal.aborted) {
       await this.#openConnections();
     }
-    this.#startedAt = performance.now();
-    this.#lastEndAt = this.#startedAt;
+    this.#startedAt = this.#options.clock?.startedAt ?? performance.now();
+    this.#freeAt = this.#options.clock?.freeAt ?? this.#startedAt;
+    this.#lastEndAt = this.#freeAt;
     if (this.#limit < Number.POSITIVE_INFINITY) {
       for (let place = Math.min(this.#limit, this.#requests.length); place > 0; place -= 1) {
-        this.#freePlaces.push(this.#startedAt);
+        this.#freePlaces.push(this.#freeAt);
       }
     }
     signal.addEventListener('abort', onAbort, { once: true });
@@ -155,7 +167,7 @@ class Round {
         this.#wakeAt(intendedAt);
         return;
       }
-      const placeFreeAt = this.#freePlaces.shift() ?? this.#startedAt;
+      const placeFreeAt = this.#freePlaces.shift() ?? this.#freeAt;
       const index = this.#next;
       this.#next += 1;
       this.#start(index, request, Math.max(intendedAt, placeFreeAt));

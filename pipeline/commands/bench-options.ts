@@ -6,6 +6,7 @@ import type {
   BenchServeOptions,
   GoodputLevels,
 } from '../../workloads/bench/options.js';
+import { countMultiRoundQaRequests } from '../../workloads/multi-round-qa-plan.js';
 import { UsageError } from '../usage-error.js';
 import { type BenchFlags, checkedNumber } from './bench-flags.js';
 
@@ -44,7 +45,10 @@ export function readBenchOptions(flags: BenchFlags): BenchServeOptions {
     randomRangeRatio: readRangeRatio(flags),
     randomPrefixLen: flags.count('random-prefix-len') ?? 0,
     seed: flags.count('seed') ?? 0,
-    requestRate: flags.number('request-rate', { above: 0 }) ?? Number.POSITIVE_INFINITY,
+    requestRate:
+      dataset.name === 'multi-round-qa'
+        ? dataset.qps
+        : (flags.number('request-rate', { above: 0 }) ?? Number.POSITIVE_INFINITY),
     burstiness: flags.number('burstiness', { above: 0 }) ?? 1,
     ...(rampUp === null ? {} : { rampUp }),
     maxConcurrency: flags.count('max-concurrency', 1) ?? null,
@@ -73,7 +77,10 @@ function readDataset(flags: BenchFlags, backend: BenchBackend): BenchDataset {
   const path = (): string => flags.requiredText('dataset-path', `${name} is read from a file`);
   const shuffle = !flags.isOn('disable-shuffle');
   const oversample = !flags.isOff('oversample');
-  if (['random', 'prefix_repetition', 'long-doc-qa'].includes(name) && flags.text('dataset-path') !== undefined) {
+  if (
+    ['random', 'prefix_repetition', 'long-doc-qa', 'multi-round-qa'].includes(name) &&
+    flags.text('dataset-path') !== undefined
+  ) {
     throw new UsageError(`--dataset-path "${flags.text('dataset-path')}" does not go with --dataset-name ${name}.`);
   }
   if (name !== 'timed_trace' && (flags.isOn('self-timed') || flags.isOff('self-timed'))) {
@@ -126,14 +133,37 @@ function readDataset(flags: BenchFlags, backend: BenchBackend): BenchDataset {
         ...optional('repeatMode', flags.choice('repeat-mode', repeatModes)),
         ...optional('outputLen', flags.count('output-len', 1)),
       };
+    case 'multi-round-qa':
+      if (backend !== 'openai-chat') {
+        throw new UsageError('--dataset-name multi-round-qa holds conversations: it needs --backend openai-chat.');
+      }
+      return {
+        name,
+        numUsers: flags.count('num-users', 1) ?? 10,
+        numRounds: flags.count('num-rounds', 1) ?? 5,
+        qps: finite(flags, 'qps') ?? 1,
+        sharedSystemPrompt: flags.count('shared-system-prompt') ?? 1000,
+        userHistoryPrompt: flags.count('user-history-prompt') ?? 2000,
+        answerLen: flags.count('answer-len', 1) ?? 100,
+        timeSeconds: finite(flags, 'time') ?? 100,
+        initUserId: flags.count('init-user-id') ?? 0,
+      };
     default:
       return { name: 'random' };
   }
 }
 
+/** A number above 0 that has an end. */
+function finite(flags: BenchFlags, name: string): number | undefined {
+  return flags.number(name, { above: 0, below: Number.POSITIVE_INFINITY });
+}
+
 function promptCount(flags: BenchFlags, dataset: BenchDataset): number {
   if (dataset.name === 'long-doc-qa') {
     return (dataset.numDocuments ?? 8) * (dataset.repeatCount ?? 2);
+  }
+  if (dataset.name === 'multi-round-qa') {
+    return countMultiRoundQaRequests(dataset);
   }
   return flags.count('num-prompts', dataset.name === 'custom' ? 0 : 1) ?? 1000;
 }

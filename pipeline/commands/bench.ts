@@ -7,6 +7,7 @@ import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
 import { formatBenchTable } from '../../workloads/bench/result-table.js';
 import { prepareBenchServe, runBenchServe } from '../../workloads/bench-serve.js';
 import { parseEndpoint } from '../../workloads/endpoint.js';
+import { multiRoundQaUsers } from '../../workloads/multi-round-qa-plan.js';
 import { pythonFloat } from '../../workloads/python-format.js';
 import { isHealthy, listModels, ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
 import type { Target } from '../../workloads/target.js';
@@ -125,6 +126,11 @@ async function conclude(
       await writeWhole(file, text);
     }
     process.stderr.write(`Result file: ${file}\n`);
+  }
+  const table = flags.text('output');
+  if (table !== undefined && options.dataset?.name === 'multi-round-qa') {
+    const { multiRoundQaCsv } = await import('../../workloads/multi-round-qa-csv.js');
+    await writeWhole(table, multiRoundQaCsv(result.records, result.turns, multiRoundQaUsers(options.dataset)));
   }
   const verdict = benchVerdict(result, interruptedBy);
   process.stderr.write(`${verdict.lines.join('\n')}\n`);

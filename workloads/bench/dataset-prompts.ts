@@ -32,6 +32,8 @@ export async function samplePrompts(
       return sampleTimedTrace(tokenizer, dataset, common, progress);
     case 'long-doc-qa':
       return longDocQaPrompts(tokenizer, dataset, progress);
+    case 'multi-round-qa':
+      return { prompts: [], warmupPrompts: [] };
   }
 }
 

@@ -1,6 +1,8 @@
 import type { ClientHealth } from '../client-health.js';
+import type { ConversationsResult } from '../conversations.js';
 import type { JsonText } from '../json-text.js';
 import type { LongDocQaPlanOptions } from '../long-doc-qa-plan.js';
+import type { MultiRoundQaOptions } from '../multi-round-qa.js';
 import type { RequestRecord } from '../request.js';
 import type { SimulatedBy } from '../target.js';
 import type { RampUp } from './arrivals.js';
@@ -48,6 +50,11 @@ export interface LongDocQaDatasetOptions extends LongDocQaPlanOptions {
   readonly outputLen?: number;
 }
 
+/** Conversations of many users; each request holds what was said before, so that none can be made ahead. */
+export interface MultiRoundQaDatasetOptions extends MultiRoundQaOptions {
+  readonly name: 'multi-round-qa';
+}
+
 /** Where prompts come from. The random data set has its options beside `numPrompts`. */
 export type BenchDataset =
   | { readonly name: 'random' }
@@ -55,7 +62,8 @@ export type BenchDataset =
   | CustomDatasetOptions
   | PrefixRepetitionOptions
   | TimedTraceOptions
-  | LongDocQaDatasetOptions;
+  | LongDocQaDatasetOptions
+  | MultiRoundQaDatasetOptions;
 
 /** Service levels in milliseconds; a request is good when it meets every one given. */
 export interface GoodputLevels {
@@ -138,6 +146,8 @@ export interface BenchServeResult {
   /** What `vllm bench serve --save-result` writes; text by `formatBenchServeJson`. */
   readonly json: BenchServeJson;
   readonly records: readonly RequestRecord[];
+  /** For each record its conversation and the turn within; empty where there are none. */
+  readonly turns: ConversationsResult['turns'];
   readonly warmup: readonly RequestRecord[];
   readonly prompts: readonly BenchPrompt[];
   readonly simulated: SimulatedBy | null;

@@ -1,3 +1,4 @@
+import { multiRoundQaWarmup } from '../multi-round-qa-plan.js';
 import type { Target, WorkloadOptions } from '../target.js';
 import { alignPrompts } from './align-prompts.js';
 import { arrivalTimes, rateAt } from './arrivals.js';
@@ -13,6 +14,7 @@ import { openServerTokenizer } from './server-tokenizer.js';
 /** Apart from the seed of the timed prompts, so that a warm-up has content of its own. */
 const WARMUP_SEED_OFFSET = 1_000_003;
 const MAX_WARMUP_SEEDS = 100;
+const QA_WARMUP_TOKENS = 100;
 
 /** Where prompts come from: a running server, or only a model's name while the server still starts. */
 export type PromptSource = Target | { readonly model: string };
@@ -26,6 +28,10 @@ export async function prepareBenchServe(
   source: PromptSource,
   options: BenchServeOptions & WorkloadOptions,
 ): Promise<BenchPlan | null> {
+  if (options.dataset?.name === 'multi-round-qa') {
+    const warmupPrompts = multiRoundQaWarmup().map((text) => ({ text, promptLen: 0, outputLen: QA_WARMUP_TOKENS }));
+    return { prompts: [], warmupPrompts, arrivals: [], tokenizer: 'server' };
+  }
   const tokenizer = await openTokenizer(source, options);
   if (tokenizer === null) {
     return null;

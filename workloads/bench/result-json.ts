@@ -1,4 +1,5 @@
 import type { ClientHealth } from '../client-health.js';
+import type { MultiRoundQaSummary } from '../multi-round-qa.js';
 import { pythonFloat, pythonJsonString } from '../python-format.js';
 import type { SimulatedBy } from '../target.js';
 import { type BenchFigures, type BenchRequest, metricValues, statisticsOf } from './bench-metrics.js';
@@ -34,6 +35,8 @@ export interface BenchServeExtras {
   /** How many requests failed, by reason. */
   readonly failures: Readonly<Record<string, number>>;
   readonly client_health: ClientHealth;
+  /** The summary of that data set. */
+  readonly multi_round_qa?: MultiRoundQaSummary;
 }
 
 /**
