@@ -35,6 +35,31 @@ const commands = [
     load: async () => (await import('./commands/improvements.js')).improvementsCommand,
   },
   {
+    command: 'sweep [action] [directories..]',
+    describe: 'Measure a model over cache sizes, request rates and eviction policies, on all GPUs at once',
+    load: async () => (await import('./commands/sweep.js')).sweepCommand,
+  },
+  {
+    command: 'models',
+    describe: 'List the models that sweeps know',
+    load: async () => (await import('./commands/models.js')).modelsCommand,
+  },
+  {
+    command: 'environments',
+    describe: 'List the environments that sweeps know, and the one that is chosen',
+    load: async () => (await import('./commands/environments.js')).environmentsCommand,
+  },
+  {
+    command: 'traces <action> [files..]',
+    describe: 'Make traces of conversations, bring traces into columns, say what they hold',
+    load: async () => (await import('./commands/traces.js')).tracesCommand,
+  },
+  {
+    command: 'cache-simulation <trace>',
+    describe: 'Hit rate over cache size by eviction policy, offline from a trace or a server log',
+    load: async () => (await import('./commands/cache-simulation.js')).cacheSimulationCommand,
+  },
+  {
     command: 'doctor',
     describe: 'Check what a run needs on this machine, with the remedy for what is missing',
     load: async () => (await import('./commands/doctor.js')).doctorCommand,

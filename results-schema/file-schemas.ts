@@ -1,10 +1,12 @@
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
+import { cacheSimulationSchema } from './cache-simulation.js';
 import { runEventSchema } from './events.js';
 import { lmEvalResultsSchema, lmEvalSampleSchema } from './lm-eval-output.js';
 import { longDocResultSchema, longDocRowSchema } from './long-doc-qa.js';
 import { orchestratorLostSchema } from './orchestrator-lost.js';
 import { runRecordSchema } from './run-record.js';
+import { sweepSummarySchema } from './sweep-summary.js';
 import { vllmBenchSchema } from './vllm-bench.js';
 
 /** How the schema applies: to the whole file, or to each of its lines or rows. */
@@ -77,6 +79,20 @@ export const fileSchemas: readonly FileSchema[] = [
     path: /^lm_eval\/.+\/results_[^/]+\.json$/,
     format: 'json',
     schema: lmEvalResultsSchema,
+  },
+  {
+    name: 'sweep-summary',
+    title: 'summary.json: the experiments of a sweep',
+    path: /^summary\.json$/,
+    format: 'json',
+    schema: sweepSummarySchema,
+  },
+  {
+    name: 'cache-simulation',
+    title: '*.cache-simulation.json: hit rates over cache size, simulated offline',
+    path: /^(.+\.)?cache-simulation\.json$/,
+    format: 'json',
+    schema: cacheSimulationSchema,
   },
 ];
 

@@ -1,3 +1,4 @@
+import { isColumnar } from './columnar-format.js';
 import { CsvTrace } from './conversation-csv.js';
 import { csvColumnNames, csvLayout, isCsvTraceHeader } from './csv-columns.js';
 import { CsvScanner } from './csv-scanner.js';
@@ -31,6 +32,9 @@ export async function openTrace(path: string, options: TraceReadOptions = {}): P
 /** Told by the first bytes, never by the name. @throws TraceFileError when it is none of them */
 export async function detectTraceFormat(path: string): Promise<TraceFormat> {
   const start = await fileStart(path, START_BYTES);
+  if (isColumnar(start)) {
+    throw new TraceFileError(path, 'is in columns already: only cache-simulation reads those, as they are');
+  }
   const text = start
     .toString('utf8')
     .replace(/^\uFEFF/, '')
