@@ -6,6 +6,7 @@ import type { WorkloadProgress } from '../../workloads/target.js';
 const PLAIN_INTERVAL_MS = 5000;
 /** Percentiles are those of the latest answers: sorting all of them would disturb what is measured. */
 const LATEST = 500;
+const GAPS_AN_ANSWER = 8;
 
 /** What `lmcache-ci bench` shows while it runs: one line that changes on a terminal, else a line now and then. */
 export class BenchProgress {
@@ -13,6 +14,7 @@ export class BenchProgress {
   readonly #asked: string;
   readonly #ttftsMs: number[] = [];
   readonly #tpotsMs: number[] = [];
+  readonly #itlsMs: number[] = [];
   #phase = '';
   #phaseStartedAt = 0;
   #nextPlainAt = 0;
@@ -29,8 +31,14 @@ export class BenchProgress {
     const last = record.tokenTimes.at(-1);
     if (record.outcome.state !== 'ok' || ttft === null || record.firstTokenAt === null || last === undefined) return;
     keep(this.#ttftsMs, ttft * 1000);
-    if (record.tokenTimes.length > 1) {
-      keep(this.#tpotsMs, ((last - record.firstTokenAt) * 1000) / (record.tokenTimes.length - 1));
+    const { length } = record.tokenTimes;
+    if (length > 1) {
+      keep(this.#tpotsMs, ((last - record.firstTokenAt) * 1000) / (length - 1));
+    }
+    // Of long answers only some: what is measured must not be disturbed.
+    const step = Math.ceil(length / GAPS_AN_ANSWER);
+    for (let token = 1; token < length; token += step) {
+      keep(this.#itlsMs, ((record.tokenTimes[token] ?? 0) - (record.tokenTimes[token - 1] ?? 0)) * 1000);
     }
   }
 
@@ -65,7 +73,7 @@ export class BenchProgress {
     const parts = [`${phase} ${done}/${total}`];
     if (phase === 'requests') {
       parts.push(`${inFlight} in flight`, `${rate.toFixed(1)}${this.#asked} req/s`);
-      parts.push(...shown('TTFT', this.#ttftsMs), ...shown('TPOT', this.#tpotsMs));
+      parts.push(...shown('TTFT', this.#ttftsMs), ...shown('TPOT', this.#tpotsMs), ...shown('ITL', this.#itlsMs));
     }
     if (failed > 0) parts.push(`${failed} failed`);
     if (done > 0 && done < total) parts.push(`ETA ${Math.ceil((total - done) / rate)} s`);

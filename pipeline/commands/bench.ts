@@ -190,7 +190,11 @@ async function localTokenizer(tokenizerId: string): Promise<string | null> {
 function describeTraffic(options: BenchServeOptions): string {
   const { dataset, rampUp, burstiness = 1, requestRate = Number.POSITIVE_INFINITY } = options;
   const lines = ['Starting main benchmark run...'];
-  if (dataset?.name === 'timed_trace' && (dataset.selfTimed ?? true)) {
+  if (dataset?.name === 'multi-round-qa') {
+    lines.push(
+      `Conversations: ${dataset.numUsers} users at once, ${dataset.numRounds} rounds, ${dataset.qps} requests a second, ${dataset.timeSeconds} s.`,
+    );
+  } else if (dataset?.name === 'timed_trace' && (dataset.selfTimed ?? true)) {
     lines.push('Self timing is set, using the timestamps from the trace file.');
   } else {
     lines.push(

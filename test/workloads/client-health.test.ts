@@ -41,3 +41,15 @@ test('a blocked event loop shows', async () => {
   expect(health.eventLoopDelayMs.max).toBeGreaterThan(50);
   expect(health.cpuSeconds).toBeGreaterThan(0.05);
 });
+
+test('an event loop that is always late is an overload, although nothing left late', async () => {
+  const watch = new ClientWatch();
+  for (let turn = 0; turn < 10; turn += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    const until = performance.now() + 30;
+    while (performance.now() < until);
+  }
+  const health = watch.stop(lags(1), [50]);
+  expect(health.overloaded).toBe(true);
+  expect(health.remedy).toMatch(/^The event loop was \d+\.\d ms late \(p90; 10\.0 ms allowed\): send fewer at once/);
+});
