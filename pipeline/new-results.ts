@@ -1,5 +1,7 @@
 import { BuildIdTakenError } from '../engines/errors.js';
+import { findWriter } from '../engines/open-files.js';
 import { describeRun, joinLiveRun } from '../engines/registry.js';
+import { waitUntil } from '../engines/wait-until.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import { ResultsDirectoryError } from '../results-schema/results-directory-checks.js';
 import { createResultsDirectory } from '../results-schema/results-directory-fs.js';
@@ -16,10 +18,18 @@ export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
   try {
     return await createResultsDirectory(plan.resultsDir, {
       buildId,
-      isLive: async (id) => joinLiveRun({ buildId: id }) !== null,
+      isLive: async (id) => joinLiveRun({ buildId: id }) !== null || (await isWrittenTo(plan.resultsDir)),
     });
   } catch (error) {
     if (error instanceof ResultsDirectoryError) throw new UsageError(`${error.message}. Nothing was started.`);
     throw error;
   }
+}
+
+/** A keeper ends a moment after its run. */
+const lastWriterMs = 2000;
+
+/** Another registry (XDG_RUNTIME_DIR) of this machine may have a run of this id: its files must not be moved away under it. */
+async function isWrittenTo(resultsDir: string): Promise<boolean> {
+  return !(await waitUntil(() => findWriter(resultsDir) === null, lastWriterMs));
 }
