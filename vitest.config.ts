@@ -9,7 +9,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/docker-e2e/**', 'test/end-to-end/**'] },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/docker-e2e/**', 'test/end-to-end/**', 'test/pages/**'],
+        },
       },
       // Whole runs, one after the other: they share the machine's cores and /tmp. They measure at ten times the speed
       // of what they simulate, so that a stall of the machine can spoil one: such a test may run once more.
@@ -22,6 +26,11 @@ export default defineConfig({
           testTimeout: 180_000,
           retry: 1,
         },
+      },
+      // Opens reports in a browser and as PDF pages; needs Chromium and poppler's tools, and fails without them.
+      {
+        extends: true,
+        test: { name: 'pages', include: ['test/pages/**/*.test.ts'], testTimeout: 60_000 },
       },
       // Needs a Docker daemon, and fails without one.
       {
