@@ -42,6 +42,7 @@ const daemonLimitMs = 30_000;
 const lostDaemonLimitMs = 10 * 60_000;
 /** Engines that are just being started when the end comes. */
 const pendingStartLimitMs = 10_000;
+const pendingStartPauseMs = 100;
 /** setTimeout takes no more than 2^31 - 1 ms. */
 const longestTimerMs = 2 ** 31 - 1;
 /** How often an expired run that is still used is looked at. */
@@ -290,11 +291,12 @@ export class Keeper {
     const log = new ReleaseLog();
     const orchestrator = this.#run?.orchestrator;
     try {
-      await this.#pendingStarts(this.#orchestratorLost ? lastGraceMs : pendingStartLimitMs);
+      if (!this.#orchestratorLost) await this.#pendingStarts(pendingStartLimitMs);
       await this.#endEverything(graceMs, log);
-      if (this.#starting.size > 0) {
-        // A daemon that was too busy to answer in time has started something all the same.
-        await this.#pendingStarts(pendingStartLimitMs);
+      // A daemon that is too busy to answer in time starts something all the same: it goes as soon as it is there.
+      const deadline = performance.now() + pendingStartLimitMs;
+      while (this.#starting.size > 0 && performance.now() < deadline) {
+        await this.#pendingStarts(pendingStartPauseMs);
         await this.#endEverything(lastGraceMs, log);
       }
     } catch (error) {
