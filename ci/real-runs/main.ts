@@ -9,7 +9,7 @@ import { Session } from './session.js';
 
 const usage = `node dist/ci/real-runs/main.js run|watch|collect OPTIONS
 
-  run      --dir DIR --budget SECONDS [--quick] -- LMCACHE-CI...
+  run      --dir DIR --budget SECONDS [--quick] [--skip ITEM]... -- LMCACHE-CI...
            runs the session; everything goes below DIR, progress into DIR/progress.log
   watch    --dir DIR --seconds N --tar FILE [--replace FROM=TO]...
            prints the progress until the session ends or N seconds have passed, then collects
@@ -28,6 +28,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '540' },
     replace: { type: 'string', multiple: true, default: [] },
     quick: { type: 'boolean', default: false },
+    skip: { type: 'string', multiple: true, default: [] },
   },
 });
 const [command, ...launcher] = positionals;
@@ -35,7 +36,13 @@ const directory = path.resolve(values.dir ?? '.');
 
 switch (command) {
   case 'run': {
-    const session = new Session({ directory, launcher, budgetSeconds: Number(values.budget), quick: values.quick });
+    const session = new Session({
+      directory,
+      launcher,
+      budgetSeconds: Number(values.budget),
+      quick: values.quick,
+      skip: new Set(values.skip),
+    });
     try {
       await runPlan(session);
     } catch (error) {

@@ -27,33 +27,34 @@ export async function runPlan(session: Session): Promise<void> {
   const complete = (id: string, mode: string, limitSeconds: number, during: (run: Watched) => Promise<void>) =>
     session.run({ id, args: ['--keep-going'], environment: { ...cache(mode), ...size }, limitSeconds, ports, during });
 
+  const seconds = (real: number) => (quick ? 15 : real);
   session.keep('machine', 'nvidia-smi.txt', await nvidiaSmi());
-  await portTaken(session, cache('0'));
-  const first = await complete('default-kernels', '0', 660, async (run) => {
-    if (await run.event(finished('wait-for-vllm'))) await secondRun(session, cache('0'));
+  await session.attempt('fault-port-taken', 0, () => portTaken(session, cache('0')));
+  let serves = true;
+  await session.attempt('default-kernels', 0, async () => {
+    const first = await complete('default-kernels', '0', 660, async (run) => {
+      if (await run.event(finished('wait-for-vllm'))) await secondRun(session, cache('0'));
+    });
+    serves = await hasServed(session, first);
   });
-  if (first.exitCode === 2 || (await neverServed(session, first))) {
+  if (!serves) {
     session.note('The engines never served: the session ends here.');
     return;
   }
-  if (session.hasTimeFor('batch-invariant', quick ? 30 : 500)) {
-    await complete('batch-invariant', '1', 900, async (run) => {
+  await session.attempt('batch-invariant', seconds(500), () =>
+    complete('batch-invariant', '1', 900, async (run) => {
       if (!(await run.event(finished('wait-for-vllm')))) return;
       await Promise.all([gpuTooFull(session, cache('1')), portTakenLate(session, cache('1'))]);
-    });
-  }
+    }),
+  );
   const warm = { ...cache('0'), ...smallCache };
-  const seconds = (real: number) => (quick ? 15 : real);
-  if (session.hasTimeFor('small', seconds(190))) {
-    await smallAndRecompute(session, { ...warm, NUM_DOCUMENTS: '8' });
-  }
-  if (session.hasTimeFor('fault-engine-killed', seconds(70))) await engineKilled(session, warm);
-  if (session.hasTimeFor('fault-orchestrator-killed', seconds(65))) await orchestratorKilled(session, warm);
-  // An engine that waited for its dead cache without end would take its whole time: last.
-  if (session.hasTimeFor('fault-lmcache-killed', seconds(90))) await lmcacheKilled(session, warm);
-  if (session.hasTimeFor('default-kernels-warm', seconds(330))) {
-    await complete('default-kernels-warm', '0', 480, async () => {});
-  }
+  await session.attempt('small', seconds(190), () => smallAndRecompute(session, { ...warm, NUM_DOCUMENTS: '8' }));
+  await session.attempt('fault-engine-killed', seconds(70), () => engineKilled(session, warm));
+  await session.attempt('fault-orchestrator-killed', seconds(65), () => orchestratorKilled(session, warm));
+  await session.attempt('fault-lmcache-killed', seconds(75), () => lmcacheKilled(session, warm));
+  await session.attempt('default-kernels-warm', seconds(330), () =>
+    complete('default-kernels-warm', '0', 480, async () => {}),
+  );
 }
 
 type Variables = Readonly<Record<string, string>>;
@@ -63,9 +64,9 @@ const finished = (step: string) => (event: Readonly<Record<string, unknown>>) =>
 const workload = (name: string, target: string) => (event: Readonly<Record<string, unknown>>) =>
   event['type'] === 'workload-started' && event['workload'] === name && event['target'] === target;
 
-async function neverServed(session: Session, { id }: RunOutcome): Promise<boolean> {
+async function hasServed(session: Session, { id }: RunOutcome): Promise<boolean> {
   const events = await readEvents(session.resultsDirectory(id));
-  return !events.some((event) => event.type === 'engine-ready' && event['role'] === 'vllm');
+  return events.some((event) => event.type === 'engine-ready' && event['role'] === 'vllm');
 }
 
 /** Somebody else listens on vLLM's port before the run begins. */

@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly budgetSeconds: number;
   /** Smaller parameters, for trying the session itself. */
   readonly quick: boolean;
+  /** Items to leave out. */
+  readonly skip: ReadonlySet<string>;
 }
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -90,11 +92,20 @@ export class Session {
     return path.join(this.options.directory, 'runs', id);
   }
 
-  /** Whether there is time for something that takes so long; says so when there is not. */
-  hasTimeFor(id: string, seconds: number): boolean {
-    if (this.leftSeconds >= seconds) return true;
-    this.note(`${id}: left out, it takes about ${seconds} s and ${this.leftSeconds.toFixed(0)} s are left`);
-    return false;
+  /**
+   * One item of the session: left out where it was asked to, or where its time is not left; what goes wrong in it is written
+   * down, and the next one has its turn.
+   */
+  async attempt(id: string, seconds: number, work: () => Promise<unknown>): Promise<void> {
+    if (this.options.skip.has(id)) {
+      this.note(`${id}: left out, as asked for`);
+    } else if (this.leftSeconds < seconds) {
+      this.note(`${id}: left out, it takes about ${seconds} s and ${this.leftSeconds.toFixed(0)} s are left`);
+    } else {
+      await work().catch((error: unknown) => {
+        this.note(`${id}: failed: ${error instanceof Error ? error.stack : error}`);
+      });
+    }
   }
 
   async run(request: RunRequest): Promise<RunOutcome> {
@@ -178,7 +189,7 @@ export class Session {
     const child = spawn(program, [...first, ...args], {
       env: { ...process.env, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: limitSeconds * 1000,
+      timeout: Math.round(limitSeconds * 1000),
     });
     const output = createWriteStream(path.join(this.beside(id), `${name}.txt`));
     child.stdout?.pipe(output, { end: false });
