@@ -47,8 +47,7 @@ function number(text: string, attribute: string): number {
 function expectReadable(pages: readonly PdfPage[]): void {
   for (const { page, words } of pages) {
     expect(words.length).toBeGreaterThan(5);
-    // A word's box is as high as its font, a little more than its letters.
-    expect(overlaps(words, 2.5)).toEqual([]);
+    expect(overlaps(words)).toEqual([]);
     expect(outside(words, page, 0)).toEqual([]);
     expect(words.map(({ text }) => text)).toContain('SIMULATED');
   }
