@@ -1,15 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type BenchRequest, benchFigures, metricValues, statisticsOf } from '../../workloads/bench/bench-metrics.js';
 import { loadLocalTokenizer } from '../../workloads/bench/local-tokenizer.js';
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
 import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
-import { openServerTokenizer } from '../../workloads/bench/server-tokenizer.js';
 import { prepareBenchServe, replayPrompts, runBenchServe } from '../../workloads/bench-serve.js';
-import { ServerAnswerError } from '../../workloads/server-api.js';
 import { mean, percentile } from '../../workloads/statistics.js';
 import { type FakeOpenAiOptions, promptOf, startFakeOpenAi } from '../fixtures/fake-openai.js';
-import { type RawExchange, RawHttpServer } from '../fixtures/raw-http-server.js';
+import type { RawHttpServer } from '../fixtures/raw-http-server.js';
 import recordedMetrics from '../fixtures/workloads/bench-metrics.json' with { type: 'json' };
 
 const tokenizerDirectory = new URL('../fixtures/workloads/tokenizers/qwen-style-bpe', import.meta.url).pathname;
@@ -331,50 +328,5 @@ describe('honesty', () => {
     expect(result.json.lmcache_ci.simulated).toEqual({ profile: 'h200', speed: 50 });
     expect(result.json.duration).toBeGreaterThanOrEqual(6);
     expect(result.clientHealth.wallSeconds).toBeLessThan(6);
-  });
-});
-
-describe('the tokenizer of the server', () => {
-  /** /tokenize and /detokenize of vLLM over a tokenizer whose added tokens stand behind the vocabulary. */
-  async function tokenizerServer(directory: string): Promise<RawHttpServer> {
-    const { Tokenizer } = await import('@huggingface/tokenizers');
-    const json = async (name: string) => JSON.parse(await readFile(`${directory}/${name}`, 'utf8'));
-    const tokenizer = new Tokenizer(await json('tokenizer.json'), await json('tokenizer_config.json'));
-    return RawHttpServer.start((exchange: RawExchange) => {
-      const body = JSON.parse(exchange.request.body);
-      const answer =
-        exchange.request.path === '/tokenize'
-          ? { tokens: tokenizer.encode(body.prompt, { add_special_tokens: body.add_special_tokens }).ids }
-          : { prompt: tokenizer.decode(body.tokens.filter((id: number) => tokenizer.id_to_token(id) !== undefined)) };
-      return exchange.answer(200, JSON.stringify(answer));
-    });
-  }
-
-  test.each(['qwen-style-bpe', 'unigram-with-bos'])('makes the same prompts as its files: %s', async (name) => {
-    const directory = new URL(`../fixtures/workloads/tokenizers/${name}`, import.meta.url).pathname;
-    server = await tokenizerServer(directory);
-    const target = { baseUrl: server.baseUrl, model: 'nobody/has-this' };
-    const options = { ...small, numPrompts: 4, randomInputLen: 60, hfHome: '/nonexistent', signal };
-    const { tokenizerDirectory: _, ...withoutFiles } = options;
-    const byServer = await prepareBenchServe(target, withoutFiles);
-    const byFiles = await prepareBenchServe(target, { ...options, tokenizerDirectory: directory });
-    expect(byServer?.tokenizer).toBe('server');
-    expect(byServer?.prompts).toEqual(byFiles?.prompts);
-    await expect.poll(() => server?.openConnections).toBe(0);
-  });
-
-  test('finds the vocabulary, its special tokens and what is put around a prompt', async () => {
-    server = await tokenizerServer(tokenizerDirectory);
-    const tokenizer = await openServerTokenizer({ baseUrl: server.baseUrl, model: 'm' }, signal);
-    expect([tokenizer.vocabSize, tokenizer.addedTokens]).toEqual([1200, 0]);
-    await tokenizer.close();
-  });
-
-  test('a server without one says so', async () => {
-    server = await RawHttpServer.start((exchange) => exchange.answer(404, '{"detail":"Not Found"}'));
-    const options = { backend: 'openai', numPrompts: 1, hfHome: '/nonexistent', signal } as const;
-    await expect(prepareBenchServe({ baseUrl: server.baseUrl, model: 'm' }, options)).rejects.toThrow(
-      ServerAnswerError,
-    );
   });
 });
