@@ -1,7 +1,7 @@
 import type { MachineProbes } from './engine-choice.js';
 
 /** The answers of this machine; what a question needs is loaded when it is asked. @param minGpuMemoryMiB what a GPU must have in all to fit (MIN_FREE_GPU_MIB) */
-export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | null): MachineProbes {
+export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | null, fewestGpus = 2): MachineProbes {
   return {
     dockerMissing: async () => {
       const { openContainerHost } = await import('../docker/client.js');
@@ -23,9 +23,9 @@ export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | nul
       );
       if (typeof gpus === 'string') return gpus;
       const fitting = gpus.filter(({ memoryTotalMiB }) => memoryTotalMiB >= minGpuMemoryMiB);
-      return fitting.length >= 2
+      return fitting.length >= fewestGpus
         ? null
-        : `two GPUs with at least ${minGpuMemoryMiB} MiB are needed, this machine has ${fitting.length} (of ${gpus.length} GPUs).`;
+        : `${fewestGpus === 1 ? 'a GPU' : `${fewestGpus} GPUs`} with at least ${minGpuMemoryMiB} MiB ${fewestGpus === 1 ? 'is' : 'are'} needed, this machine has ${fitting.length} (of ${gpus.length} GPUs).`;
     },
     vllmMissing: async () => {
       const { which } = await import('zx');

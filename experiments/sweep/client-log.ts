@@ -2,8 +2,8 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { SweepMeasurement } from '../../results-schema/sweep-summary.js';
 import { describeOutcome } from '../../workloads/request.js';
-import { e2elMs, ttftMs } from './measurement.js';
 import type { PlannedExperiment } from './grid.js';
+import { e2elMs, ttftMs } from './measurement.js';
 import type { ReplayedRequest } from './replay.js';
 
 /** `client_*.log`: what the client did, a line a request, so that a long experiment can be followed. */

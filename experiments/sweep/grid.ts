@@ -91,7 +91,9 @@ function nameDatasets(datasets: readonly SweptDataset[]): ReadonlyMap<string, st
 
 function nameExperiments(configurations: readonly SweepConfiguration[]): readonly string[] {
   const varies = (read: (configuration: SweepConfiguration) => unknown) =>
-    configurations.some((configuration) => !isDeepStrictEqual(read(configuration), read(configurations[0] ?? configuration)));
+    configurations.some(
+      (configuration) => !isDeepStrictEqual(read(configuration), read(configurations[0] ?? configuration)),
+    );
   const variesPrompts = varies(({ numPrompts }) => numPrompts);
   const variesTime = varies(({ timeLimitSeconds }) => timeLimitSeconds);
   const variesMock = varies(({ mockDecoding }) => mockDecoding);

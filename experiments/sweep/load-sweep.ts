@@ -84,7 +84,11 @@ export function parseSweep(file: string, text: string, options: LoadOptions): re
     definitions.push(found.define(checked.value, index + 1));
   }
   if (problems.length === 0 && definitions.length === 0) {
-    problems.push({ line: 1, column: 1, message: 'the file holds no document; allowed: at least one with experiments' });
+    problems.push({
+      line: 1,
+      column: 1,
+      message: 'the file holds no document; allowed: at least one with experiments',
+    });
   }
   if (problems.length > 0) throw new SourceError(file, problems);
   return definitions;
@@ -124,7 +128,9 @@ class Document {
     const datasets = experiments.flatMap((experiment, at) => {
       const where: SourcePath = isList ? ['experiments', at] : ['experiments'];
       const defaults = { ...sweep.defaults, ...experiment.defaults };
-      return experiment.datasets.map((dataset, place) => this.#dataset(dataset, defaults, [...where, 'datasets', place]));
+      return experiment.datasets.map((dataset, place) =>
+        this.#dataset(dataset, defaults, [...where, 'datasets', place]),
+      );
     });
     const count = datasets.reduce((sum, dataset) => sum + sizeOf(dataset), 0);
     if (count > mostExperiments) {
@@ -168,7 +174,10 @@ class Document {
   #findFile(given: string, where: SourcePath): string {
     const workingDirectory = this.#options.workingDirectory ?? process.cwd();
     const tried = [
-      ...new Set([path.resolve(workingDirectory, path.dirname(this.#file), given), path.resolve(workingDirectory, given)]),
+      ...new Set([
+        path.resolve(workingDirectory, path.dirname(this.#file), given),
+        path.resolve(workingDirectory, given),
+      ]),
     ];
     const found = tried.find((file) => isReadableFile(file));
     if (found !== undefined) return found;

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type AllowedTexts, checkSource } from './check-source.js';
 import { readSource } from './load-sweep.js';
 import type { ModelRegistry } from './model-registry.js';
-import { ShellPrefixError, parseShellPrefix } from './shell-prefix.js';
+import { parseShellPrefix, ShellPrefixError } from './shell-prefix.js';
 import { SourceError, type SourceProblem } from './source-problem.js';
 import { parseYamlSource } from './yaml-source.js';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClientWatch, type ClientHealth } from '../../workloads/client-health.js';
+import { type ClientHealth, ClientWatch } from '../../workloads/client-health.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { type RequestRecord, ttftSeconds } from '../../workloads/request.js';
 import type { SimulatedBy, Target } from '../../workloads/target.js';

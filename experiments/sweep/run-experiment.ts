@@ -99,7 +99,14 @@ async function measure(
   try {
     onProgress('replay', { done: 0, total: plan.requests.length, failed: 0, inFlight: 0 });
     const before = await scrapeMetrics(server.baseUrl, context.signal);
-    const replay = await replayWatched(experiment, plan, server, context, (progress) => onProgress('replay', progress), log);
+    const replay = await replayWatched(
+      experiment,
+      plan,
+      server,
+      context,
+      (progress) => onProgress('replay', progress),
+      log,
+    );
     context.signal.throwIfAborted();
     const counters = difference(before, await scrapeMetrics(server.baseUrl, context.signal));
     const measurement = summariseReplay(replay, counters, plan.requests.length, seconds);
@@ -178,19 +185,15 @@ async function replayWatched(
     if (ended) died.abort(new Error('The server has died.'));
   });
   try {
-    const replay = await replayConversations(
-      { baseUrl: server.baseUrl, model: configuration.model.path },
-      plan,
-      {
-        signal: all,
-        timeLimitSeconds: configuration.timeLimitSeconds,
-        requestTimeoutSeconds,
-        onRequest: (request, progress) => {
-          log.request(request);
-          onProgress(progress);
-        },
+    const replay = await replayConversations({ baseUrl: server.baseUrl, model: configuration.model.path }, plan, {
+      signal: all,
+      timeLimitSeconds: configuration.timeLimitSeconds,
+      requestTimeoutSeconds,
+      onRequest: (request, progress) => {
+        log.request(request);
+        onProgress(progress);
       },
-    );
+    });
     if (died.signal.aborted) throw await server.ended('during the measurement');
     return replay;
   } finally {
@@ -209,7 +212,9 @@ class FailedRequests extends ExpectedFailure {
     const reasons = Object.entries(failures).map(([reason, count]) => `${count} ${reason}`);
     const examples = replay.requests.flatMap(({ record: { outcome } }) => {
       if (outcome.state === 'ok') return [];
-      return [outcome.reason === 'http-error' ? `HTTP ${outcome.status}: ${outcome.body.slice(0, 300)}` : outcome.message];
+      return [
+        outcome.reason === 'http-error' ? `HTTP ${outcome.status}: ${outcome.body.slice(0, 300)}` : outcome.message,
+      ];
     });
     super(`${failed} of ${sent} requests failed (${reasons.join(', ')}).`, {
       reason: failures['connection'] === failed ? 'infrastructure' : 'incorrect-output',
@@ -232,7 +237,9 @@ function warningsOf(measurement: SweepMeasurement, plan: ConversationPlan): stri
     ...notes,
     ...(requests.failed > 0 ? [`${requests.failed} of ${requests.sent} requests failed`] : []),
     ...(client.overloaded
-      ? [`requests left ${client.sendLagP99Ms.toFixed(1)} ms late (p99): the client was overloaded, lower --gpus or the rate`]
+      ? [
+          `requests left ${client.sendLagP99Ms.toFixed(1)} ms late (p99): the client was overloaded, lower --gpus or the rate`,
+        ]
       : []),
     ...(cache.gpu.queriedTokens === 0 ? ['the server counted no look-up in its prefix cache: no hit rates'] : []),
     ...(cache.gpu.queriedTokens > 0 && cache.lmcache.queriedTokens === 0

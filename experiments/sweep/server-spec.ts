@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
-import { gpusOf } from './model-registry.js';
 import type { PlannedExperiment } from './grid.js';
+import { gpusOf } from './model-registry.js';
 
 /** What all servers of a sweep have in common. */
 export interface ServerSetup {
@@ -13,16 +13,20 @@ export interface ServerSetup {
   readonly variables: Readonly<Record<string, string>>;
   /** The Hugging Face cache on this machine. */
   readonly hfHome: string;
+  /** A file with a Hugging Face token; null: none. */
+  readonly hfTokenPath: string | null;
   /** null with real servers. */
   readonly simulator: {
     /** What comes before `vllm serve` on the process runtime. */
     readonly command: readonly string[];
     readonly profile: string;
     readonly speed: number;
+    readonly fault: string | null;
   } | null;
 }
 
 const containerCacheDirectory = '/root/.cache/huggingface';
+const containerTokenPath = '/run/secrets/hf-token';
 
 /**
  * The server of one experiment, as upstream's runner starts it. LMCache's size is a size for each GPU: every worker of
@@ -56,15 +60,13 @@ export function serverSpec(
       // Chunk keys are hashes.
       PYTHONHASHSEED: '0',
       ...gpuVariables(setup, place.gpus, place.numbers),
-      ...(setup.runtime === 'process' ? { HF_HOME: setup.hfHome } : {}),
-      ...(setup.simulator === null
-        ? {}
-        : { SIM_PROFILE: setup.simulator.profile, SIM_SPEED: String(setup.simulator.speed) }),
+      ...hubVariables(setup),
+      ...simulatorVariables(setup),
     },
     container: {
       image: setup.image,
       entrypoint: null,
-      mounts: modelMounts(setup.hfHome, experiment.configuration.model.path),
+      mounts: modelMounts(setup, experiment.configuration.model.path),
       gpu: place.gpus === null ? null : { runtime: 'nvidia', uuids: place.gpus.map(({ uuid }) => uuid) },
     },
     command: [...(setup.simulator?.command ?? []), 'vllm', 'serve'],
@@ -111,9 +113,24 @@ function gpuVariables(
   return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: seen.join(',') };
 }
 
-function modelMounts(hfHome: string, model: string): LaunchSpec['container']['mounts'] {
+function hubVariables({ runtime, hfHome, hfTokenPath }: ServerSetup): Record<string, string> {
+  const tokenPath = runtime === 'docker' ? containerTokenPath : hfTokenPath;
+  return {
+    ...(runtime === 'process' ? { HF_HOME: hfHome } : {}),
+    ...(hfTokenPath !== null && tokenPath !== null ? { HF_TOKEN_PATH: tokenPath } : {}),
+  };
+}
+
+function simulatorVariables({ simulator }: ServerSetup): Record<string, string> {
+  if (simulator === null) return {};
+  const { profile, speed, fault } = simulator;
+  return { SIM_PROFILE: profile, SIM_SPEED: String(speed), ...(fault === null ? {} : { SIM_FAULT: fault }) };
+}
+
+function modelMounts({ hfHome, hfTokenPath }: ServerSetup, model: string): LaunchSpec['container']['mounts'] {
   return [
     { source: hfHome, target: containerCacheDirectory, readOnly: false },
+    ...(hfTokenPath === null ? [] : [{ source: hfTokenPath, target: containerTokenPath, readOnly: true }]),
     // A model in a directory of this machine is found at the same place.
     ...(path.isAbsolute(model) ? [{ source: model, target: model, readOnly: true }] : []),
   ];

@@ -40,17 +40,21 @@ export class SweepServer {
     const startedAt = performance.now();
     await this.#fleet.launch([this.#spec], signal);
     const limit = AbortSignal.timeout(timeoutSeconds * 1000);
+    const over = new AbortController();
     const ended = new AbortController();
-    const watching = this.untilEnded(AbortSignal.any([signal, limit])).then((isEnded) => isEnded && ended.abort());
+    const watching = this.untilEnded(AbortSignal.any([signal, limit, over.signal])).then((isEnded) => {
+      if (isEnded) ended.abort();
+    });
     const all = AbortSignal.any([signal, limit, ended.signal]);
     let lastAnswer = 'not asked yet';
     const isHealthy = pollUntilReady({ kind: 'http', url: `${this.baseUrl}/health` }, all, (answer) => {
       lastAnswer = answer;
     });
     const [saidSo, answered] = await Promise.all([waitForLine(this.#logFile, ready, all), isHealthy]);
+    over.abort();
+    await watching;
     if (saidSo && answered) return (performance.now() - startedAt) / 1000;
     signal.throwIfAborted();
-    await watching;
     if (ended.signal.aborted) throw await this.ended('before it served');
     const health = answered ? '/health answers, but' : `/health: ${lastAnswer};`;
     const line = saidSo ? 'its log has the line' : `no line of its log matches /${ready.source}/`;

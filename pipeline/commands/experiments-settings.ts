@@ -5,7 +5,7 @@ import { detectCi } from '../../ci/ci-environment.js';
 import type { LaunchPlan } from '../../experiments/suite/engine-launch.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import { launchSettings } from '../../steps/launch-settings.js';
-import { defineSettings } from '../../steps/settings.js';
+import { defineSettings, type SettingDefinitions } from '../../steps/settings.js';
 import { configure } from '../config/configure.js';
 import { flagName } from '../config/definitions.js';
 import { defaultText } from '../config/settings-flags.js';
@@ -15,7 +15,7 @@ import { settingValues, workspace } from '../run-plan.js';
 import { NoVerdictError } from '../usage-error.js';
 
 /** What decides where engines run; the same names as mp-test's. */
-const settings = defineSettings({
+export const engineSettings = defineSettings({
   ENGINE: commonSettings.ENGINE,
   RUNTIME: {
     ...commonSettings.RUNTIME,
@@ -59,8 +59,8 @@ export interface ExperimentSettings {
 }
 
 /** A flag for each setting, as mp-test has them. */
-export function addEngineFlags(parser: Argv): Argv {
-  for (const [name, definition] of Object.entries(settings)) {
+export function addEngineFlags(parser: Argv, definitions: SettingDefinitions = engineSettings): Argv {
+  for (const [name, definition] of Object.entries(definitions)) {
     parser.option(flagName(name), {
       type: 'string',
       requiresArg: true,
@@ -72,17 +72,18 @@ export function addEngineFlags(parser: Argv): Argv {
 }
 
 /**
- * @param fewestGpus without so many the simulator runs
+ * @param needs.fewestGpus without so many the simulator runs; 2 by default
+ * @param needs.definitions settings with defaults of their own
  * @throws UsageError for bad values, NoVerdictError on CI without a GPU or without an image.
  */
 export async function readEngineSettings(
   parsed: Readonly<Record<string, unknown>>,
   model: string,
-  fewestGpus = 2,
+  needs: { readonly fewestGpus?: number; readonly definitions?: SettingDefinitions } = {},
 ): Promise<ExperimentSettings> {
   const ci = detectCi(process.env);
-  const values = settingValues(configure(settings, parsed, {}).settings);
-  const text = (name: keyof typeof settings): string | null => {
+  const values = settingValues(configure(needs.definitions ?? engineSettings, parsed, {}).settings);
+  const text = (name: keyof typeof engineSettings): string | null => {
     const value = values[name];
     return value === null || value === undefined ? null : String(value);
   };
@@ -92,7 +93,7 @@ export async function readEngineSettings(
     (text('ENGINE') ?? 'auto') as EngineSetting,
     runtime as RuntimeSetting,
     ci.isCi,
-    machineProbes(minFreeGpuMiB, null, fewestGpus),
+    machineProbes(minFreeGpuMiB, null, needs.fewestGpus),
   );
   if (!choice.chosen) throw new NoVerdictError(choice.message);
   const { engine } = choice;

@@ -1,0 +1,37 @@
+import { textTable } from '../../report/text-table.js';
+import { secrets } from '../../results-schema/secrets.js';
+import type { Command } from '../cli.js';
+import { chooseEnvironment, loadRegistry } from './sweep-plan.js';
+
+/** `lmcache-ci environments` */
+export const environmentsCommand: Command = {
+  async build(parser) {
+    return parser
+      .usage(
+        '$0 environments [options]\n\nLists the environments that sweeps know; * marks the one that is chosen here.',
+      )
+      .option('models', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
+      })
+      .option('environment', { type: 'string', requiresArg: true, describe: 'The one to choose' })
+      .example('$0 environments', 'which one a sweep takes, by user name')
+      .example('$0 environments --environment LMCACHE', 'as with sweep --environment');
+  },
+  async run(parsed) {
+    const registry = await loadRegistry(parsed, null);
+    const chosen = chooseEnvironment(registry, parsed['environment']);
+    const head = ['', 'name', 'users', 'shell_command_prefix', 'server_ready_pattern'];
+    const rows = registry.environments.map((environment) => [
+      environment.name === chosen.name ? '*' : '',
+      environment.name,
+      environment.users.join(', ') || 'everybody else',
+      environment.shellCommandPrefix.trim(),
+      environment.serverReadyPattern,
+    ]);
+    process.stdout.write(secrets.hide(`${textTable([head, ...rows], [])}\n`));
+    return 0;
+  },
+};

@@ -1,0 +1,37 @@
+import { gpusOf } from '../../experiments/sweep/model-registry.js';
+import { textTable } from '../../report/text-table.js';
+import type { Command } from '../cli.js';
+import { loadRegistry } from './sweep-plan.js';
+
+/** `lmcache-ci models` */
+export const modelsCommand: Command = {
+  async build(parser) {
+    return parser
+      .usage('$0 models [options]\n\nLists the models that sweeps know: those of the package and of your own files.')
+      .option('models', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
+      })
+      .example('$0 models', 'names for model_name')
+      .example('$0 models --models my.models.yaml', 'your own too');
+  },
+  async run(parsed) {
+    const registry = await loadRegistry(parsed, null);
+    const head = ['name', 'Hugging Face path', 'TP', 'PP', 'GPUs', 'max length', 'paths by environment'];
+    const rows = registry.models.map((model) => [
+      model.name,
+      model.huggingfacePath,
+      String(model.tensorParallelSize),
+      String(model.pipelineParallelSize),
+      String(gpusOf(model)),
+      String(model.maxModelLength),
+      Object.entries(registry.pathsOf(model.name))
+        .map(([environment, path]) => `${environment}: ${path}`)
+        .join(', '),
+    ]);
+    process.stdout.write(`${textTable([head, ...rows], [2, 3, 4, 5])}\n`);
+    return 0;
+  },
+};
