@@ -28,7 +28,7 @@ export function cacheSimulationReport(record: CacheSimulationRecord): ReportDocu
   return {
     title: 'Hit rate over cache size',
     lead: `What caches of several sizes and eviction policies would have kept of ${formatNumber(trace.requests)} requests.`,
-    simulated: 'computed offline from a trace; no server was measured',
+    simulated: 'SIMULATED: computed offline from a trace; no server was measured',
     facts: [
       ...traceFacts(record),
       { label: 'KV cache', value: `${formatNumber(options.kvBytesPerToken)} bytes a token; a GB is 2^30 bytes` },

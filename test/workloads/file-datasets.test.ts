@@ -144,8 +144,9 @@ describe('files that cannot be used are named', () => {
   };
 
   test.each([
-    ['sharegpt', '{', 'is no JSON'],
-    ['sharegpt', '{"a": 1}', 'is no list of conversations'],
+    ['sharegpt', '{"a": 1}', 'where a JSON array, "[" is expected'],
+    ['sharegpt', '[{"a": 1},', 'ends within the array'],
+    ['sharegpt', '[{"conversations": 7}]', 'is no conversation'],
     ['sharegpt', '[]', 'no conversation of a usable length'],
     ['custom', '{"prompt": "a"}\n{"text": 1}', 'line 2'],
     ['custom', '{"prompt": "a"}', '--custom-output-len'],

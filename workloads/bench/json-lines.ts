@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { textLines } from '../traces/text-lines.js';
 
 /**
  * The rows of a JSONL file, blank lines left out.
@@ -7,21 +7,20 @@ import { z } from 'zod';
  */
 export async function readJsonLines<Row>(path: string, schema: z.ZodType<Row>): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const [index, line] of (await readFile(path, 'utf8')).split('\n').entries()) {
-    if (line.trim() === '') {
-      continue;
+  for await (const lines of textLines(path)) {
+    for (const { bytes, number } of lines) {
+      let json: unknown;
+      try {
+        json = JSON.parse(bytes.toString('utf8'));
+      } catch (error) {
+        throw new RangeError(`"${path}", line ${number}, is no JSON: ${String(error)}`);
+      }
+      const result = schema.safeParse(json);
+      if (!result.success) {
+        throw new RangeError(`"${path}", line ${number}: ${z.prettifyError(result.error)}`);
+      }
+      rows.push(result.data);
     }
-    let json: unknown;
-    try {
-      json = JSON.parse(line);
-    } catch (error) {
-      throw new RangeError(`"${path}", line ${index + 1}, is no JSON: ${String(error)}`);
-    }
-    const result = schema.safeParse(json);
-    if (!result.success) {
-      throw new RangeError(`"${path}", line ${index + 1}: ${z.prettifyError(result.error)}`);
-    }
-    rows.push(result.data);
   }
   return rows;
 }

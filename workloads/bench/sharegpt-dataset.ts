@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { PythonRandom } from '../python-random.js';
+import { jsonArrayItems } from '../traces/json-array-items.js';
 import { type DatasetProgress, oversample, type SampledDataset } from './dataset.js';
 import type { BenchPrompt } from './options.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
@@ -22,7 +22,7 @@ const MAX_PROMPT_LEN = 1024;
 const MAX_TOTAL_LEN = 2048;
 
 const turnSchema = z.looseObject({ value: z.string() });
-const fileSchema = z.array(z.looseObject({ conversations: z.array(z.unknown()).optional() }));
+const entrySchema = z.looseObject({ conversations: z.array(z.unknown()).optional() });
 
 /**
  * The prompts of `--dataset-name sharegpt` (vLLM 0.32.0, `ShareGPTDataset`): first turns of shuffled conversations,
@@ -66,16 +66,17 @@ export async function sampleShareGpt(
 }
 
 async function readConversations(path: string): Promise<unknown[][]> {
-  const text = await readFile(path, 'utf8');
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new RangeError(`"${path}" is no JSON: ${String(error)}`);
+  const all: unknown[][] = [];
+  for await (const items of jsonArrayItems(path)) {
+    for (const { value, line } of items) {
+      const result = entrySchema.safeParse(value);
+      if (!result.success) {
+        throw new RangeError(`"${path}", line ${line}, is no conversation: ${z.prettifyError(result.error)}`);
+      }
+      if (result.data.conversations !== undefined) {
+        all.push(result.data.conversations);
+      }
+    }
   }
-  const result = fileSchema.safeParse(json);
-  if (!result.success) {
-    throw new RangeError(`"${path}" is no list of conversations: ${z.prettifyError(result.error)}`);
-  }
-  return result.data.flatMap(({ conversations }) => (conversations === undefined ? [] : [conversations]));
+  return all;
 }

@@ -1,0 +1,162 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultConversationAware } from '../../experiments/cache-simulation/conversation-aware.js';
+import { policyNames } from '../../experiments/cache-simulation/policy.js';
+import { type SimulateOptions, simulateCache } from '../../experiments/cache-simulation/simulate.js';
+import { type ColumnarRow, ColumnarWriter } from '../../workloads/traces/columnar-writer.js';
+import { type NaiveRequest, naiveCaches } from './naive-caches.js';
+
+let directory = '';
+let files = 0;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'lmcache-ci-cache-simulation-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const CHUNK = 4;
+
+async function simulate(
+  rows: readonly ColumnarRow[],
+  blockTokens: number | null,
+  sizes: readonly number[],
+  options: Partial<SimulateOptions> = {},
+) {
+  files += 1;
+  const path = join(directory, `${files}.lctrace`);
+  const writer = await ColumnarWriter.create(path, blockTokens);
+  for (const row of rows) writer.add(row);
+  const distinctBlocks = Math.max(0, ...rows.flatMap(({ blockIds }) => [...Array.from(blockIds ?? []), -1])) + 1;
+  const conversations = Math.max(...rows.map(({ conversation }) => conversation)) + 1;
+  await writer.finish({ conversations, startedAt: null, distinctBlocks, timesMade: false });
+  const result = await simulateCache(path, {
+    policies: policyNames,
+    chunkTokens: CHUNK,
+    storeAnswers: true,
+    maxContextTokens: null,
+    sizesFor: () => sizes,
+    scratch: directory,
+    ...options,
+  });
+  await rm(path);
+  return result;
+}
+
+/** Conversations whose turns are interleaved; at most 6 of them, of few chunks each. */
+const conversationTrace = fc
+  .array(
+    fc.record({
+      conversation: fc.nat(5),
+      newTokens: fc.integer({ min: 1, max: 20 }),
+      outputTokens: fc.nat(12),
+      pause: fc.integer({ min: 0, max: 60 }),
+    }),
+    { minLength: 1, maxLength: 30 },
+  )
+  .map((turns) => {
+    const history = new Map<number, { tokens: number; turn: number }>();
+    let timeSeconds = 0;
+    return turns.map(({ conversation, newTokens, outputTokens, pause }): ColumnarRow => {
+      timeSeconds += pause;
+      const before = history.get(conversation) ?? { tokens: 0, turn: 0 };
+      const promptTokens = before.tokens + newTokens;
+      history.set(conversation, { tokens: promptTokens + outputTokens, turn: before.turn + 1 });
+      return { timeSeconds, conversation, turn: before.turn, newTokens, promptTokens, outputTokens };
+    });
+  });
+
+/** Prompts known by blocks: walks down a tree, in which each block has at most three successors. */
+const blockTrace = fc
+  .array(
+    fc.record({
+      conversation: fc.nat(3),
+      steps: fc.array(fc.nat(2), { maxLength: 6 }),
+      rest: fc.nat(7),
+      pause: fc.integer({ min: 0, max: 90 }),
+    }),
+    { minLength: 1, maxLength: 30 },
+  )
+  .map((walks) => {
+    const numbers = new Map<string, number>();
+    let timeSeconds = 0;
+    return walks.map(({ conversation, steps, rest, pause }): ColumnarRow & { readonly blockIds: number[] } => {
+      timeSeconds += pause;
+      const names = steps.map((_, depth) => steps.slice(0, depth + 1).join('/'));
+      for (const name of names) if (!numbers.has(name)) numbers.set(name, numbers.size);
+      const blockIds = names.map((name) => numbers.get(name) ?? 0);
+      const promptTokens = Math.max(0, steps.length * 8 - rest);
+      const kept = blockIds.slice(0, Math.ceil(promptTokens / 8));
+      return {
+        timeSeconds,
+        conversation,
+        turn: 0,
+        newTokens: promptTokens,
+        promptTokens,
+        outputTokens: 3,
+        blockIds: kept,
+      };
+    });
+  });
+
+const asConversations = (rows: readonly ColumnarRow[], storeAnswers: boolean): NaiveRequest[] =>
+  rows.map(({ conversation, promptTokens, outputTokens, timeSeconds }) => {
+    const lookups = Math.floor(promptTokens / CHUNK);
+    const length = storeAnswers ? Math.floor((promptTokens + outputTokens) / CHUNK) : lookups;
+    const path = Array.from({ length }, (_, position) => `${conversation}:${'.'.repeat(position)}`);
+    return { path, lookups, conversation, timeSeconds };
+  });
+
+/** Chunks of half a block. */
+const asBlocks = (rows: readonly (ColumnarRow & { readonly blockIds: number[] })[]): NaiveRequest[] =>
+  rows.map(({ conversation, promptTokens, blockIds, timeSeconds }) => {
+    const lookups = Math.floor(promptTokens / CHUNK);
+    const path = Array.from({ length: lookups }, (_, position) => {
+      const block = position >> 1;
+      return `${blockIds[block]}/${position & 1}`.padEnd(8 + position, '.');
+    });
+    return { path, lookups, conversation, timeSeconds };
+  });
+
+const sizes = [1, 2, 3, 5, 8, 13, 400];
+
+async function expectNaive(result: Awaited<ReturnType<typeof simulate>>, requests: readonly NaiveRequest[]) {
+  for (const { policy, points } of result.curves) {
+    const wanted = sizes.map((size) => naiveCaches[policy](requests, size, defaultConversationAware));
+    expect({ policy, hits: points.map(({ hits }) => hits) }).toEqual({ policy, hits: wanted });
+  }
+  const optimum = result.curves.find(({ policy }) => policy === 'belady');
+  for (const { points } of result.curves) {
+    for (const [index, { hits }] of points.entries()) {
+      expect(hits).toBeLessThanOrEqual(optimum?.points[index]?.hits ?? 0);
+    }
+  }
+  const lookups = requests.reduce((total, request) => total + request.lookups, 0);
+  expect(result.trace.lookups).toBe(lookups);
+  expect(result.curves[0]?.points.at(-1)?.hits).toBe(result.trace.reusedLookups);
+}
+
+describe('offline cache simulation', () => {
+  it('hits as often as naive caches do, on conversations', async () => {
+    await fc.assert(
+      fc.asyncProperty(conversationTrace, fc.boolean(), async (rows, storeAnswers) => {
+        await expectNaive(await simulate(rows, null, sizes, { storeAnswers }), asConversations(rows, storeAnswers));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('hits as often as naive caches do, on prompts that share blocks', async () => {
+    await fc.assert(
+      fc.asyncProperty(blockTrace, async (rows) => {
+        await expectNaive(await simulate(rows, 8, sizes), asBlocks(rows));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('leaves no scratch file behind', async () => {
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
