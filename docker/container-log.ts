@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { type OutputLog, openOutputLog } from '../engines/engine-log.js';
-import type { LogFiles } from '../engines/launch-spec.js';
+import type { LaunchSpec } from '../engines/launch-spec.js';
 
 /** An engine's log file as two sinks for a container's demultiplexed output. */
 export class ContainerLog {
@@ -14,9 +14,9 @@ export class ContainerLog {
     file.follow(this.stdout, this.stderr);
   }
 
-  /** @throws the file system's error when `logPath` cannot be written. */
-  static async open(logPath: string, separate?: LogFiles): Promise<ContainerLog> {
-    return new ContainerLog(await openOutputLog(logPath, separate));
+  /** @throws EngineStartError when `logPath` cannot be written. */
+  static async open(spec: Pick<LaunchSpec, 'name' | 'logFiles'>, logPath: string): Promise<ContainerLog> {
+    return new ContainerLog(await openOutputLog(spec, logPath));
   }
 
   /** A line of our own. */

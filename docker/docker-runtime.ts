@@ -3,12 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { EngineStartError } from '../engines/errors.js';
 import type { LaunchSpec } from '../engines/launch-spec.js';
 import type { EngineRuntime, StartedEngine } from '../engines/runtime.js';
-import type { FailureCause } from '../results-schema/step-result.js';
 import { containerExit } from './container-exit.js';
 import type { ContainerHost } from './container-host.js';
 import { ContainerLog } from './container-log.js';
 import { createRequest } from './create-request.js';
-import { DockerError, type DockerErrorKind } from './errors.js';
+import { DockerError, failureCauseOf } from './errors.js';
 
 /** Output that arrives after the container has ended is waited for this long. */
 const logDrainMs = 5_000;
@@ -25,12 +24,7 @@ export class DockerRuntime implements EngineRuntime {
   }
 
   async start(spec: LaunchSpec, logPath: string, labels: Readonly<Record<string, string>>): Promise<StartedEngine> {
-    const log = await ContainerLog.open(logPath, spec.logFiles).catch((error: unknown) => {
-      throw new EngineStartError(
-        `The log file "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}. Choose another RESULTS_DIR or free space.`,
-        { failureCause: 'disk', cause: error },
-      );
-    });
+    const log = await ContainerLog.open(spec, logPath);
     const following = new AbortController();
     let id: string | null = null;
     let endLog = (): Promise<void> => log.close();
@@ -121,27 +115,10 @@ class StartedContainer implements StartedEngine {
   }
 }
 
-const failureCauses: Readonly<Record<DockerErrorKind, FailureCause>> = {
-  'daemon-unreachable': 'daemon-unreachable',
-  'permission-denied': 'daemon-unreachable',
-  'image-missing': 'image-missing',
-  'container-missing': 'engine-died',
-  'no-gpu': 'no-gpu',
-  'port-taken': 'port-taken',
-  'name-conflict': 'bad-value',
-  'out-of-space': 'disk',
-  'entrypoint-failed': 'engine-died',
-  'bad-mount': 'bad-value',
-  'already-done': 'exception',
-  timeout: 'timeout',
-  aborted: 'signal',
-  unknown: 'exception',
-};
-
 function startError(spec: LaunchSpec, error: unknown): unknown {
   if (!(error instanceof DockerError)) return error;
   return new EngineStartError(error.message, {
-    failureCause: failureCauses[error.kind],
+    failureCause: failureCauseOf[error.kind],
     reason: error.kind === 'bad-mount' ? 'configuration' : 'infrastructure',
     evidence: [`container ${spec.name}, image ${spec.container.image}: ${error.detail}`],
     cause: error,

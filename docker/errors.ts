@@ -1,3 +1,5 @@
+import type { FailureCause } from '../results-schema/step-result.js';
+
 /** What went wrong between us and the Docker daemon, for machines. */
 export type DockerErrorKind =
   /** Nothing answers at the socket or address. */
@@ -21,6 +23,24 @@ export type DockerErrorKind =
   | 'timeout'
   | 'aborted'
   | 'unknown';
+
+/** How a run ends that meets it. */
+export const failureCauseOf: Readonly<Record<DockerErrorKind, FailureCause>> = {
+  'daemon-unreachable': 'daemon-unreachable',
+  'permission-denied': 'daemon-unreachable',
+  'image-missing': 'image-missing',
+  'container-missing': 'engine-died',
+  'no-gpu': 'no-gpu',
+  'port-taken': 'port-taken',
+  'name-conflict': 'bad-value',
+  'out-of-space': 'disk',
+  'entrypoint-failed': 'engine-died',
+  'bad-mount': 'bad-value',
+  'already-done': 'exception',
+  timeout: 'timeout',
+  aborted: 'signal',
+  unknown: 'exception',
+};
 
 /** A failed talk with the daemon; `message` says what was tried, what it answered and what to do next. */
 export class DockerError extends Error {

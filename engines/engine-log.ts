@@ -6,7 +6,8 @@ import { finished } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
 import { secrets } from '../results-schema/secrets.js';
-import type { LogFiles } from './launch-spec.js';
+import { EngineStartError } from './errors.js';
+import type { LaunchSpec, LogFiles } from './launch-spec.js';
 
 const longestHeldLine = 65_536;
 
@@ -99,10 +100,23 @@ export interface OutputLog {
 }
 
 /**
- * @param separate a file for each output; without it both go into `logPath`
- * @throws when a directory cannot be written.
+ * Both outputs go into `logPath` where the spec names no files of their own.
+ * @throws EngineStartError when one cannot be written.
  */
-export async function openOutputLog(logPath: string, separate: LogFiles | undefined): Promise<OutputLog> {
+export async function openOutputLog(
+  { name, logFiles }: Pick<LaunchSpec, 'name' | 'logFiles'>,
+  logPath: string,
+): Promise<OutputLog> {
+  return openLogs(logPath, logFiles).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new EngineStartError(
+      `The log file "${logPath}" of ${name} cannot be written: ${why}. Choose another RESULTS_DIR or free space.`,
+      { failureCause: 'disk', cause: error },
+    );
+  });
+}
+
+async function openLogs(logPath: string, separate: LogFiles | undefined): Promise<OutputLog> {
   const stderrLog = await openEngineLog(separate?.stderr ?? logPath);
   const shared = separate === undefined || separate.stdout === separate.stderr;
   const stdoutLog = shared ? stderrLog : await openEngineLog(separate.stdout);

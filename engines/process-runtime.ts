@@ -29,12 +29,7 @@ async function startProcess(
 ): Promise<StartedEngine> {
   const [program, ...firstArgs] = spec.command;
   if (program === undefined) throw new Error(`The launch spec of "${spec.name}" names no command`);
-  const log = await openOutputLog(logPath, spec.logFiles).catch((error: unknown) => {
-    throw new EngineStartError(`The log "${logPath}" of ${spec.name} cannot be written: ${messageOf(error)}`, {
-      failureCause: 'disk',
-      cause: error,
-    });
-  });
+  const log = await openOutputLog(spec, logPath);
   const killsBefore = kernelOomKills();
   const buildId = labels[buildIdLabel] ?? '';
   const mark = runMark(buildId, labels[registryLabel] ?? '');

@@ -1,25 +1,12 @@
-import { DockerError, type DockerErrorKind } from '../docker/errors.js';
+import { DockerError, type DockerErrorKind, failureCauseOf } from '../docker/errors.js';
 import type { BuildFailure, BuildFailureKind } from '../docker/image-build.js';
 import type { FailureCause, StepResult } from '../results-schema/step-result.js';
 
 const causes: Readonly<Record<DockerErrorKind | BuildFailureKind, FailureCause>> = {
-  'daemon-unreachable': 'daemon-unreachable',
-  'permission-denied': 'daemon-unreachable',
-  'image-missing': 'image-missing',
-  'container-missing': 'exception',
-  'no-gpu': 'no-gpu',
-  'port-taken': 'port-taken',
-  'name-conflict': 'bad-value',
-  'out-of-space': 'disk',
-  'entrypoint-failed': 'engine-died',
-  'bad-mount': 'bad-value',
-  'already-done': 'exception',
+  ...failureCauseOf,
   'build-failed': 'build-failed',
   'context-unreadable': 'build-failed',
   'not-tagged': 'build-failed',
-  timeout: 'timeout',
-  aborted: 'signal',
-  unknown: 'exception',
 };
 
 /** A step's result out of what Docker failed with. Other errors are bugs and thrown again. */
