@@ -18,6 +18,7 @@ export interface VllmServeOptions {
   readonly gpuMemoryUtilization: number;
   readonly gpuBlocksOverride: number | null;
   readonly tensorParallelSize: number;
+  readonly pipelineParallelSize: number;
   readonly prefixCaching: boolean;
   readonly promptTokensDetails: boolean;
   readonly forceIncludeUsage: boolean;
@@ -51,6 +52,7 @@ const USED_FLAGS = new Set([
   'gpu-memory-utilization',
   'num-gpu-blocks-override',
   'tensor-parallel-size',
+  'pipeline-parallel-size',
   'enable-prefix-caching',
   'enable-prompt-tokens-details',
   'enable-force-include-usage',
@@ -123,6 +125,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     gpuMemoryUtilization,
     gpuBlocksOverride: atLeastOne('num_gpu_blocks_override', number('num-gpu-blocks-override')),
     tensorParallelSize: atLeastOne('tensor_parallel_size', number('tensor-parallel-size')) ?? 1,
+    pipelineParallelSize: atLeastOne('pipeline_parallel_size', number('pipeline-parallel-size')) ?? 1,
     prefixCaching: toggle('enable-prefix-caching', true),
     promptTokensDetails: toggle('enable-prompt-tokens-details', false),
     forceIncludeUsage: toggle('enable-force-include-usage', false),

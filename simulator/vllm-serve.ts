@@ -86,7 +86,8 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
       `User-specified max_model_len (${maxModelLen}) is greater than the derived max_model_len (max_position_embeddings=${shape.maxModelLen})`,
     );
   }
-  const poolTokens = stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize });
+  // Stages share weights and KV as ranks do; a step passes all of them, one after the other.
+  const poolTokens = stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize: workersOf(options) });
   const blockCount = options.gpuBlocksOverride ?? Math.floor(poolTokens / profile.blockTokens);
   // vLLM's pool keeps its first block for itself.
   const usableTokens = (blockCount - 1) * profile.blockTokens;
@@ -117,6 +118,11 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
     fingerprint: `vllm-${profile.engineVersion}-${configHash(options)}`,
     devMode: environment.VLLM_SERVER_DEV_MODE === '1',
   };
+}
+
+/** GPUs, each with a worker process of its own. */
+function workersOf({ tensorParallelSize, pipelineParallelSize }: VllmServeOptions): number {
+  return tensorParallelSize * pipelineParallelSize;
 }
 
 /** The model may be a folder: its config.json tells the shape, or else its name or the served one. */
@@ -223,10 +229,12 @@ function openConnector(
   const { connector: config, model } = served.options;
   if (config === null) return null;
   log.engine('INFO', 'factory.py:62', `Creating v1 connector with name: ${config.connector}`);
+  // An engine's own LMCache is one for each worker, with memory and copies of its own for its share.
+  const shares = config.connector === 'LMCacheConnectorV1' ? workersOf(served.options) : 1;
   return createConnector({
     config,
     model,
-    kvBytesPerToken: served.stepTime.kvBytesPerToken,
+    kvBytesPerToken: served.stepTime.kvBytesPerToken / shares,
     kvPoolTokens: served.blockCount * served.blockTokens,
     layers: served.shape.layers,
     transfer: served.profile.transfer,
