@@ -35,20 +35,23 @@ describe('made conversations', () => {
   it('come in order, each turn after the answer before it, within their limits', () => {
     const before = new Map<number, TraceRequest>();
     let latest = 0;
-    for (const [index, request] of requests.entries()) {
-      expect(request.index).toBe(index);
+    const wrong = requests.filter((request, index) => {
+      const { promptTokens, newTokens, outputTokens } = request;
       const time = request.timeSeconds ?? -1;
-      expect(time).toBeGreaterThanOrEqual(latest);
-      latest = time;
       const last = before.get(request.conversation);
-      expect(request.turn).toBe((last?.turn ?? -1) + 1);
-      expect(request.promptTokens).toBe(
-        (last === undefined ? 0 : last.promptTokens + last.outputTokens) + request.newTokens,
-      );
-      expect(request.promptTokens + request.outputTokens).toBeLessThanOrEqual(defaultShape.maxContextTokens);
-      if (last !== undefined) expect(time).toBeGreaterThan((last.timeSeconds ?? 0) + last.outputTokens * 0.02);
+      const history = last === undefined ? 0 : last.promptTokens + last.outputTokens;
+      const isRight =
+        request.index === index &&
+        time >= latest &&
+        request.turn === (last?.turn ?? -1) + 1 &&
+        promptTokens === history + newTokens &&
+        promptTokens + outputTokens <= defaultShape.maxContextTokens &&
+        (last === undefined || time > (last.timeSeconds ?? 0) + last.outputTokens * 0.02);
+      latest = time;
       before.set(request.conversation, request);
-    }
+      return !isRight;
+    });
+    expect(wrong).toEqual([]);
     expect(latest).toBeLessThanOrEqual(20_000);
   });
 
