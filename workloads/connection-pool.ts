@@ -1,6 +1,5 @@
-import { setMaxListeners } from 'node:events';
 import type { Endpoint } from './endpoint.js';
-import { HttpConnection } from './http-connection.js';
+import { type GiveUp, HttpConnection } from './http-connection.js';
 
 /** vLLM's server (uvicorn) closes a connection that was idle for 5 s: one near that may die while we write. */
 const MAX_IDLE_MS = 3000;
@@ -12,9 +11,9 @@ const OPEN_AT_ONCE = 64;
 export class ConnectionPool {
   readonly #endpoint: Endpoint;
   readonly #signal: AbortSignal;
-  /** Ends what is still connecting; of its own, for many listen to it at once. */
-  readonly #giveUp = new AbortController();
-  readonly #onAbort = (): void => this.#giveUp.abort(this.#signal.reason);
+  /** What is still connecting: a listener of the signal for each would make each one look at all others. */
+  readonly #pending = new Set<GiveUp>();
+  readonly #onAbort = (): void => this.#giveUp(this.#signal.reason);
   readonly #idle: HttpConnection[] = [];
   readonly #all = new Set<HttpConnection>();
   #opening = 0;
@@ -23,11 +22,7 @@ export class ConnectionPool {
   constructor(endpoint: Endpoint, signal: AbortSignal) {
     this.#endpoint = endpoint;
     this.#signal = signal;
-    setMaxListeners(0, this.#giveUp.signal);
     signal.addEventListener('abort', this.#onAbort, { once: true });
-    if (signal.aborted) {
-      this.#onAbort();
-    }
   }
 
   /** Opens connections until `count` idle ones are fresh. @throws the first error of connecting. */
@@ -76,7 +71,8 @@ export class ConnectionPool {
 
   /** @throws Error naming the address. */
   async open(): Promise<HttpConnection> {
-    const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#giveUp.signal);
+    this.#signal.throwIfAborted();
+    const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#pending);
     if (this.#closed) {
       connection.destroy();
       throw new Error('The connection pool is closed.');
@@ -97,11 +93,17 @@ export class ConnectionPool {
   close(): void {
     this.#closed = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#giveUp.abort(new Error('The connection pool is closed.'));
+    this.#giveUp(new Error('The connection pool is closed.'));
     for (const connection of this.#all) {
       connection.destroy();
     }
     this.#idle.length = 0;
+  }
+
+  #giveUp(reason: unknown): void {
+    for (const giveUp of this.#pending) {
+      giveUp(reason);
+    }
   }
 
   #dropStale(): void {

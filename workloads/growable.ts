@@ -7,7 +7,8 @@ export class GrowableBytes {
   length = 0;
 
   constructor(initialCapacity: number) {
-    this.bytes = new Uint8Array(initialCapacity);
+    // Small ones share a slab: memory of its own for each would cost more than what is done with it.
+    this.bytes = Buffer.allocUnsafe(initialCapacity);
   }
 
   append(source: Uint8Array, start: number, end: number): void {
@@ -45,7 +46,7 @@ export class GrowableBytes {
   }
 
   #grow(needed: number): void {
-    const larger = new Uint8Array(Math.max(needed, this.bytes.length * 2));
+    const larger = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2));
     larger.set(this.bytes.subarray(0, this.length));
     this.bytes = larger;
   }

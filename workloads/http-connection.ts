@@ -15,6 +15,9 @@ export interface ExchangeSink {
   onFailure(kind: 'connection' | 'format', message: string, time: number): void;
 }
 
+/** Ends what is still connecting. */
+export type GiveUp = (reason: unknown) => void;
+
 const READ_BUFFER_BYTES = 64 * 1024;
 
 /** All plain sockets read into this one: a read is handled completely before the next one starts. */
@@ -52,9 +55,12 @@ export class HttpConnection {
     socket.on('close', () => this.#onClosed());
   }
 
-  /** Resolves when connected (TLS included). @throws Error naming the address when it cannot be reached in time. */
-  static async open(endpoint: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<HttpConnection> {
-    signal.throwIfAborted();
+  /**
+   * Resolves when connected (TLS included).
+   * @param pending has a function while it connects, with which that can be ended
+   * @throws Error naming the address when it cannot be reached in time; the reason with which it was ended
+   */
+  static async open(endpoint: Endpoint, timeoutMs: number, pending: Set<GiveUp>): Promise<HttpConnection> {
     let connection: HttpConnection | null = null;
     const address = { host: endpoint.hostname, port: endpoint.port };
     const socket = endpoint.secure
@@ -74,7 +80,7 @@ export class HttpConnection {
     }
     // Between two listeners of ours an error must not be nobody's: the process would end.
     socket.on('error', () => undefined);
-    await connected(socket, endpoint, timeoutMs, signal);
+    await connected(socket, endpoint, timeoutMs, pending);
     connection = new HttpConnection(socket);
     return connection;
   }
@@ -177,11 +183,11 @@ export class HttpConnection {
   }
 }
 
-function connected(socket: Socket, endpoint: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<void> {
+function connected(socket: Socket, endpoint: Endpoint, timeoutMs: number, pending: Set<GiveUp>): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (error: unknown): void => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
+      pending.delete(settle);
       socket.off('error', settle);
       if (error === undefined) {
         resolve();
@@ -190,12 +196,11 @@ function connected(socket: Socket, endpoint: Endpoint, timeoutMs: number, signal
         reject(error);
       }
     };
-    const onAbort = (): void => settle(signal.reason);
     const timer = setTimeout(
       () => settle(new Error(`No connection to ${endpoint.authority} within ${timeoutMs} ms.`)),
       timeoutMs,
     );
-    signal.addEventListener('abort', onAbort, { once: true });
+    pending.add(settle);
     socket.once(endpoint.secure ? 'secureConnect' : 'connect', () => settle(undefined));
     socket.on('error', settle);
   });

@@ -56,6 +56,9 @@ export interface RoundResult {
 const TIMER_SLACK_MS = 2;
 /** Open loop: idle connections kept ready for the next arrivals. */
 const SPARE_CONNECTIONS = 8;
+/** ... and at the start those for the requests of so much time; more are opened when answers take longer. */
+const WARM_SECONDS = 0.25;
+const MAX_WARM_CONNECTIONS = 1024;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 interface Flight {
@@ -153,7 +156,10 @@ class Round {
   /** Ahead of the clock. Who cannot be reached now gets its failure recorded with each request. */
   async #openConnections(): Promise<void> {
     const most = Math.min(this.#requests.length, this.#limit);
-    await this.#pool.warm(this.#isOpenLoop ? Math.min(most, SPARE_CONNECTIONS) : most).catch(() => undefined);
+    const lastDue = this.#requests.at(-1)?.intendedStart ?? 0;
+    const first = (this.#requests.length / lastDue) * this.#options.speed * WARM_SECONDS;
+    const few = Math.min(MAX_WARM_CONNECTIONS, Math.max(SPARE_CONNECTIONS, Math.ceil(first)));
+    await this.#pool.warm(this.#isOpenLoop ? Math.min(most, few) : most).catch(() => undefined);
   }
 
   #dispatch(): void {
