@@ -24,6 +24,8 @@ interface Listener {
 }
 
 const listenState = '0A';
+const establishedState = '01';
+const socketTables = ['/proc/net/tcp', '/proc/net/tcp6'];
 
 /** The listening sockets of a table as /proc/net/tcp has it (proc_pid_net(5)): addresses in hex, state, uid, inode. */
 export function parseListeners(table: string): Listener[] {
@@ -42,9 +44,22 @@ export function parseListeners(table: string): Listener[] {
   );
 }
 
+/** How many connections to this remote port a table as /proc/net/tcp has: the clients' ends of them. */
+export function countConnections(port: number, table: string): number {
+  return table.split('\n').filter((line) => {
+    const [, , remote = '', state] = line.trim().split(/\s+/);
+    return state === establishedState && Number.parseInt(remote.slice(remote.lastIndexOf(':') + 1), 16) === port;
+  }).length;
+}
+
+/** Connections that programs of this machine hold open to a port. */
+export function openConnections(port: number): number {
+  return socketTables.reduce((sum, table) => sum + countConnections(port, readTable(table)), 0);
+}
+
 /** All listening sockets of this machine's network; the kernel takes milliseconds for each look. */
 export function listListeners(): readonly Listener[] {
-  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap(readListeners);
+  return socketTables.flatMap((table) => parseListeners(readTable(table)));
 }
 
 /** @returns null when the port is free. */
@@ -62,12 +77,12 @@ export function findPortOwner(port: number, registry?: Registry, listeners = lis
   return { port, pid, command, uid: listener.uid, buildId, description };
 }
 
-function readListeners(table: string): Listener[] {
+function readTable(table: string): string {
   try {
-    return parseListeners(readFileSync(table, 'utf8'));
+    return readFileSync(table, 'utf8');
   } catch {
     // No IPv6 on this machine.
-    return [];
+    return '';
   }
 }
 

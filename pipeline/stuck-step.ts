@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { openConnections } from '../engines/port-owner.js';
 import { probe } from '../engines/readiness.js';
 import { scrapeMetrics } from '../workloads/metrics.js';
 import { executeOwned } from './execute.js';
@@ -28,12 +29,14 @@ async function describeEngine(run: Run, role: (typeof roles)[number]): Promise<r
   if (endpoint === null) return state.status === 'unstarted' ? [] : [`${role}: ${state.status}`];
   const signal = AbortSignal.timeout(lookLimitMs);
   const url = `${endpoint.baseUrl}${role === 'lmcache' ? '/healthcheck' : '/health'}`;
+  // Before we open one ourselves.
+  const connections = openConnections(Number(new URL(url).port || 80));
   const { ready, answer } = await probe({ kind: 'http', url }, signal);
   const requests = ready && role !== 'lmcache' ? await openRequests(endpoint.baseUrl, signal) : '';
   const tail = await fleet.logTail(role, shownLogLines);
   const stack = ready ? [] : await stackOf(run, state);
   return [
-    `${role}: ${state.status}, answers ${answer}${requests}`,
+    `${role}: ${state.status}, answers ${answer}${requests}; ${connections} connections to it are open`,
     ...tail.map((line) => `  | ${line}`),
     ...stack.map((line) => `  > ${line}`),
   ];

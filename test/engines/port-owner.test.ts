@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findPortOwner, parseListeners } from '../../engines/port-owner.js';
+import { countConnections, findPortOwner, parseListeners } from '../../engines/port-owner.js';
 import { openRegistry } from '../../engines/registry.js';
 import { fakeSpec, freePort, sampleRun, temporaryDirectory } from './engine-rig.js';
 
@@ -18,6 +18,12 @@ describe('the table of sockets', () => {
       { port: 9000, uid: 0, inode: '55503' },
     ]);
     expect(parseListeners('')).toEqual([]);
+  });
+
+  it("tells how many connections to a port are open, by their clients' ends", () => {
+    expect(countConnections(8000, table)).toBe(1);
+    expect(countConnections(50_000, table)).toBe(0);
+    expect(countConnections(8000, '')).toBe(0);
   });
 });
 

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { dockerErrorFrom } from '../../docker/error-normaliser.js';
 import { classifyEngineEnd } from '../../engines/blame.js';
 import type { EngineExit } from '../../engines/engine-state.js';
+import { failureOf } from '../../pipeline/run-step.js';
 import type { FailureCause, FailureReason } from '../../results-schema/step-result.js';
 import { conclude } from '../../results-schema/verdicts.js';
 import { judgeBaselineDifference } from '../../steps/baseline-difference.js';
@@ -11,6 +12,7 @@ import { proofGate } from '../../steps/cache-proof.js';
 import { buildFailure, dockerFailure } from '../../steps/docker-failure.js';
 import { describeLmEvalFailure } from '../../steps/lm-eval/lm-eval-runner.js';
 import { requestGate } from '../../steps/request-gate.js';
+import { judgeVllmBench } from '../../steps/vllm-bench/judge.js';
 import type { RequestOutcome, RequestRecord } from '../../workloads/request.js';
 
 type Row = readonly [name: string, input: string, reason: FailureReason, cause: FailureCause];
@@ -161,6 +163,7 @@ const exits: readonly (readonly [string, Partial<EngineExit>, FailureReason, Fai
     'out-of-memory',
   ],
   ['killed from outside', { code: null, signal: 'SIGKILL' }, 'infrastructure', 'engine-died'],
+  ['gone with its daemon or its keeper', { code: null, signal: null }, 'infrastructure', 'engine-died'],
   ['a segmentation fault', { code: null, signal: 'SIGSEGV' }, 'unknown', 'engine-died'],
   ['an abort of its own', { code: null, signal: 'SIGABRT' }, 'unknown', 'engine-died'],
 ];
@@ -277,6 +280,38 @@ describe('who is to blame', () => {
     const records = outcomes.map((outcome, index) => ({ index, outcome }) as RequestRecord);
     const gate = requestGate('requests', 'Requests', records, records.length);
     expect(conclude({ gates: [gate] })).toMatchObject({ outcome: 'failed', reason, cause });
+  });
+
+  it('the code under test, when it is slower with the cache than without', () => {
+    const bench = (throughput: number) => ({
+      figures: { completed: 5, total_input_tokens: 5000, total_token_throughput: throughput },
+      clientOverload: null,
+      failures: [],
+    });
+    const rise = {
+      externalQueryTokens: 5000,
+      externalHitTokens: 5000,
+      gpuHitTokens: 0,
+      lookupRequestedTokens: 5000,
+      lookupHitTokens: 5000,
+      l1ReadChunks: 20,
+      l1WriteChunks: 20,
+    };
+    const slower = judgeVllmBench({
+      settings: { NUM_PROMPTS: 5, RANDOM_INPUT_LEN: 1000, MAX_SLOWDOWN_PERCENT: 5 },
+      baseline: bench(10_000),
+      lmcache: bench(9000),
+      timedRise: rise,
+      replay: { prompts: 5, rise, resetProblem: null },
+      lmcacheHasHttp: true,
+      note: null,
+    });
+    expect(slower).toMatchObject({ outcome: 'failed', reason: 'regression', cause: 'threshold' });
+  });
+
+  it('the disk, where results cannot be written', () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    expect(failureOf(full, new AbortController().signal)).toMatchObject({ reason: 'infrastructure', cause: 'disk' });
   });
 
   it('the code under test, when its answers differ or the cache was never used', () => {
