@@ -6,6 +6,13 @@ const MAX_IDLE_MS = 3000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** So many are opened side by side: a server's backlog is finite. */
 const OPEN_AT_ONCE = 64;
+const OPEN_FOR_WAITERS = 256;
+
+/** Somebody who needs a connection. */
+export interface Waiter {
+  use(connection: HttpConnection): void;
+  fail(error: unknown): void;
+}
 
 /** Kept-alive connections to one server, opened ahead and reused, the most recently used first. */
 export class ConnectionPool {
@@ -15,6 +22,7 @@ export class ConnectionPool {
   readonly #pending = new Set<GiveUp>();
   readonly #onAbort = (): void => this.#giveUp(this.#signal.reason);
   readonly #idle: HttpConnection[] = [];
+  readonly #waiters: Waiter[] = [];
   readonly #all = new Set<HttpConnection>();
   #opening = 0;
   #closed = false;
@@ -31,7 +39,7 @@ export class ConnectionPool {
     let missing = count - this.#idle.length;
     while (missing > 0) {
       const batch = Math.min(missing, OPEN_AT_ONCE);
-      const opened = await Promise.allSettled(Array.from({ length: batch }, () => this.open()));
+      const opened = await Promise.allSettled(Array.from({ length: batch }, () => this.#open()));
       for (const result of opened) {
         if (result.status === 'fulfilled') {
           this.give(result.value);
@@ -52,25 +60,51 @@ export class ConnectionPool {
       return;
     }
     this.#opening += 1;
-    this.open().then(
+    this.#open().then(
       (connection) => {
         this.#opening -= 1;
         this.give(connection);
       },
       () => {
         this.#opening -= 1;
+        this.#openForWaiters();
       },
     );
   }
 
-  /** An idle connection, or null when a new one must be opened. */
+  /** An idle connection, or null where there is none: see `wait`. */
   take(): HttpConnection | null {
     this.#dropStale();
     return this.#idle.pop() ?? null;
   }
 
+  /** For a connection that somebody gives back or that is opened now, whichever comes first; in order of asking. */
+  wait(waiter: Waiter): void {
+    this.#waiters.push(waiter);
+    this.#openForWaiters();
+  }
+
+  #openForWaiters(): void {
+    // A client that is late would only be later if it opened one for each request that waits.
+    while (this.#opening < Math.min(this.#waiters.length, OPEN_FOR_WAITERS)) {
+      this.#opening += 1;
+      this.#open().then(
+        (connection) => {
+          this.#opening -= 1;
+          this.give(connection);
+          this.#openForWaiters();
+        },
+        (error) => {
+          this.#opening -= 1;
+          this.#waiters.shift()?.fail(error);
+          this.#openForWaiters();
+        },
+      );
+    }
+  }
+
   /** @throws Error naming the address. */
-  async open(): Promise<HttpConnection> {
+  async #open(): Promise<HttpConnection> {
     this.#signal.throwIfAborted();
     const connection = await HttpConnection.open(this.#endpoint, CONNECT_TIMEOUT_MS, this.#pending);
     if (this.#closed) {
@@ -86,7 +120,12 @@ export class ConnectionPool {
     if (this.#closed) {
       connection.destroy();
     } else if (connection.isOpen) {
-      this.#idle.push(connection);
+      const waiter = this.#waiters.shift();
+      if (waiter === undefined) {
+        this.#idle.push(connection);
+      } else {
+        waiter.use(connection);
+      }
     }
   }
 
@@ -98,6 +137,7 @@ export class ConnectionPool {
       connection.destroy();
     }
     this.#idle.length = 0;
+    this.#waiters.length = 0;
   }
 
   #giveUp(reason: unknown): void {

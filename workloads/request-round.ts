@@ -189,16 +189,16 @@ class Round {
     if (connection !== null) {
       this.#send(exchange, flight, request, connection);
     } else {
-      this.#pool.open().then(
-        (opened) => {
+      this.#pool.wait({
+        use: (given) => {
           if (exchange.hasEnded) {
-            this.#pool.give(opened);
+            this.#pool.give(given);
           } else {
-            this.#send(exchange, flight, request, opened);
+            this.#send(exchange, flight, request, given);
           }
         },
-        (error) => exchange.fail({ reason: 'connection', message: messageOf(error) }, performance.now()),
-      );
+        fail: (error) => exchange.fail({ reason: 'connection', message: messageOf(error) }, performance.now()),
+      });
     }
     if (this.#isOpenLoop) {
       this.#pool.keepSpare(SPARE_CONNECTIONS);

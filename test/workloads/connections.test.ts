@@ -57,6 +57,23 @@ describe('connections', () => {
     expect(round.records.map((record) => record.outcome.state)).toEqual(['ok', 'ok', 'ok']);
   });
 
+  test('requests that find none take the first that comes free or is opened', async () => {
+    await rig.connect(goodAnswer);
+    // A quarter of a second's worth is opened ahead: 15.
+    const { records } = await rig.send(30, {}, new Array(30).fill(0.5));
+    expect(records.map(({ outcome }) => outcome.state)).toEqual(new Array(30).fill('ok'));
+    expect(rig.server?.requests).toHaveLength(30);
+  });
+
+  test('requests that find none and get none fail, each for itself', async () => {
+    const server = await rig.connect(goodAnswer);
+    setTimeout(() => server.die(), 100);
+    const { records } = await rig.send(30, {}, new Array(30).fill(0.4));
+    for (const { outcome } of records) {
+      expect(outcome).toMatchObject({ state: 'failed', reason: 'connection' });
+    }
+  });
+
   test('nobody there: a clear error before the first request', async () => {
     const gone = await RawHttpServer.start(() => undefined);
     const { baseUrl } = gone;
