@@ -28,12 +28,12 @@ export interface YamlDocument {
 }
 
 /** What a person writes has some kilobytes; more is no sweep, and slow to parse. */
-export const mostYamlBytes = 1024 ** 2;
+export const mostYamlBytes = 256 * 1024;
 const mostAliasUses = 100;
 
 /**
  * Reads all documents of a YAML file; empty ones at its end are left out.
- * @throws SourceError for a file that is no YAML, is larger than 1 MiB, has duplicate keys, unknown tags or too many
+ * @throws SourceError for a file that is no YAML, is larger than 256 KiB, has duplicate keys, unknown tags or too many
  *   aliases.
  */
 export function parseYamlSource(file: string, text: string): readonly YamlDocument[] {
@@ -49,8 +49,8 @@ export function parseYamlSource(file: string, text: string): readonly YamlDocume
 
 /** The problem of a file that is not even read. */
 export function tooLarge(bytes: number): SourceProblem {
-  const size = (bytes / 1024 ** 2).toFixed(1);
-  return { line: 1, column: 1, message: `the file has ${size} MiB; allowed: at most 1 MiB` };
+  const kib = Math.ceil(bytes / 1024);
+  return { line: 1, column: 1, message: `the file has ${kib} KiB; allowed: at most ${mostYamlBytes / 1024} KiB` };
 }
 
 function parseDocuments(file: string, text: string, lineCounter: LineCounter): readonly Document.Parsed[] {
@@ -72,8 +72,12 @@ function documentProblems(document: Document.Parsed, lines: LineCounter): Source
     Map: (_, map) => {
       const seen = new Set<unknown>();
       for (const { key } of map.items) {
-        const name = isScalar(key) ? key.value : null;
-        if (name === null || name === '<<') continue;
+        if (!isScalar(key)) {
+          problems.push(problem(lines, offsetOf(key), 'a key that is no text; allowed: plain names'));
+          continue;
+        }
+        const name = key.value;
+        if (name === '<<') continue;
         if (seen.has(name)) problems.push(problem(lines, offsetOf(key), `the key "${String(name)}" stands here twice`));
         seen.add(name);
       }
@@ -109,9 +113,11 @@ function toPlain(file: string, document: Document.Parsed, lines: LineCounter): u
       },
     });
     const why =
-      error instanceof ReferenceError
+      error instanceof ReferenceError && error.message.startsWith('Excessive')
         ? `aliases that stand for too much; allowed: at most ${mostAliasUses} uses`
-        : `cannot be resolved: ${error instanceof RangeError ? 'it refers to itself, or is nested too deeply' : messageOf(error)}`;
+        : error instanceof RangeError
+          ? 'it refers to itself, or is nested too deeply'
+          : messageOf(error);
     throw new SourceError(file, [problem(lines, offsetOf(first), why)]);
   }
 }
