@@ -92,7 +92,8 @@ function yAxis(chart: LineChart): FrameAxis {
 function xAxis(chart: LineChart, widthPx: number): FrameAxis {
   const log = chart.xScale === 'log';
   const place = log ? Math.log2 : (value: number) => value;
-  const values = [...chart.series.flatMap(({ points }) => points.map(({ x }) => x)), ...(chart.xTicks ?? [])];
+  const drawn = chart.series.flatMap(({ points }) => points.map(({ x }) => x));
+  const values = [...drawn, ...(chart.xTicks ?? []), ...(chart.xMin === undefined ? [] : [chart.xMin])];
   const lowest = values.reduce((left, value) => Math.min(left, value), Number.POSITIVE_INFINITY);
   const highest = values.reduce((left, value) => Math.max(left, value), Number.NEGATIVE_INFINITY);
   const [from, to] = lowest > highest ? [log ? 1 : 0, log ? 2 : 1] : [lowest, highest];

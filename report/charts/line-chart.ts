@@ -30,6 +30,8 @@ export interface LineChart {
   readonly yMin?: number;
   /** The y axis ends exactly here. @default the next tick above the highest value */
   readonly yMax?: number;
+  /** The x axis reaches at least down to here. @default the lowest x */
+  readonly xMin?: number;
   /** `log` needs x above 0. @default 'linear' */
   readonly xScale?: 'linear' | 'log';
   /** Where the x axis is marked, and which it reaches; swept values, say. @default round numbers */
