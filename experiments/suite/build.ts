@@ -1,6 +1,6 @@
 import type { LmcacheConfiguration, LmcacheSettings } from './lmcache-configuration.js';
 import type {
-  Engine,
+  CommandEngine,
   Experiment,
   ExternalEngineConfiguration,
   SglangEngine,
@@ -18,6 +18,14 @@ export function vllm(configuration: Omit<VllmEngine, 'program'> = {}): VllmEngin
 /** An SGLang; without `lmcache` it has none. */
 export function sglang(configuration: Omit<SglangEngine, 'program'> = {}): SglangEngine {
   return { program: 'sglang', ...configuration };
+}
+
+/** Any program that serves the OpenAI API: `command(['my-engine', '--port', '{port}'])`. */
+export function command(
+  words: readonly string[],
+  configuration: Omit<CommandEngine, 'program' | 'command'> = {},
+): CommandEngine {
+  return { program: 'command', command: words, ...configuration };
 }
 
 /** A server that runs already. */
@@ -71,7 +79,7 @@ export function testCase(parts: TestCase): TestCase {
 }
 
 /** The same engine with more flags. */
-export function withOptions<Configured extends Exclude<Engine, ExternalEngineConfiguration>>(
+export function withOptions<Configured extends VllmEngine | SglangEngine>(
   engine: Configured,
   options: NonNullable<Configured['options']>,
 ): Configured {

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { type LmcacheSettings, readLmcacheFile } from './lmcache-configuration.js';
 import type { Engine } from './terms.js';
 
@@ -5,8 +6,9 @@ import type { Engine } from './terms.js';
 export function engineLabel(engine: Engine): string {
   if (engine.label !== undefined) return engine.label;
   if (engine.program === 'external') return engine.url;
-  const { tensorParallelSize = 1, options = {}, lmcache } = engine;
-  const program = engine.program === 'sglang' ? 'SGLang' : 'vLLM';
+  const { tensorParallelSize = 1, lmcache } = engine;
+  const options = engine.program === 'command' ? {} : (engine.options ?? {});
+  const program = { vllm: 'vLLM', sglang: 'SGLang', command: commandName(engine) }[engine.program];
   const parts = [
     ...(tensorParallelSize > 1 ? [`TP${tensorParallelSize}`] : []),
     ...(options['enable_prefix_caching'] === true ? ['prefix caching'] : []),
@@ -32,4 +34,9 @@ function tiers(settings: LmcacheSettings): string {
     ...(settings.save_decode_cache ? ['decode cache'] : []),
   ];
   return [...new Set([...local, ...far, ...extras])].join(', ') || 'no tier';
+}
+
+/** `my-engine` of `/opt/bin/my-engine serve`. */
+function commandName(engine: Engine): string {
+  return engine.program === 'command' ? path.basename(engine.command[0] ?? 'command') : '';
 }

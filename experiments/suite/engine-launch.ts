@@ -3,7 +3,7 @@ import type { ContainerOptions } from '../../engines/launch-spec.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
 import type { ServerSpec } from '../engine-host.js';
 import type { LmcacheConfiguration, RemoteServer } from './lmcache-configuration.js';
-import type { SglangEngine, VllmEngine } from './terms.js';
+import type { CommandEngine, SglangEngine, StartedEngineConfiguration, VllmEngine } from './terms.js';
 
 /** How engines are started on this machine; the same for all of a run. */
 export interface LaunchPlan {
@@ -42,8 +42,9 @@ const defaultUtilization = 0.8;
 const containerCache = '/root/.cache/huggingface';
 const containerToken = '/run/secrets/hf-token';
 
-/** vLLM or SGLang with what the engine's configuration says. */
-export function engineSpec(engine: VllmEngine | SglangEngine, place: EnginePlace, plan: LaunchPlan): ServerSpec {
+/** An engine as its configuration says. */
+export function engineSpec(engine: StartedEngineConfiguration, place: EnginePlace, plan: LaunchPlan): ServerSpec {
+  if (engine.program === 'command') return commandSpec(engine, place, plan);
   // The simulator stands in for both: it has vLLM's command line.
   const isSglang = engine.program === 'sglang' && plan.engine === 'vllm';
   const program = isSglang ? ['python3', '-m', 'sglang.launch_server'] : ['vllm', 'serve'];
@@ -51,18 +52,42 @@ export function engineSpec(engine: VllmEngine | SglangEngine, place: EnginePlace
     program: isSglang ? 'other' : 'vllm-serve',
     command: [...(plan.simulator?.command ?? []), ...program],
     args: isSglang ? sglangArguments(engine, place, plan) : vllmArguments(engine, place, plan),
-    environment: {
-      // Keys of chunks are hashes: engines that share a cache must hash alike.
-      PYTHONHASHSEED: '0',
-      ...gpuEnvironment(place, plan),
-      ...hubEnvironment(plan),
-      ...lmcacheEnvironment(engine.lmcache ?? null, place),
-      ...simulatorEnvironment(plan),
-      ...engine.environment,
-    },
+    environment: environmentOf(engine, place, plan),
     container: container(plan, place, isSglang ? program : null),
     ports: [place.port],
     healthUrl: `http://127.0.0.1:${place.port}/health`,
+  };
+}
+
+function commandSpec(engine: CommandEngine, place: EnginePlace, plan: LaunchPlan): ServerSpec {
+  const model = engine.model ?? plan.model;
+  const [program = '', ...args] = engine.command.map((word) =>
+    word.replaceAll('{port}', String(place.port)).replaceAll('{model}', model),
+  );
+  return {
+    program: 'other',
+    command: [program],
+    args,
+    environment: environmentOf(engine, place, plan),
+    container: container(plan, place, [program]),
+    ports: [place.port],
+    healthUrl: `http://127.0.0.1:${place.port}${engine.healthPath ?? '/health'}`,
+  };
+}
+
+function environmentOf(
+  engine: StartedEngineConfiguration,
+  place: EnginePlace,
+  plan: LaunchPlan,
+): Readonly<Record<string, string>> {
+  return {
+    // Keys of chunks are hashes: engines that share a cache must hash alike.
+    PYTHONHASHSEED: '0',
+    ...gpuEnvironment(place, plan),
+    ...hubEnvironment(plan),
+    ...lmcacheEnvironment(engine.lmcache ?? null, place),
+    ...simulatorEnvironment(plan),
+    ...engine.environment,
   };
 }
 

@@ -16,7 +16,7 @@ import {
   writeLmcacheYaml,
 } from './lmcache-configuration.js';
 import { neededSentinel, type RedisSentinel, redisSpecs } from './redis-sentinel.js';
-import type { Engine, VllmEngine } from './terms.js';
+import type { Engine, StartedEngineConfiguration } from './terms.js';
 
 /** One engine of an experiment, ready to be started. */
 export interface PlannedEngine {
@@ -98,11 +98,7 @@ function shown(word: string): string {
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
-function portOf(
-  engine: VllmEngine | Exclude<Engine, { program: 'external' }>,
-  id: number,
-  ports: readonly number[],
-): number {
+function portOf(engine: StartedEngineConfiguration, id: number, ports: readonly number[]): number {
   const port = engine.port ?? ports[id];
   if (port !== undefined) return port;
   throw new Error(`engine ${id} has no port: ${ports.length} are given (-p), set \`port\` or give more`);
@@ -134,7 +130,7 @@ interface CacheFiles {
 }
 
 /** The engine's configuration file, written where it is given as its content; the directories of its disk tiers. */
-function cacheFiles({ lmcache }: Exclude<Engine, { program: 'external' }>, directory: string): CacheFiles {
+function cacheFiles({ lmcache }: StartedEngineConfiguration, directory: string): CacheFiles {
   if (!lmcache) return { file: null, directories: [], server: null, redis: null };
   const isFile = typeof lmcache.config === 'string';
   const settings: LmcacheSettings =

@@ -1,9 +1,10 @@
 // The package's entry "lmcache-ci/experiments": what a file of test functions is written with.
 export type { EngineBootstrapper } from '../engine-bootstrapper.js';
-export { experiment, external, lmcache, sglang, testCase, vllm, withOptions } from './build.js';
+export { command, experiment, external, lmcache, sglang, testCase, vllm, withOptions } from './build.js';
 export type { LmcacheConfiguration, LmcacheSettings } from './lmcache-configuration.js';
 export type { Shows, Side } from './shows.js';
 export type {
+  CommandEngine,
   Engine,
   Experiment,
   ExternalEngineConfiguration,

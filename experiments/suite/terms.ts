@@ -92,6 +92,15 @@ export interface SglangEngine extends LocalEngine {
   readonly program: 'sglang';
 }
 
+/** Any program that serves the OpenAI API on a port. */
+export interface CommandEngine extends Omit<LocalEngine, 'options' | 'gpuMemoryUtilization'> {
+  readonly program: 'command';
+  /** The program and its arguments; `{port}` and `{model}` stand for what is decided when it starts. */
+  readonly command: readonly string[];
+  /** Answers 200 when it serves. Default: `/health`. */
+  readonly healthPath?: string;
+}
+
 /** A server that runs already, whatever it is. */
 export interface ExternalEngineConfiguration {
   readonly program: 'external';
@@ -102,7 +111,10 @@ export interface ExternalEngineConfiguration {
 }
 
 /** A serving engine: a process that answers the OpenAI API. */
-export type Engine = VllmEngine | SglangEngine | ExternalEngineConfiguration;
+export type Engine = VllmEngine | SglangEngine | CommandEngine | ExternalEngineConfiguration;
+
+/** One that is started here. */
+export type StartedEngineConfiguration = Exclude<Engine, ExternalEngineConfiguration>;
 
 /** One workload, made anew for each engine and sent to all of them at once. */
 export interface Experiment {

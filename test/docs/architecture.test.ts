@@ -61,7 +61,13 @@ describe('the table of rooms', () => {
 });
 
 describe('the pages', () => {
-  const pages = ['README.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/adding-a-test.md'];
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'docs/architecture.md',
+    'docs/adding-a-test.md',
+    'docs/experiments.md',
+  ];
 
   it.each(pages)('%s links only to what is there', (name) => {
     const links = [...readFileSync(join(root, name), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)].map(
