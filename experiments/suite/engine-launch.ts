@@ -101,7 +101,8 @@ export function cacheServerSpec(server: RemoteServer, device: string, plan: Laun
     environment: { PYTHONHASHSEED: '0', ...simulatorEnvironment(plan) },
     container: {
       image: plan.image,
-      entrypoint: plan.engine === 'sim' ? null : ['/opt/venv/bin/python3', '-m', 'lmcache.v1.server'],
+      // As in LMCache's images, and in the simulator's.
+      entrypoint: ['/opt/venv/bin/python3', '-m', 'lmcache.v1.server'],
       mounts: path.isAbsolute(device) ? [{ source: device, target: device, readOnly: false }] : [],
       gpu: null,
     },
