@@ -182,11 +182,12 @@ function sendingOptions(
   total: number,
   options: BenchServeOptions & WorkloadOptions,
   limit: FailureLimit | null,
-): Pick<RoundOptions, 'requestTimeoutSeconds' | 'signal' | 'onRecord'> {
+): Pick<RoundOptions, 'requestTimeoutSeconds' | 'signal' | 'keepTexts' | 'onRecord'> {
   const report = reportProgress(options, phase, total);
   return {
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     signal: options.signal,
+    keepTexts: (options.keepTexts ?? true) || (options.saveDetailed ?? false),
     onRecord: (record, progress) => {
       if (limit !== null) {
         limit.count(progress);

@@ -30,6 +30,8 @@ export interface RoundOptions {
   readonly signal: AbortSignal;
   /** Where this round is a part of a longer one; default: it begins now. */
   readonly clock?: RoundClock;
+  /** false: the text of an answer is dropped once `onRecord` saw it, unless its tokens are still to be counted. */
+  readonly keepTexts?: boolean;
   /** Called with each record as soon as its answer is read, in order of completion. */
   onRecord?(record: RequestRecord, progress: RoundProgress): void;
 }
@@ -292,7 +294,8 @@ class Round {
       text,
       outcome,
     };
-    this.#records[flight.index] = record;
+    const keepsText = (this.#options.keepTexts ?? true) || record.completionTokens === null;
+    this.#records[flight.index] = keepsText ? record : { ...record, text: '' };
     this.#done += 1;
     this.#failed += outcome.state === 'failed' ? 1 : 0;
     this.#options.onRecord?.(record, { done: this.#done, failed: this.#failed, inFlight: this.#inFlight });

@@ -95,6 +95,7 @@ const groups: Readonly<Record<string, readonly Flag[]>> = {
     ['metric-percentiles', 'text', 'default 99'],
     ['save-result', 'switch', 'write the result file'],
     ['save-detailed', 'switch', '... with lists of each request'],
+    ['request-log', 'text', 'JSON lines file: every request with all its times, written as it ends'],
     ['append-result', 'switch', '... behind what the file holds'],
     ['result-dir', 'text', 'default: here'],
     ['result-filename', 'text', 'default {label}-{rate}qps-{model}-{date}.json'],

@@ -9,6 +9,7 @@ import { prepareBenchServe, runBenchServe } from '../../workloads/bench-serve.js
 import { parseEndpoint } from '../../workloads/endpoint.js';
 import { multiRoundQaUsers } from '../../workloads/multi-round-qa-plan.js';
 import { pythonFloat } from '../../workloads/python-format.js';
+import type { RequestRecord } from '../../workloads/request.js';
 import { isHealthy, listModels, ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
 import type { Target } from '../../workloads/target.js';
 import type { Command } from '../cli.js';
@@ -17,6 +18,7 @@ import { NoVerdictError, UsageError } from '../usage-error.js';
 import { addBenchFlags, BenchFlags } from './bench-flags.js';
 import { readBenchOptions } from './bench-options.js';
 import { BenchProgress } from './bench-progress.js';
+import { RequestLog } from './bench-request-log.js';
 import { resultFile, writeWhole } from './bench-result-file.js';
 import { benchVerdict } from './bench-verdict.js';
 
@@ -95,14 +97,23 @@ async function measure(
     tokenizerId,
     ...(tokenizer === null ? {} : { tokenizerDirectory: tokenizer }),
     signal,
-    ...(flags.isOn('disable-tqdm')
-      ? {}
-      : { onProgress: progress.update.bind(progress), onRecord: progress.record.bind(progress) }),
+    keepTexts: false,
+    ...(flags.isOn('disable-tqdm') ? {} : { onProgress: progress.update.bind(progress) }),
   };
   const plan = await prepareBenchServe(target, running);
   if (plan === null) throw new UsageError(`There is no tokenizer for "${tokenizerId}".`);
+  const logPath = flags.text('request-log');
+  const log = logPath === undefined ? null : await RequestLog.create(logPath);
   process.stdout.write(describeTraffic(options));
-  return runBenchServe(target, { ...running, plan });
+  try {
+    const onRecord = (record: RequestRecord): void => {
+      log?.add(record);
+      if (!flags.isOn('disable-tqdm')) progress.record(record);
+    };
+    return await runBenchServe(target, { ...running, plan, onRecord });
+  } finally {
+    await log?.close();
+  }
 }
 
 async function conclude(

@@ -126,6 +126,8 @@ export interface BenchServeOptions extends RandomDatasetOptions {
   readonly tokenizerDirectory?: string;
   /** Hugging Face home whose `hub` is searched; default HF_HOME's own default. */
   readonly hfHome?: string;
+  /** false: answers' texts are not kept, except where the result needs them; default true. */
+  readonly keepTexts?: boolean;
   /** Called with each timed request as soon as its answer is read. */
   onRecord?(record: RequestRecord): void;
   /** Made ahead by `prepareBenchServe` with the same options. */
