@@ -19,6 +19,7 @@ import {
 import { openResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { type SweepSummary, sweepSummarySchemaVersion } from '../../results-schema/sweep-summary.js';
 import { raisePriority } from '../../simulator/priority.js';
+import { rehearse } from '../../workloads/rehearsal.js';
 import { listenForInterruption } from '../interruption.js';
 import { packageVersion } from '../package-version.js';
 import { NoVerdictError, UsageError } from '../usage-error.js';
@@ -63,6 +64,8 @@ export async function runSweeps(plan: SweepPlan, settings: ExperimentSettings, f
       launch.engine === 'sim' ? null : await reserveSweepGpus(fleet, flags.gpus, widest, settings, view, signal);
     const gpuCount = cards?.length ?? simulatedGpuCount(flags.gpus, widest);
     if (launch.engine === 'sim') raisePriority();
+    // The client's own code is slow the first time.
+    await rehearse(signal);
     const common = { fleet, runId: id, cards, signal };
     const jobs = plan.sweeps.flatMap((sweep, index) => {
       const store = stores[index];
