@@ -60,6 +60,16 @@ const commands = [
     load: async () => (await import('./commands/cache-simulation.js')).cacheSimulationCommand,
   },
   {
+    command: 'simulate-calibrate <files..>',
+    describe: "Fit the simulator's constants to recordings, and say how far its predictions are off",
+    load: async () => (await import('./commands/simulate-calibrate.js')).simulateCalibrateCommand,
+  },
+  {
+    command: 'simulate-study [workload]',
+    describe: "Run mp-test's workloads on simulated engines in virtual time: in seconds, the same each time",
+    load: async () => (await import('./commands/simulate-study.js')).simulateStudyCommand,
+  },
+  {
     command: 'doctor',
     describe: 'Check what a run needs on this machine, with the remedy for what is missing',
     load: async () => (await import('./commands/doctor.js')).doctorCommand,
@@ -73,6 +83,11 @@ const commands = [
     command: 'status <directory>',
     describe: 'Say what a results directory holds, what is missing and why',
     load: async () => (await import('./commands/status.js')).statusCommand,
+  },
+  {
+    command: 'report <directory>',
+    describe: 'Make pages of a results directory: HTML, PDF, SVG, Markdown, JUnit',
+    load: async () => (await import('./commands/report.js')).reportCommand,
   },
 ] as const;
 
@@ -88,7 +103,8 @@ export interface Command {
  * The command line `lmcache-ci`. Sets process.exitCode: 0 passed, 1 the code under test failed,
  * 2 usage or configuration, 3 no verdict, 128 + n interrupted by signal n.
  */
-export async function main(args: readonly string[]): Promise<void> {
+export async function main(given: readonly string[]): Promise<void> {
+  const args = joinStudies(given);
   if (args[0] === 'simulate' && args[1] !== '--help' && args[1] !== '-h' && args.length > 1) {
     const { runSimulator } = await import('../simulator/main.js');
     await runSimulator(args.slice(1));
@@ -154,6 +170,13 @@ export async function main(args: readonly string[]): Promise<void> {
     }
     await failWithoutVerdict(error);
   }
+}
+
+/** `simulate calibrate` is a command of this project; what else follows `simulate` is an engine's command line. */
+function joinStudies(args: readonly string[]): readonly string[] {
+  const [first, second, ...rest] = args;
+  const isStudy = first === 'simulate' && (second === 'calibrate' || second === 'study');
+  return isStudy ? [`simulate-${second}`, ...rest] : args;
 }
 
 /** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */

@@ -32,7 +32,9 @@ export interface StepTimeModel {
    * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
    * blocks, and the connector's lookup where there is one. Repeated tokens are cheaper (tokenizers remember words).
    */
-  apiSeconds(promptIds: readonly number[]): number;
+  apiSeconds(promptTokens: number, distinctTokens: number): number;
+  /** More time before a request can be scheduled for what the cache tier holds of it (locking it, planning the load). */
+  foundSeconds(hitTokens: number): number;
   /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
   apiBusySeconds(promptTokens: number): number;
   /** Time from the end of the step that made a token until the client has it. */
@@ -60,6 +62,8 @@ export interface ModelShape {
   readonly vocabularySize: number;
   /** Parameters of the layers' matrix multiplications. */
   readonly layerParameters: number;
+  /** 2 if left out; 1 for FP8, which is computed at the speed of 16 bits here: no recording has its kernels. */
+  readonly bytesPerLayerWeight?: number;
   readonly kvBytesPerToken: number;
   readonly maxModelLen: number;
 }
@@ -73,6 +77,8 @@ export interface CacheTransferRates {
   readonly loadOverheadSeconds: number;
   /** Engine steps, while other sequences run, between the end of a load and the step that uses it. */
   readonly loadNoticeSteps: number;
+  /** Seconds before those steps, while other sequences run. */
+  readonly loadNoticeSeconds: number;
 }
 
 export interface Profile {

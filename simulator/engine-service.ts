@@ -54,6 +54,7 @@ export class EngineService {
         blockCount: served.blockCount,
         prefixCaching: served.options.prefixCaching,
         loadNoticeSteps: profile.transfer.loadNoticeSteps,
+        loadNoticeSeconds: profile.transfer.loadNoticeSeconds,
       },
       stepTime: disturbed(served.stepTime, () => options.control.fault, salt),
       clock,

@@ -58,15 +58,16 @@ export const profileFileSchema = z.strictObject({
     /** Copying fresh KV out of the GPU slows a prefill step: bytes of KV / this. */
     storeDragBytesPerSecond: sourced,
     requestStepSeconds: sourced,
-    /** Before a request can be scheduled: lookupSeconds + lookupTokenSeconds * tokens. */
+    /** Before a request can be scheduled: lookupSeconds + foundTokenSeconds * tokens that the cache tier holds. */
     lookupSeconds: sourced,
-    lookupTokenSeconds: sourced,
+    foundTokenSeconds: sourced,
   }),
   transfer: z.strictObject({
     loadBytesPerSecond: sourced,
     storeBytesPerSecond: sourced,
     loadOverheadSeconds: sourced,
     loadNoticeSteps: sourced,
+    loadNoticeSeconds: sourced,
   }),
   loadSeconds: z.strictObject({ engine: sourced, lmcacheServer: sourced }),
 });

@@ -56,6 +56,7 @@ export function profileOf(file: ProfileFile): Profile {
       storeBytesPerSecond: file.transfer.storeBytesPerSecond.value,
       loadOverheadSeconds: file.transfer.loadOverheadSeconds.value,
       loadNoticeSteps: file.transfer.loadNoticeSteps.value,
+      loadNoticeSeconds: file.transfer.loadNoticeSeconds.value,
     },
     model: findModel,
     stepTime: (model, options) =>

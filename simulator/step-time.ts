@@ -17,7 +17,8 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
   const flops = step.peakFlops.value * gpus;
   const bandwidth = step.memoryBytesPerSecond.value * gpus;
   const gemmSecondsPerToken = (2 * model.layerParameters) / (flops * step.gemmEfficiency.value);
-  const weightSeconds = (BYTES_PER_WEIGHT * model.layerParameters) / (bandwidth * step.weightEfficiency.value);
+  const layerWeightBytes = (model.bytesPerLayerWeight ?? BYTES_PER_WEIGHT) * model.layerParameters;
+  const weightSeconds = layerWeightBytes / (bandwidth * step.weightEfficiency.value);
   const headParameters = model.vocabularySize * model.hiddenSize;
   const headSecondsPerRow = (2 * headParameters) / (flops * step.gemmEfficiency.value);
   const headWeightSeconds = (BYTES_PER_WEIGHT * headParameters) / (bandwidth * step.weightEfficiency.value);
@@ -82,16 +83,17 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
         Math.max(gpuSeconds * slowdown, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds
       );
     },
-    apiSeconds: (promptIds) =>
+    apiSeconds: (promptTokens, distinctTokens) =>
       api.requestSeconds.value +
-      promptIds.length * api.tokenSeconds.value +
-      countDistinct(promptIds) * api.distinctTokenSeconds.value +
-      (options.connector ? connector.lookupSeconds.value + promptIds.length * connector.lookupTokenSeconds.value : 0),
+      promptTokens * api.tokenSeconds.value +
+      distinctTokens * api.distinctTokenSeconds.value +
+      (options.connector ? connector.lookupSeconds.value : 0),
+    foundSeconds: (hitTokens) => (options.connector ? hitTokens * connector.foundTokenSeconds.value : 0),
     apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
     kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) {
-      const weightBytes = (BYTES_PER_WEIGHT * (model.layerParameters + 2 * headParameters)) / tensorParallelSize;
+      const weightBytes = (layerWeightBytes + BYTES_PER_WEIGHT * 2 * headParameters) / tensorParallelSize;
       const free =
         gpuMemoryUtilization * profile.gpuMemoryGiB.value * GIB - weightBytes - profile.nonKvMemoryGiB.value * GIB;
       const block = profile.blockTokens.value;
@@ -104,8 +106,4 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       return tokens;
     },
   };
-}
-
-function countDistinct(ids: readonly number[]): number {
-  return new Set(ids).size;
 }

@@ -101,7 +101,10 @@ export class EngineLoop {
     const start = Math.max(arrival, this.#apiBusyUntil);
     const promptTokens = first.promptIds.length;
     this.#apiBusyUntil = start + this.#stepTime.apiBusySeconds(promptTokens);
-    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(first.promptIds));
+    this.#lastQueued = Math.max(
+      this.#lastQueued,
+      start + this.#stepTime.apiSeconds(promptTokens, new Set(first.promptIds).size),
+    );
     for (const sequence of sequences) {
       sequence.times.arrival = arrival;
       sequence.times.queued = this.#lastQueued;
@@ -237,11 +240,11 @@ export class EngineLoop {
     }
   }
 
-  /** The earliest arrival or end of a load after the engine's present; null when there is none. */
+  /** The earliest arrival, answer or end of a load after the engine's present; null when there is none. */
   #nextEvent(): number | null {
     let next = this.#arrivals[0]?.times.queued ?? Number.POSITIVE_INFINITY;
     for (const { remote } of this.scheduler.waiting) {
-      const dueAt = remote.kind === 'loading' ? remote.dueAt : null;
+      const dueAt = remote.kind === 'loading' ? remote.dueAt : remote.kind === 'answered' ? remote.readyAt : null;
       if (dueAt !== null && dueAt > this.#time) next = Math.min(next, dueAt);
     }
     return next === Number.POSITIVE_INFINITY ? null : next;
@@ -266,9 +269,11 @@ export class EngineLoop {
     const { connector } = this.#options;
     if (connector === null || sequence.remote.kind !== 'unasked') return;
     sequence.remote = { kind: 'asked' };
+    const askedAt = Math.max(this.#time, sequence.times.queued);
     this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
       if (sequence.remote.kind !== 'asked') return;
-      sequence.remote = { kind: 'answered', hitTokens };
+      const readyAt = askedAt + this.#stepTime.foundSeconds(hitTokens);
+      sequence.remote = { kind: 'answered', hitTokens, readyAt };
       // What the tier has need not be stored again.
       sequence.storedTokens = Math.max(sequence.storedTokens, wholeChunks(hitTokens, connector));
     });
@@ -326,7 +331,7 @@ export class EngineLoop {
     if (this.scheduler.waiting.some(({ remote }) => remote.kind === 'asked')) return true;
     // A load outlasts the step chosen as it began; only the next choice may need its end.
     if (this.#unansweredLoads.some((startedAt) => startedAt < this.#time)) return true;
-    const shortestApiSeconds = this.#stepTime.apiSeconds([]);
+    const shortestApiSeconds = this.#stepTime.apiSeconds(0, 0);
     return this.#announced.some((arrival) => arrival + shortestApiSeconds <= this.#time);
   }
 

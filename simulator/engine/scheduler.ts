@@ -11,6 +11,8 @@ export interface SchedulerLimits {
   readonly prefixCaching: boolean;
   /** Steps of others between the end of a load from the cache tier and the step that uses it; 0 if left out. */
   readonly loadNoticeSteps?: number;
+  /** Simulated seconds, while others run, before those steps; 0 if left out. */
+  readonly loadNoticeSeconds?: number;
 }
 
 export interface ScheduledSequence {
@@ -187,8 +189,10 @@ export class Scheduler {
   #admitOne(sequence: Sequence, now: number, budget: number): number | 'deferred' | 'no-room' {
     const { remote } = sequence;
     if (this.#startLoad !== null && (remote.kind === 'unasked' || remote.kind === 'asked')) return 'deferred';
+    if (remote.kind === 'answered' && remote.readyAt > now) return 'deferred';
     if (remote.kind === 'loading') {
-      if (remote.dueAt === null || remote.dueAt > now) return 'deferred';
+      const noticeSeconds = this.#running.length > 0 ? (this.limits.loadNoticeSeconds ?? 0) : 0;
+      if (remote.dueAt === null || remote.dueAt + noticeSeconds > now) return 'deferred';
       if (remote.noticeSteps > 0 && this.#running.length > 0) {
         sequence.remote = { ...remote, noticeSteps: remote.noticeSteps - 1 };
         return 'deferred';

@@ -18,7 +18,8 @@ export interface SequenceOptions {
 export type RemoteState =
   | { readonly kind: 'unasked' }
   | { readonly kind: 'asked' }
-  | { readonly kind: 'answered'; readonly hitTokens: number }
+  /** `readyAt`: simulated time from which the scheduler may act on it. */
+  | { readonly kind: 'answered'; readonly hitTokens: number; readonly readyAt: number }
   /** `dueAt` null: the connector has not said yet how long the load takes. */
   | {
       readonly kind: 'loading';

@@ -40,7 +40,13 @@ function setUp(options: Partial<CacheTierOptions> = {}) {
   const connector = connectorTo(inProcessTier(tier, 'm', KV_BYTES_PER_TOKEN), {
     kvBytesPerToken: KV_BYTES_PER_TOKEN,
     model: 'm',
-    transfer: { loadBytesPerSecond: 1e6, storeBytesPerSecond: 1e6, loadOverheadSeconds: 0.1, loadNoticeSteps: 0 },
+    transfer: {
+      loadBytesPerSecond: 1e6,
+      storeBytesPerSecond: 1e6,
+      loadOverheadSeconds: 0.1,
+      loadNoticeSteps: 0,
+      loadNoticeSeconds: 0,
+    },
     clock,
   });
   return { clock, counts, tier, connector };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
 import { EngineLoop, type StepReport } from '../../simulator/engine/engine-loop.js';
 import { Sequence } from '../../simulator/engine/sequence.js';
-import { VirtualClock } from './virtual-clock.js';
+import { VirtualClock } from '../../simulator/study/virtual-clock.js';
 
 const LIMITS = {
   maxNumBatchedTokens: 1000,
@@ -17,6 +17,7 @@ const LIMITS = {
 const STEP_TIME: StepTimeModel = {
   stepSeconds: ({ prefills }: EngineStep) => 0.01 + prefills.reduce((sum, { newTokens }) => sum + newTokens / 1000, 0),
   apiSeconds: () => 0.1,
+  foundSeconds: () => 0,
   apiBusySeconds: () => 0.1,
   deliverySeconds: 0.002,
   kvBytesPerToken: 1,

@@ -152,7 +152,8 @@ describe("an engine's own tiers", () => {
     }
     const [gpu = 0, host = 0, disk = 0] = times;
     expect(gpu).toBeLessThan(host / 5);
-    expect(host).toBeCloseTo(0.003 + (16_384 * KV_BYTES) / 42e9, 3);
+    const { loadOverheadSeconds, loadBytesPerSecond } = loadProfile('h200').transfer;
+    expect(host).toBeCloseTo(loadOverheadSeconds + (16_384 * KV_BYTES) / loadBytesPerSecond, 6);
     expect(disk).toBeCloseTo(host + 0.001 + (16_384 * KV_BYTES) / 6e9, 3);
   });
 

@@ -66,8 +66,10 @@ describe('faults of time', () => {
     return Array.from({ length: steps }, () => slow.stepSeconds(step) / sound);
   };
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const deviation = (values: readonly number[]): number =>
-    Math.sqrt(mean(values.map((value) => (value - mean(values)) ** 2)));
+  const deviation = (values: readonly number[]): number => {
+    const centre = mean(values);
+    return Math.sqrt(mean(values.map((value) => (value - centre) ** 2)));
+  };
   /** Correlation of each value with the next one. */
   const memory = (values: readonly number[]): number => {
     const centre = mean(values);

@@ -1,7 +1,7 @@
-import type { LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
-import { EngineLoop } from '../../simulator/engine/engine-loop.js';
-import type { SchedulerLimits } from '../../simulator/engine/scheduler.js';
-import { Sequence } from '../../simulator/engine/sequence.js';
+import type { LmcacheConnector, StepTimeModel } from '../contracts.js';
+import { EngineLoop } from '../engine/engine-loop.js';
+import type { SchedulerLimits } from '../engine/scheduler.js';
+import { Sequence } from '../engine/sequence.js';
 import { VirtualClock } from './virtual-clock.js';
 
 export interface VirtualRequest {

@@ -1,4 +1,4 @@
-import type { EngineClock } from '../../simulator/engine/engine-clock.js';
+import type { EngineClock } from '../engine/engine-clock.js';
 
 interface Event {
   readonly time: number;

@@ -1,0 +1,76 @@
+import { type ProfileFile, profileFileSchema } from '../profile-schema.js';
+
+/** Constants that a fit may move: path in the profile file, and how far (in powers of e) is one standard step. */
+export interface FreeConstant {
+  readonly path: string;
+  readonly scale: number;
+}
+
+/** Shown by an idle engine without LMCache: prompts and decode steps. */
+export const QUIET_CONSTANTS: readonly FreeConstant[] = [
+  { path: 'step.gemmEfficiency', scale: 0.15 },
+  { path: 'step.attentionEfficiency', scale: 0.15 },
+  { path: 'step.layerSeconds', scale: 0.4 },
+  { path: 'step.hostLayerSeconds', scale: 0.3 },
+  { path: 'step.prefillStepSeconds', scale: 1 },
+  { path: 'step.requestSeconds', scale: 0.5 },
+  { path: 'api.requestSeconds', scale: 0.4 },
+  { path: 'api.distinctTokenSeconds', scale: 0.3 },
+];
+
+/** Shown by an idle engine with LMCache, beside one without. */
+export const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
+  { path: 'connector.lookupSeconds', scale: 0.5 },
+  { path: 'connector.foundTokenSeconds', scale: 0.7 },
+  { path: 'connector.requestStepSeconds', scale: 0.5 },
+  { path: 'connector.storeDragBytesPerSecond', scale: 0.5 },
+  { path: 'transfer.loadBytesPerSecond', scale: 0.3 },
+  { path: 'transfer.loadOverheadSeconds', scale: 0.7 },
+];
+
+/**
+ * Shown only under load: decoding of long contexts together, prefill without a pause, and how fast a GPU computes that
+ * is neither idle before nor hot.
+ */
+export const LOADED_CONSTANTS: readonly FreeConstant[] = [
+  { path: 'step.gemmEfficiency', scale: 0.05 },
+  { path: 'step.weightEfficiency', scale: 0.02 },
+  { path: 'step.sequenceKvBytesPerSecond', scale: 0.1 },
+  { path: 'step.sustainedPrefill.slowdown', scale: 0.7 },
+];
+
+/** The number at a path of a profile file; null where there is none. */
+export function constantAt(file: ProfileFile, path: string): number | null {
+  let node: unknown = file;
+  for (const key of path.split('.')) node = isRecord(node) ? node[key] : undefined;
+  return isRecord(node) && typeof node.value === 'number' ? node.value : null;
+}
+
+/** Free constants that differ between two files. */
+export function changedConstants(
+  before: ProfileFile,
+  after: ProfileFile,
+): readonly { readonly path: string; readonly before: number; readonly after: number }[] {
+  const paths = new Set([...QUIET_CONSTANTS, ...CONNECTOR_CONSTANTS, ...LOADED_CONSTANTS].map(({ path }) => path));
+  return [...paths].flatMap((path) => {
+    const [from, to] = [constantAt(before, path), constantAt(after, path)];
+    return from === null || to === null || from === to ? [] : [{ path, before: from, after: to }];
+  });
+}
+
+/** The file with other numbers at some paths, each with its source. */
+export function withConstants(file: ProfileFile, values: ReadonlyMap<string, number>, source: string): ProfileFile {
+  const changed: unknown = structuredClone(file);
+  for (const [path, value] of values) {
+    const keys = path.split('.');
+    let node: unknown = changed;
+    for (const key of keys) node = isRecord(node) ? node[key] : undefined;
+    if (!isRecord(node)) throw new Error(`the profile has no constant "${path}"`);
+    Object.assign(node, { value, source });
+  }
+  return profileFileSchema.parse(changed);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,144 @@
+import type { ModelShape, Profile, StepTimeModel } from '../contracts.js';
+import type { L2Adapter } from '../lmcache/l2-adapter.js';
+import { openStudyEngine } from '../study/study-engine.js';
+import type { VirtualEngine, VirtualRecord, VirtualRequest } from '../study/virtual-serving.js';
+import type { EngineKind, RecordedRequest, RoundCase, StepCase, TtftCase } from './recordings.js';
+
+const CHUNK_TOKENS = 256;
+/** What a client needs between an answer's end and its next request. */
+const TURNAROUND_SECONDS = 0.0001;
+/** Tokens of random prompts are spread over this many ids, nearly all different. */
+const RANDOM_IDS = 151_643;
+
+export interface PredictedEngine {
+  readonly profile: Profile;
+  readonly model: ModelShape;
+  /** Second level of the cache server, where the recording had one; a new one for each prediction. */
+  readonly l2?: () => readonly L2Adapter[];
+}
+
+/** Seconds of one decode step. */
+export function predictStep({ profile, model }: PredictedEngine, { engine, batch, contextTokens }: StepCase): number {
+  const decodes = Array.from({ length: batch }, () => ({ contextTokens }));
+  return stepTimeOf(profile, model, engine).stepSeconds({ prefills: [], decodes });
+}
+
+/** TTFT in seconds of one prompt on an idle engine: what the engine loop comes to, without running it. */
+export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftCase): number {
+  const { engine, promptTokens, cachedIn } = recorded;
+  const stepTime = stepTimeOf(profile, model, engine);
+  const { blockTokens, maxNumBatchedTokens, transfer } = profile;
+  const longest = promptTokens - 1;
+  let cached = 0;
+  let loadSeconds = 0;
+  const held = Math.min(Math.floor(promptTokens / CHUNK_TOKENS) * CHUNK_TOKENS, longest);
+  if (cachedIn === 'gpu') cached = Math.floor(longest / blockTokens) * blockTokens;
+  if (cachedIn === 'lmcache') {
+    cached = held;
+    const bytes = Math.ceil(held / CHUNK_TOKENS) * CHUNK_TOKENS * stepTime.kvBytesPerToken;
+    loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
+  }
+  const foundSeconds = cachedIn === 'none' ? 0 : stepTime.foundSeconds(held);
+  const apiSeconds = stepTime.apiSeconds(promptTokens, promptTokens);
+  let seconds = apiSeconds + foundSeconds + loadSeconds + stepTime.deliverySeconds;
+  for (let done = cached, sustained = 0; done < promptTokens; ) {
+    const newTokens = Math.min(promptTokens - done, maxNumBatchedTokens);
+    const step = stepTime.stepSeconds({
+      prefills: [{ newTokens, contextTokens: done }],
+      decodes: [],
+      sustainedPrefillSeconds: sustained,
+    });
+    seconds += step;
+    sustained += step;
+    done += newTokens;
+  }
+  return seconds;
+}
+
+/** What is reported of a round. Seconds, except tokens a second. */
+export interface RoundFigures {
+  readonly ttft: number;
+  readonly roundTime: number;
+  /** Mean gap between tokens; NaN for answers of one token. */
+  readonly itl: number;
+  readonly throughput: number;
+}
+
+/** The rounds of one server, in order: what the first stores the second finds. */
+export async function predictRounds(
+  predicted: PredictedEngine,
+  rounds: readonly RoundCase[],
+): Promise<readonly RoundFigures[]> {
+  const [first] = rounds;
+  if (first === undefined) return [];
+  const { profile, model, l2 } = predicted;
+  const virtual = openStudyEngine({ profile, model, engine: first.engine, ...(l2 ? { l2: l2() } : {}) });
+  const figures: RoundFigures[] = [];
+  // Queries go through the warm-up's documents again and again.
+  const warmup = rounds.find(({ workload }) => workload === 'longdoc-warmup');
+  const documents = warmup?.requests.length ?? Number.POSITIVE_INFINITY;
+  for (const round of rounds) figures.push(await predictRound(virtual, round, documents));
+  return figures;
+}
+
+async function predictRound(virtual: VirtualEngine, round: RoundCase, documents: number): Promise<RoundFigures> {
+  const isBench = round.workload === 'bench';
+  const requests = round.requests.map(
+    ({ prompt, promptTokens, outputTokens }): VirtualRequest => ({
+      promptIds: isBench
+        ? randomPrompt(promptTokens, Number(prompt) * 2741)
+        : documentOf(promptTokens, Number(prompt) % documents),
+      outputTokens,
+    }),
+  );
+  const startedAt = virtual.clock.now();
+  const records = await virtual.round(requests, concurrency(round.requests), TURNAROUND_SECONDS);
+  return figuresOf(
+    records.map((record: VirtualRecord, index) => ({
+      start: record.start - startedAt,
+      ttft: record.ttft,
+      end: record.end - startedAt,
+      promptTokens: requests[index]?.promptIds.length ?? 0,
+      outputTokens: requests[index]?.outputTokens ?? 0,
+    })),
+  );
+}
+
+/** The figures of a recorded round, or of a predicted one. */
+export function figuresOf(requests: readonly Omit<RecordedRequest, 'prompt' | 'cachedTokens'>[]): RoundFigures {
+  const duration = Math.max(...requests.map(({ end }) => end));
+  const tokens = requests.reduce((sum, { promptTokens, outputTokens }) => sum + promptTokens + outputTokens, 0);
+  const gaps = requests
+    .filter(({ outputTokens }) => outputTokens > 1)
+    .map(({ start, ttft, end, outputTokens }) => (end - start - ttft) / (outputTokens - 1));
+  return {
+    ttft: mean(requests.map(({ ttft }) => ttft)),
+    roundTime: duration / requests.length,
+    itl: mean(gaps),
+    throughput: tokens / duration,
+  };
+}
+
+/** How many requests were under way before the first one ended. */
+function concurrency(requests: readonly RecordedRequest[]): number {
+  const firstEnd = Math.min(...requests.map(({ end }) => end));
+  return requests.filter(({ start }) => start < firstEnd).length;
+}
+
+function stepTimeOf(profile: Profile, model: ModelShape, engine: EngineKind): StepTimeModel {
+  return profile.stepTime(model, { connector: engine === 'lmcache' });
+}
+
+/** Distinct tokens, as in the recorded bench prompts (random tokens). */
+export function randomPrompt(tokens: number, start: number): readonly number[] {
+  return Array.from({ length: tokens }, (_, index) => (start + index * 7919) % RANDOM_IDS);
+}
+
+/** A document of one repeated word, told apart by its number. */
+export function documentOf(tokens: number, number: number): readonly number[] {
+  return [151_644, 198, number, ...new Array<number>(tokens - 3).fill(300)];
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
