@@ -40,6 +40,13 @@ export const commonSettings = defineSettings({
   LMCACHE_PORT: { type: 'port', default: 6555, description: 'Port for LMCache server.' },
   LMCACHE_HTTP_PORT: { type: 'port', default: 8080, description: "Port for the LMCache server's HTTP API." },
   MAX_WAIT_SECONDS: { type: 'integer', default: 300, min: 1, unit: 's', description: 'Time-out for vLLM start-up.' },
+  REQUEST_TIMEOUT_SECONDS: {
+    type: 'integer',
+    default: 3600,
+    min: 1,
+    unit: 's',
+    description: 'Time limit of one request of a test; simulated seconds on the simulator.',
+  },
   ENGINE: {
     type: 'choice',
     choices: ['auto', 'vllm', 'sim'],

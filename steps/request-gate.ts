@@ -26,6 +26,10 @@ function blame(failed: readonly RequestRecord[]): Pick<Gate, 'reason' | 'cause'>
   if (all((outcome) => outcome.state === 'failed' && outcome.reason === 'connection')) {
     return { reason: 'infrastructure', cause: 'engine-unreachable' };
   }
+  if (all((outcome) => outcome.state === 'failed' && outcome.reason === 'timeout')) {
+    // Why a server does not answer in time is not known.
+    return { reason: 'unknown', cause: 'timeout' };
+  }
   if (all((outcome) => outcome.state === 'failed' && outcome.reason === 'http-error' && outcome.status < 500)) {
     return { reason: 'configuration', cause: 'request-failed' };
   }

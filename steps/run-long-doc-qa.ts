@@ -87,6 +87,7 @@ async function runOn(
       plan,
       outputLen: settings.OUTPUT_LEN,
       maxInflightRequests: settings.MAX_INFLIGHT_REQUESTS,
+      requestTimeoutSeconds: settings.REQUEST_TIMEOUT_SECONDS,
       signal,
       onProgress: showWorkload(progress, server),
       betweenRounds,

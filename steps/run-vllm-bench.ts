@@ -112,9 +112,12 @@ export async function compareServers(
   );
 
   const reset = await resetPrefixCache(targets.lmcache, signal);
+  const requestTimeoutSeconds = settings.REQUEST_TIMEOUT_SECONDS;
   const replayed = spreadOver(plan.prompts, replayedPrompts);
   const beforeReplay: CacheCounters = await caches.read();
-  await context.workload('vllm-bench replay', 'lmcache', () => replayPrompts(targets.lmcache, replayed, { signal }));
+  await context.workload('vllm-bench replay', 'lmcache', () =>
+    replayPrompts(targets.lmcache, replayed, { signal, requestTimeoutSeconds }),
+  );
   signal.throwIfAborted();
   const rise = await caches.riseSince(
     beforeReplay,

@@ -55,12 +55,14 @@ export function lmEvalArguments(options: {
   readonly concurrency: number;
   readonly limit: number;
   readonly outputPath: string;
+  readonly requestTimeoutSeconds: number;
 }): readonly string[] {
   const modelArguments = {
     model: options.model,
     base_url: `${options.baseUrl}/v1/completions`,
     num_concurrent: options.concurrency,
     max_retries: 3,
+    timeout: options.requestTimeoutSeconds,
     tokenizer_backend: 'None',
     tokenized_requests: 'False',
   };
@@ -106,6 +108,7 @@ async function runPass(
       concurrency: settings.NUM_CONCURRENT,
       limit: settings.LIMIT,
       outputPath: directory,
+      requestTimeoutSeconds: settings.REQUEST_TIMEOUT_SECONDS,
     });
     exitCode = await driver.run(argv, logPath);
   } finally {
@@ -164,6 +167,13 @@ export function describeLmEvalFailure(pass: string, exitCode: number, logPath: s
   const message = `lm_eval (${pass}) ended with exit code ${exitCode}; see "${logPath}".`;
   if (/ClientResponseError|API request failed/.test(last)) {
     return new StepFailure(message, { reason: 'regression', failureCause: 'request-failed', evidence });
+  }
+  if (/^(?:\w+\.)*(?:TimeoutError|ReadTimeout|ServerTimeoutError)\b/m.test(last)) {
+    return new StepFailure(`${message} A request had no answer within REQUEST_TIMEOUT_SECONDS.`, {
+      reason: 'unknown',
+      failureCause: 'timeout',
+      evidence,
+    });
   }
   if (/ClientConnector|Cannot connect to host|Connection refused|ServerDisconnected|Connection reset/.test(last)) {
     return new StepFailure(message, { reason: 'infrastructure', failureCause: 'engine-unreachable', evidence });

@@ -40,6 +40,7 @@ async function runPass(
     concurrency: settings.NUM_CONCURRENT,
     stop: localTaskStops,
     seed: requestSeed,
+    requestTimeoutSeconds: settings.REQUEST_TIMEOUT_SECONDS,
     signal,
     onProgress: ({ done, total }) => progress.update({ task: `native ${pass}`, done, total }),
   });

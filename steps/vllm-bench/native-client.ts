@@ -87,12 +87,13 @@ export async function makePlan(context: ClientContext, seed: number, server: Tes
 /** Our own client. */
 export function createNativeClient(context: ClientContext, seed: number, plan: BenchPlan): BenchClient {
   const { settings, results, progress, signal } = context;
-  const options = { ...benchOptions(settings, seed, settings), signal };
+  const requestTimeoutSeconds = settings.REQUEST_TIMEOUT_SECONDS;
+  const options = { ...benchOptions(settings, seed, settings), signal, requestTimeoutSeconds };
   return {
     label: 'native client',
     note: null,
     warmUp: async (target) => {
-      await replayPrompts(target, plan.warmupPrompts, { signal });
+      await replayPrompts(target, plan.warmupPrompts, { signal, requestTimeoutSeconds });
       signal.throwIfAborted();
     },
     measure: async (target, name) => {

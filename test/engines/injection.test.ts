@@ -146,14 +146,14 @@ describe("a hostile model's name", () => {
       fc.property(accepted, (model) => {
         const args = lmEvalArguments({
           ...{ task: 'gsm8k', taskDirectory: '/t', model, baseUrl: 'http://127.0.0.1:8000' },
-          ...{ concurrency: 1, limit: 1, outputPath: '/o' },
+          ...{ concurrency: 1, limit: 1, outputPath: '/o', requestTimeoutSeconds: 60 },
         });
         const text = args[args.indexOf('--model_args') + 1] ?? '';
         const read: unknown = text.startsWith('{')
           ? JSON.parse(text)
           : Object.fromEntries(text.split(',').map((pair) => pair.split('=')));
         expect(read).toMatchObject({ model, base_url: 'http://127.0.0.1:8000/v1/completions' });
-        expect(Object.keys(read ?? {})).toHaveLength(6);
+        expect(Object.keys(read ?? {})).toHaveLength(7);
       }),
     );
   });

@@ -216,6 +216,7 @@ const lmEval: readonly Row[] = [
     'infrastructure',
     'tool-missing',
   ],
+  ['no answer within the limit', 'asyncio.exceptions.TimeoutError', 'unknown', 'timeout'],
   ['a bug of lm_eval', 'KeyError: resps', 'unknown', 'exception'],
 ];
 
@@ -231,6 +232,7 @@ const requests: readonly (readonly [string, readonly RequestOutcome[], FailureRe
   ['prompts that are too long', [httpError(400)], 'configuration', 'request-failed'],
   ['an error inside the stream', [other('in-band-error')], 'regression', 'request-failed'],
   ['streams that break off', [other('truncated')], 'regression', 'request-failed'],
+  ['no answer within the limit', [other('timeout')], 'unknown', 'timeout'],
   ['garbage', [other('invalid-stream')], 'regression', 'request-failed'],
   ['one reset among wrong answers', [other('connection'), httpError(500)], 'regression', 'request-failed'],
 ];

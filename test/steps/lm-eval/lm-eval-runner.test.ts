@@ -8,13 +8,14 @@ const options = {
   concurrency: 50,
   limit: 300,
   outputPath: '/results/lm_eval/first_run',
+  requestTimeoutSeconds: 3600,
 } as const;
 
 describe('lmEvalArguments', () => {
-  it("is the original suite's command line, with a tokenizer back end that needs no transformers", () => {
+  it("is the original suite's command line, with a tokenizer back end that needs no transformers and a limit for each request", () => {
     expect(lmEvalArguments({ ...options, task: 'gsm8k' }).join(' ')).toBe(
       '--model local-completions --tasks gsm8k --model_args ' +
-        'model=Qwen/Qwen3-14B,base_url=http://127.0.0.1:8000/v1/completions,num_concurrent=50,max_retries=3,' +
+        'model=Qwen/Qwen3-14B,base_url=http://127.0.0.1:8000/v1/completions,num_concurrent=50,max_retries=3,timeout=3600,' +
         'tokenizer_backend=None,tokenized_requests=False --batch_size 1 --limit 300 --seed 0 --log_samples ' +
         '--output_path /results/lm_eval/first_run --gen_kwargs {"temperature": 0.0}',
     );
