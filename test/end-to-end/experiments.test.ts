@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
@@ -8,6 +9,17 @@ import { type ExperimentNotes, experimentNotesSchema } from '../../results-schem
 import { type Bench, root, test } from './bench.js';
 
 const shipped = path.join(root, 'tests', 'tests.ts');
+
+/** Debian's Redis, as an administrator installs it. */
+function requireRedis(): void {
+  const found = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(path.join(folder, 'redis-server')));
+  if (found) return;
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args: readonly string[]) => execFileSync('apt-get', [...args], { env, stdio: 'pipe' });
+  apt('update', '-qq');
+  // Only the programs: no service is started.
+  apt('install', '-y', '-qq', '--no-install-recommends', 'redis-server');
+}
 
 /** A user's own file, outside of any project. */
 const ownTests = `
@@ -161,6 +173,7 @@ describe('lmcache-ci experiments', () => {
   });
 
   test('shows what the tiers of LMCache bring, Redis behind sentinels among them', async ({ bench }) => {
+    requireRedis();
     const { run } = await prepare(bench);
     const sentinels = (await findFreePorts(3)).map(String);
     const args = [shipped, '-f', 'vary|redis', '--table', '--sentinel-port', ...sentinels];

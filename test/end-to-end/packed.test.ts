@@ -33,5 +33,27 @@ describe('the packed package', () => {
     }).ended;
     expect(step.code, step.output).toBe(0);
     expect(step.stdout).toContain('nothing to clean up');
+
+    // The shipped experiments, and a user's own with the package's types.
+    const list = async (file: string) =>
+      (await bench.startProgram(['npx', 'lmcache-ci', 'experiments', file, '-l'], { directory: project }).ended).stdout;
+    expect((await list('node_modules/lmcache-ci/tests/tests.ts')).split('\n').filter(Boolean)).toHaveLength(16);
+    writeFileSync(
+      path.join(project, 'mine.ts'),
+      `import { type TestCase, testCase, vllm } from 'lmcache-ci/experiments';
+       export const test_mine = (): TestCase => testCase({ engines: [vllm({ port: 1 })], experiments: [] });
+       // @ts-expect-error: a port is a number
+       vllm({ port: 'x' });`,
+    );
+    expect(await list('mine.ts')).toBe('test_mine\n');
+    const check = [
+      path.join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+      '--noEmit',
+      '--strict',
+      '--skipLibCheck',
+    ];
+    const modules = ['--module', 'nodenext', '--target', 'es2023', '--types', '', 'mine.ts'];
+    const types = await bench.startProgram([process.execPath, ...check, ...modules], { directory: project }).ended;
+    expect(types.code, types.output).toBe(0);
   });
 });
