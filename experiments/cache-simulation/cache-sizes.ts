@@ -3,10 +3,10 @@ import type { ChunkFacts } from './chunk-paths.js';
 /** 40 layers of 8 KV heads of 128 values in 16 bits, keys and values: Qwen3-14B. */
 export const DEFAULT_KV_BYTES_PER_TOKEN = 163_840;
 const GIB = 2 ** 30;
-const SMALLEST_SHARE = 1 / 512;
+const SMALLEST_SHARE = 1 / 4096;
 
 /**
- * Sizes on which a curve shows its whole shape: evenly spaced in their logarithm from a 512th of what the trace holds,
+ * Sizes on which a curve shows its whole shape: evenly spaced in their logarithm from a 4096th of what the trace holds,
  * but no less than its longest prompt, up to all of it.
  */
 export function defaultSizes(facts: ChunkFacts, count: number): readonly number[] {
