@@ -47,7 +47,10 @@ export function utf8ToJson(bytes: Uint8Array): Buffer {
     }
   }
   out[to] = QUOTE;
-  return Buffer.from(out.subarray(0, to + 1));
+  // Not from the slab that short-lived buffers share: those would be kept with it.
+  const json = Buffer.allocUnsafeSlow(to + 1);
+  out.copy(json, 0, 0, to + 1);
+  return json;
 }
 
 function writeEscape(byte: number, out: Buffer, start: number): number {

@@ -34,6 +34,7 @@ export class ByteLevelBpe {
   readonly #memo = new RunMemo();
   readonly #textEncoder = new TextEncoder();
   #scratch = new Uint8Array(256);
+  #decoded = Buffer.allocUnsafeSlow(4096);
 
   private constructor(file: ByteLevelFile, tokens: readonly Uint8Array[], merger: BytePairMerger) {
     this.#isNormalized = file.isNormalized;
@@ -116,6 +117,7 @@ export class ByteLevelBpe {
     return utf8ToJson(this.#bytesOf(ids, 0, ids.length));
   }
 
+  /** Valid until the next call. */
   #bytesOf(ids: readonly number[], start: number, end: number): Buffer {
     const starts = this.#starts;
     let size = 0;
@@ -123,7 +125,10 @@ export class ByteLevelBpe {
       const id = ids[index] ?? 0;
       size += Math.max(0, (starts[id + 1] ?? 0) - (starts[id] ?? 0));
     }
-    const bytes = Buffer.allocUnsafe(size);
+    if (this.#decoded.length < size) {
+      this.#decoded = Buffer.allocUnsafeSlow(size * 2);
+    }
+    const bytes = this.#decoded;
     const pool = this.#pool;
     let to = 0;
     for (let index = start; index < end; index += 1) {
@@ -134,7 +139,7 @@ export class ByteLevelBpe {
         to += 1;
       }
     }
-    return bytes;
+    return bytes.subarray(0, to);
   }
 
   /** Without special tokens around the text; those within it are found. */
