@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { comparisonsOf, type RecordingSet } from '../../docs/recorded-comparisons.js';
+import { renderAccuracy, renderAccuracyPlot, withAccuracy } from '../../docs/simulator-accuracy.js';
 import { type Comparison, errorsOf } from '../../simulator/calibration/compare.js';
-import { comparisonsOf } from './recorded-cases.js';
 
 /**
  * The simulator against recordings of real engines, recomputed. `validation` are the cases that no constant was fitted
@@ -8,6 +10,14 @@ import { comparisonsOf } from './recorded-cases.js';
  */
 const describeError = ({ label, predicted, measured, unit, error }: Comparison): string =>
   `${label}: ${predicted} ${unit} predicted, ${measured} measured, ${(error * 100).toFixed(1)} %`;
+
+/** Computed once for all tests of this file. */
+const known = new Map<RecordingSet, Promise<readonly Comparison[]>>();
+const comparisons = (set: RecordingSet): Promise<readonly Comparison[]> => {
+  const found = known.get(set) ?? comparisonsOf(set);
+  known.set(set, found);
+  return found;
+};
 
 /** Repetitions that differ by more than this have no median to meet: the prediction must lie among them. */
 const SCATTERED = 1.35;
@@ -21,11 +31,11 @@ function honestError({ error, spread, predicted }: Comparison): number {
 }
 
 describe.each(['h200', 'h200-batch-invariant'] as const)('profile %s', (set) => {
-  let comparisons: readonly Comparison[] = [];
+  let all: readonly Comparison[] = [];
   beforeAll(async () => {
-    comparisons = await comparisonsOf(set);
+    all = await comparisons(set);
   });
-  const of = (group: Comparison['group']) => comparisons.filter((entry) => entry.group === group);
+  const of = (group: Comparison['group']) => all.filter((entry) => entry.group === group);
 
   it('meets recorded TTFTs, cold and from each cache: median error at most 5 %, worst 15 %', () => {
     expect(of('TTFT')).toHaveLength(30);
@@ -57,28 +67,40 @@ describe.each(['h200', 'h200-batch-invariant'] as const)('profile %s', (set) => 
 });
 
 describe('with a mock L2 of 4 GiB a second behind an L1 that keeps nothing', () => {
-  let comparisons: readonly Comparison[] = [];
+  let own: readonly Comparison[] = [];
   let baseline: readonly Comparison[] = [];
   beforeAll(async () => {
-    comparisons = await comparisonsOf('h200-l2-mock');
-    baseline = (await comparisonsOf('h200')).filter(({ engine }) => engine === 'baseline');
+    own = await comparisons('h200-l2-mock');
+    baseline = (await comparisons('h200')).filter(({ engine }) => engine === 'baseline');
   });
   const predicted = (entries: readonly Comparison[], what: string): number =>
     entries.find(({ label }) => label.endsWith(what))?.predicted ?? Number.NaN;
 
   it('meets the recorded 0.553 s, 0.653 s and warm-up within 5 %', () => {
-    expect(comparisons.map(({ measured }) => Number(measured.toPrecision(3)))).toEqual(
+    expect(own.map(({ measured }) => Number(measured.toPrecision(3)))).toEqual(
       expect.arrayContaining([0.553, 0.653, 0.964]),
     );
-    for (const entry of comparisons) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.05);
+    for (const entry of own) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.05);
   });
 
   it("passes upstream's gates: the round gains 1.3, TTFT 1.5, the warm-up loses less than 1.2", () => {
-    const ratio = (what: string): number => predicted(baseline, what) / predicted(comparisons, what);
+    const ratio = (what: string): number => predicted(baseline, what) / predicted(own, what);
     expect(ratio('queries, TTFT')).toBeGreaterThan(1.5);
     expect(ratio('queries, TTFT') / (1.2576 / 0.553)).toBeCloseTo(1, 1);
     expect(ratio('queries, round time a prompt')).toBeGreaterThan(1.3);
     expect(1 / ratio('warm-up, round time a prompt')).toBeLessThan(1.2);
     expect(1 / ratio('warm-up, round time a prompt') / 1.003).toBeCloseTo(1, 1);
   });
+});
+
+it('is what docs/simulator.md and its plot show (else: npm run docs:simulator)', async () => {
+  const data = {
+    h200: await comparisons('h200'),
+    'h200-batch-invariant': await comparisons('h200-batch-invariant'),
+    'h200-l2-mock': await comparisons('h200-l2-mock'),
+  };
+  const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+  const page = read('simulator.md');
+  expect(withAccuracy(page, renderAccuracy(data))).toBe(page);
+  expect(renderAccuracyPlot(data)).toBe(read('simulator-accuracy.svg'));
 });
