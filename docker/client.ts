@@ -235,6 +235,7 @@ class DockerodeHost implements ContainerHost {
           image: { name: Config.Image, id: Image },
           status: State.Status,
           running: State.Running,
+          pid: State.Pid,
           exitCode: State.ExitCode,
           oomKilled: State.OOMKilled,
           error: State.Error,

@@ -44,6 +44,8 @@ export interface ContainerState {
   readonly image: { readonly name: string; readonly id: string };
   readonly status: string;
   readonly running: boolean;
+  /** Of its first process, on the daemon's machine; 0 when it does not run. */
+  readonly pid: number;
   readonly exitCode: number;
   /** True also when only a child was killed and the container itself ended otherwise. */
   readonly oomKilled: boolean;

@@ -8,6 +8,7 @@ import type { ContainerHost } from './container-host.js';
 import { ContainerLog } from './container-log.js';
 import { createRequest } from './create-request.js';
 import { DockerError, failureCauseOf } from './errors.js';
+import { describeHolder } from './labelled-containers.js';
 
 /** Output that arrives after the container has ended is waited for this long. */
 const logDrainMs = 5_000;
@@ -96,6 +97,8 @@ class StartedContainer implements StartedEngine {
       // The last lines of the log go with the container.
       await this.#endsWithin(logDrainMs);
       await this.#host.removeContainer(this.#id);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}${await describeHolder(this.#host, this.#id)}`, { cause: error });
     } finally {
       this.#watching.abort();
     }

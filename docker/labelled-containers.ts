@@ -1,3 +1,4 @@
+import { describeProcess } from '../engines/process-identity.js';
 import type { ContainerHost, ContainerSummary } from './container-host.js';
 
 /**
@@ -22,6 +23,19 @@ export async function listByLabel(
  */
 export async function removeContainer(host: ContainerHost, idOrName: string): Promise<{ readonly removed: boolean }> {
   return { removed: await host.removeContainer(idOrName) };
+}
+
+/** What a container that does not go is held by: `; it is running: process 4711 (vllm serve ...), state D in nv_ioctl`. Never throws. */
+export async function describeHolder(host: ContainerHost, idOrName: string): Promise<string> {
+  try {
+    const state = await host.inspectContainer(idOrName);
+    if (state === null) return '';
+    const holder = state.pid > 0 ? `: ${describeProcess(state.pid)}` : '';
+    return `; it is ${state.status}${holder}`;
+  } catch {
+    // The daemon is the trouble then, and told already.
+    return '';
+  }
 }
 
 /**

@@ -19,7 +19,7 @@ export interface ContainerCleaner {
 /** Through the Docker daemon; its client is loaded only now, since a run on processes never needs it. */
 export async function openContainerCleaner(registryName: string): Promise<ContainerCleaner> {
   const { openContainerHost } = await import('../docker/client.js');
-  const { listByLabel, stopAndRemoveContainer } = await import('../docker/labelled-containers.js');
+  const { describeHolder, listByLabel, stopAndRemoveContainer } = await import('../docker/labelled-containers.js');
   const host = openContainerHost();
   return {
     async list(buildId) {
@@ -42,7 +42,8 @@ export async function openContainerCleaner(registryName: string): Promise<Contai
             if (end.existed) removed.push(`container ${container.name}`);
             if (end.forced) forced.push(`container ${container.name}`);
           } catch (error) {
-            problems.push(`container ${container.name}: ${error instanceof Error ? error.message : String(error)}`);
+            const why = error instanceof Error ? error.message : String(error);
+            problems.push(`container ${container.name}: ${why}${await describeHolder(host, container.id)}`);
           }
         }),
       );

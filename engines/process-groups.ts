@@ -1,5 +1,11 @@
 import type { ProcessGroup } from './live-run.js';
-import { listProcesses, type ProcessStat, readProcessEnvironment, readProcessStat } from './process-identity.js';
+import {
+  describeProcess,
+  listProcesses,
+  type ProcessStat,
+  readProcessEnvironment,
+  readProcessStat,
+} from './process-identity.js';
 import { waitUntil } from './wait-until.js';
 
 /** Set in the environment of every process of a run, so that those which left their group are still found. */
@@ -31,6 +37,8 @@ export interface EndOutcome {
   readonly forced: boolean;
   /** Nothing is left; false only for what even SIGKILL could not end (uninterruptible I/O). */
   readonly gone: boolean;
+  /** What is left, each in words. */
+  readonly holders: readonly string[];
 }
 
 const killLimitMs = 2000;
@@ -41,7 +49,7 @@ const killLimitMs = 2000;
  */
 export async function endGroup(group: ProcessGroup, graceMs: number, hurry?: AbortSignal): Promise<EndOutcome> {
   return endAll(
-    () => groupMembers(group).length > 0,
+    () => groupMembers(group),
     (signal) => signalGroup(group, signal),
     graceMs,
     hurry,
@@ -65,7 +73,7 @@ export async function endProcesses(processes: readonly ProcessStat[], graceMs: n
       return stat !== null && stat.startTime === target.startTime && stat.state !== 'Z' && stat.state !== 'X';
     });
   return endAll(
-    () => alive().length > 0,
+    alive,
     (signal) => {
       for (const target of alive()) {
         try {
@@ -80,14 +88,16 @@ export async function endProcesses(processes: readonly ProcessStat[], graceMs: n
 }
 
 async function endAll(
-  isAlive: () => boolean,
+  alive: () => readonly ProcessStat[],
   send: (signal: NodeJS.Signals) => void,
   graceMs: number,
   hurry?: AbortSignal,
 ): Promise<EndOutcome> {
+  const isGone = () => alive().length === 0;
   send('SIGTERM');
-  await waitUntil(() => !isAlive() || hurry?.aborted === true, graceMs);
-  if (!isAlive()) return { forced: false, gone: true };
+  await waitUntil(() => isGone() || hurry?.aborted === true, graceMs);
+  if (isGone()) return { forced: false, gone: true, holders: [] };
   send('SIGKILL');
-  return { forced: true, gone: await waitUntil(() => !isAlive(), killLimitMs) };
+  const gone = await waitUntil(isGone, killLimitMs);
+  return { forced: true, gone, holders: gone ? [] : alive().map(({ pid }) => describeProcess(pid)) };
 }

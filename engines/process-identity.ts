@@ -105,6 +105,23 @@ export function readCommandLine(pid: number): string | null {
   }
 }
 
+/** For a person who must find out why it does not end: `process 4711 (python x.py), state D in nv_ioctl`. */
+export function describeProcess(pid: number): string {
+  const stat = readProcessStat(pid);
+  if (stat === null) return `process ${pid}, which this machine does not show`;
+  return `process ${pid} (${readCommandLine(pid) ?? 'ending'}), state ${stat.state}${waitsIn(pid)}`;
+}
+
+/** The function of the kernel in which it waits; only its owner or root may see that. */
+function waitsIn(pid: number): string {
+  try {
+    const place = readFileSync(`/proc/${pid}/wchan`, 'utf8');
+    return place === '' || place === '0' ? '' : ` in ${place}`;
+  } catch {
+    return '';
+  }
+}
+
 /** Identifies this boot of the machine. */
 export function readBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

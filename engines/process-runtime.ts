@@ -7,6 +7,7 @@ import type { LaunchSpec } from './launch-spec.js';
 import { kernelOomKills, looksOutOfMemory } from './out-of-memory.js';
 import { type EndOutcome, endGroup } from './process-groups.js';
 import { identifyProcess } from './process-identity.js';
+import { survived } from './release-leftovers.js';
 import { buildIdLabel, registryLabel, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
 
@@ -74,8 +75,8 @@ async function startProcess(
     exited,
     async stop(graceMs, hurry) {
       stopping ??= stopOnce(graceMs, hurry);
-      const { forced, gone } = await stopping;
-      if (!gone) throw new Error(`process group ${pid} of ${spec.name} survived SIGKILL`);
+      const { forced, gone, holders } = await stopping;
+      if (!gone) throw new Error(survived(`process group ${pid}`, holders));
       return { forced };
     },
   };

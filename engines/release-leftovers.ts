@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerCleaner } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
-import { endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
+import { type EndOutcome, endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
 import { type ProcessStat, readBootId, readCommandLine } from './process-identity.js';
 import { runMark } from './run-labels.js';
 
@@ -19,15 +19,20 @@ export class ReleaseLog {
   }
 
   /** @param name e.g. `process group 4711 (python -m lm_eval)` */
-  ended(name: string, end: { readonly forced: boolean; readonly gone: boolean }): void {
+  ended(name: string, end: Pick<EndOutcome, 'forced' | 'gone'> & Partial<EndOutcome>): void {
     if (end.forced) this.forced.push(name);
     if (end.gone) this.removed.push(name);
-    else this.problems.push(`${name} survived SIGKILL`);
+    else this.problems.push(survived(name, end.holders ?? []));
   }
 
   report(): ReleaseReport {
     return { removed: [...this.removed], forced: [...this.forced], problems: [...this.problems] };
   }
+}
+
+/** Who would not end, and what of it is left. */
+export function survived(name: string, holders: readonly string[]): string {
+  return `${name} survived SIGKILL${holders.length === 0 ? '' : `: ${holders.join('; ')}`}`;
 }
 
 /** Ends process groups side by side; those that are gone already are not mentioned. */

@@ -6,6 +6,7 @@ import { containerExit, exitOf } from '../../docker/container-exit.js';
 import type { ContainerHost } from '../../docker/container-host.js';
 import { DockerRuntime } from '../../docker/docker-runtime.js';
 import { DockerError, type DockerErrorKind } from '../../docker/errors.js';
+import { describeHolder } from '../../docker/labelled-containers.js';
 import { EngineStartError } from '../../engines/errors.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { fakeHost } from './fake-host.js';
@@ -121,6 +122,7 @@ function runningContainer(diesBy: readonly ('SIGTERM' | 'SIGKILL')[], calls: str
       image: { name: 'lmcache/vllm-openai:test', id: 'sha256:0' },
       status: 'exited',
       running: false,
+      pid: 0,
       exitCode,
       oomKilled: false,
       error: '',
@@ -192,6 +194,20 @@ describe('stopping', () => {
     await expect(engine.stop(5000)).rejects.toThrow('daemon-unreachable!');
     await engine.exited;
   });
+});
+
+test('a container that does not go is named with what holds it', async () => {
+  const host = runningContainer([], []);
+  const held = fakeHost({
+    inspectContainer: async (id) => {
+      const state = await host.inspectContainer(id);
+      return state && { ...state, status: 'running', running: true, pid: process.pid };
+    },
+  });
+  expect(await describeHolder(held, 'id-1')).toMatch(
+    new RegExp(`^; it is running: process ${process.pid} \\(.+\\), state [RSD]`),
+  );
+  expect(await describeHolder(fakeHost({}), 'id-1')).toBe('');
 });
 
 describe('how a container ended', () => {
