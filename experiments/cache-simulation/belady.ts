@@ -1,5 +1,5 @@
 import { NextUseSpill } from './next-use-spill.js';
-import { PASS_BYTES, type PolicyHits, type PolicyRun } from './policy.js';
+import type { PolicyHits, PolicyRun } from './policy.js';
 
 /**
  * The optimum (Belady, 1966): what is looked up latest leaves first, what never is is not kept at all. With chunks of
@@ -13,7 +13,7 @@ export async function simulateBelady(run: PolicyRun, scratch: string): Promise<P
   const { paths, sizes, signal } = run;
   const spill = await NextUseSpill.write(paths, scratch, signal);
   try {
-    const together = Math.max(1, Math.floor(PASS_BYTES / (paths.rowCount * 4.2)));
+    const together = Math.max(1, Math.floor(run.passBytes / (paths.rowCount * 4.2)));
     const hits: number[] = [];
     let passes = 1;
     for (let first = 0; first < sizes.length; first += together) {

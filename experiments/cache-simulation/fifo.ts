@@ -1,4 +1,4 @@
-import { forEachRequest, PASS_BYTES, type PolicyHits, type PolicyRun } from './policy.js';
+import { forEachRequest, type PolicyHits, type PolicyRun } from './policy.js';
 
 /**
  * FIFO: a chunk leaves when as many were stored after it as the cache holds, used or not. A request looks up its
@@ -7,7 +7,7 @@ import { forEachRequest, PASS_BYTES, type PolicyHits, type PolicyRun } from './p
  */
 export async function simulateFifo(run: PolicyRun): Promise<PolicyHits> {
   const { idSpace } = run.paths;
-  const together = Math.max(1, Math.floor(PASS_BYTES / (idSpace * 4)));
+  const together = Math.max(1, Math.floor(run.passBytes / (idSpace * 4)));
   const hits: number[] = [];
   let passes = 0;
   for (let first = 0; first < run.sizes.length; first += together) {

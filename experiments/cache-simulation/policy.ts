@@ -16,16 +16,12 @@ export interface PolicyRun {
   readonly paths: ChunkPaths;
   /** In chunks, ascending, each at least 1. */
   readonly sizes: readonly number[];
+  /** What the sizes that run in one pass together may hold. */
+  readonly passBytes: number;
   readonly signal?: AbortSignal;
   /** Requests handled, over all passes of the policy. */
   onProgress?(requests: number): void;
 }
-
-/**
- * Typed arrays of all sizes that run in one pass together must fit in this: the rest of 1 GiB is Node's own, the
- * trace's group, and what the collector has not taken back yet.
- */
-export const PASS_BYTES = 320 * 1024 * 1024;
 
 /** Selects request after request, forwards; `visit` gets its number and its row in the loaded group. */
 export async function forEachRequest(run: PolicyRun, visit: (request: number, row: number) => void): Promise<void> {

@@ -7,6 +7,8 @@ import { simulateFifo } from './fifo.js';
 import { simulateLru } from './lru.js';
 import type { PolicyHits, PolicyName, PolicyRun } from './policy.js';
 
+const DEFAULT_PASS_BYTES = 320 * 1024 * 1024;
+
 export interface CurvePoint {
   readonly sizeChunks: number;
   readonly hits: number;
@@ -39,6 +41,11 @@ export interface SimulateOptions extends ChunkOptions {
   readonly conversationAware?: ConversationAwareOptions;
   /** Where the optimum's next-use file goes. */
   readonly scratch: string;
+  /**
+   * What the sizes that run in one pass together may hold; default 320 MiB: the rest of 1 GiB is Node's own, the
+   * trace's, and what the collector has not taken back yet.
+   */
+  readonly passBytes?: number;
   readonly signal?: AbortSignal;
   /** Called now and then, with requests handled so far of all that the policy handles. */
   onProgress?(policy: PolicyName, requests: number): void;
@@ -79,6 +86,7 @@ async function runPolicy(
   const run: PolicyRun = {
     paths,
     sizes,
+    passBytes: options.passBytes ?? DEFAULT_PASS_BYTES,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onProgress: (requests) => {
       handled += requests;

@@ -156,7 +156,53 @@ describe('offline cache simulation', () => {
     );
   });
 
+  it('hits the same in several passes, when memory is short', async () => {
+    await fc.assert(
+      fc.asyncProperty(conversationTrace, async (rows) => {
+        await expectNaive(await simulate(rows, null, sizes, { passBytes: 1 }), asConversations(rows, true));
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('makes chunks of several blocks', async () => {
+    await fc.assert(
+      fc.asyncProperty(blockTrace, async (rows) => {
+        const requests = rows.map(({ conversation, promptTokens, blockIds, timeSeconds }) => {
+          const path = Array.from({ length: Math.floor(promptTokens / 16) }, (_, position) =>
+            String(blockIds[2 * position + 1]).padEnd(8 + position, '.'),
+          );
+          return { path, lookups: path.length, conversation, timeSeconds };
+        });
+        await expectNaive(await simulate(rows, 8, sizes, { chunkTokens: 16 }), requests);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('leaves out what exceeds the context', async () => {
+    await fc.assert(
+      fc.asyncProperty(conversationTrace, async (rows) => {
+        const short = rows.filter(({ promptTokens, outputTokens }) => promptTokens + outputTokens <= 40);
+        const result = await simulate(rows, null, sizes, { maxContextTokens: 40 });
+        expect(result.trace.skippedRequests).toBe(rows.length - short.length);
+        await expectNaive(result, asConversations(short, true));
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('refuses chunks that do not fit the blocks, and sizes that are none', async () => {
+    const [row] = fc.sample(blockTrace, 1)[0] ?? [];
+    const rows = row === undefined ? [] : [row];
+    await expect(simulate(rows, 8, [1], { chunkTokens: 12 })).rejects.toThrow(
+      'Chunks of "12" tokens do not fit the trace\'s blocks of 8',
+    );
+    await expect(simulate(rows, 8, [0.5])).rejects.toThrow('whole numbers of chunks from 1, not "0.5"');
+  });
+
   it('leaves no scratch file behind', async () => {
-    expect(await readdir(directory)).toEqual([]);
+    const left = (await readdir(directory)).filter((name) => !name.endsWith('.lctrace'));
+    expect(left).toEqual([]);
   });
 });
