@@ -136,7 +136,7 @@ export async function main(given: readonly string[]): Promise<void> {
     .wrap(Math.min(120, process.stdout.columns || 100))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(describeUsageError(message, knownFlags));
+      throw error ?? new UsageError(describeUsageError(message, knownFlags, args[0]));
     });
   for (const { command, describe, load } of commands) {
     parser.command({

@@ -13,9 +13,11 @@ export class NoVerdictError extends UsageError {
 }
 
 /** yargs' message, with the flag that was probably meant. */
-export function describeUsageError(message: string, knownFlags: readonly string[]): string {
+export function describeUsageError(message: string, knownFlags: readonly string[], command?: string): string {
   if (message.startsWith('Not enough non-option arguments'))
-    return 'A name is missing, e.g. lmcache-ci step long-doc-qa.\nSee lmcache-ci step --help.';
+    return command === 'step' || command === undefined
+      ? 'A name is missing, e.g. lmcache-ci step long-doc-qa.\nSee lmcache-ci step --help.'
+      : `An argument is missing.\nSee lmcache-ci ${command} --help.`;
   const unknown = /^Unknown arguments?: (.*)$/m.exec(message)?.[1];
   if (!unknown) return `${message}\nSee lmcache-ci --help.`;
   // yargs names a kebab-case flag twice, in camel case too.
