@@ -45,6 +45,20 @@ export function lmcache(
 }
 
 /**
+ * LMCache as a server process; engines that name the same port share it.
+ * @param options.httpPort default: the next port
+ * @param options.l1SizeGb default: 20
+ */
+export function lmcacheServer(options: {
+  readonly port: number;
+  readonly httpPort?: number;
+  readonly l1SizeGb?: number;
+}): LmcacheConfiguration {
+  const { port, httpPort = port + 1, l1SizeGb = 20 } = options;
+  return { config: {}, server: { port, httpPort, l1SizeGb } };
+}
+
+/**
  * `queries` requests, `gap` seconds apart.
  * @param options.useCase default: DUMMY
  * @param options.gap default: 8 s

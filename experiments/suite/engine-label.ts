@@ -14,7 +14,9 @@ export function engineLabel(engine: Engine): string {
     ...(options['enable_prefix_caching'] === true ? ['prefix caching'] : []),
   ];
   const own = [program, ...parts].join(' ');
-  return lmcache ? `${own} + LMCache (${tiers(settingsOf(lmcache.config))})` : own;
+  if (!lmcache) return own;
+  const where = lmcache.server === undefined ? tiers(settingsOf(lmcache.config)) : 'server';
+  return `${own} + LMCache (${where})`;
 }
 
 function settingsOf(config: string | LmcacheSettings): LmcacheSettings {

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { ContainerOptions } from '../../engines/launch-spec.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
 import type { ServerSpec } from '../engine-host.js';
-import type { LmcacheConfiguration, RemoteServer } from './lmcache-configuration.js';
+import type { LmcacheConfiguration, LmcacheServer, RemoteServer } from './lmcache-configuration.js';
 import type { CommandEngine, SglangEngine, StartedEngineConfiguration, VllmEngine } from './terms.js';
 
 /** How engines are started on this machine; the same for all of a run. */
@@ -111,6 +111,37 @@ export function cacheServerSpec(server: RemoteServer, device: string, plan: Laun
   };
 }
 
+/** `lmcache server`, which engines reach through LMCacheMPConnector. */
+export function lmcacheServerSpec(
+  { port, httpPort, l1SizeGb }: LmcacheServer,
+  gpus: readonly ReservedGpu[] | null,
+  plan: LaunchPlan,
+): ServerSpec {
+  // It copies from the memory of all GPUs whose engines it serves.
+  const place = { gpus: gpus?.map(({ index }) => index) ?? [] };
+  return {
+    program: 'lmcache-server',
+    command: [...(plan.simulator?.command ?? []), 'lmcache', 'server'],
+    args: [
+      ...['--l1-size-gb', String(l1SizeGb), '--eviction-policy', 'LRU', '--port', String(port)],
+      ...['--http-host', '127.0.0.1', '--http-port', String(httpPort)],
+    ],
+    environment: {
+      PYTHONHASHSEED: '0',
+      ...(gpus === null ? {} : gpuEnvironment(place, plan)),
+      ...simulatorEnvironment(plan),
+    },
+    container: {
+      image: plan.image,
+      entrypoint: ['/opt/venv/bin/lmcache', 'server'],
+      mounts: [],
+      gpu: gpus === null ? null : { runtime: 'nvidia', uuids: gpus.map(({ uuid }) => uuid) },
+    },
+    ports: [port, httpPort],
+    healthUrl: `http://127.0.0.1:${httpPort}/healthcheck`,
+  };
+}
+
 /** The flags of an engine's `options`: `{ max_model_len: 8192 }` is `--max-model-len 8192`, false is `--no-...`. */
 export function optionFlags(options: VllmEngine['options']): readonly string[] {
   return Object.entries(options ?? {}).flatMap(([name, value]) => {
@@ -130,10 +161,24 @@ function vllmArguments(engine: VllmEngine | SglangEngine, place: EnginePlace, pl
     // These experiments compare what LMCache brings: the engine's own cache is off unless it is asked for.
     ...('enable_prefix_caching' in options ? [] : ['--no-enable-prefix-caching']),
     ...optionFlags(options),
-    ...(place.configFile === null
-      ? []
-      : ['--kv-transfer-config', JSON.stringify({ kv_connector: 'LMCacheConnectorV1', kv_role: 'kv_both' })]),
+    ...connectorFlags(engine, place),
   ];
+}
+
+function connectorFlags({ lmcache }: VllmEngine | SglangEngine, place: EnginePlace): readonly string[] {
+  const server = lmcache?.server;
+  if (server === undefined && place.configFile === null) return [];
+  const connector =
+    server === undefined
+      ? { kv_connector: 'LMCacheConnectorV1', kv_role: 'kv_both' }
+      : {
+          kv_connector: 'LMCacheMPConnector',
+          kv_role: 'kv_both',
+          // A cache server that dies costs time, not answers.
+          kv_load_failure_policy: 'recompute',
+          kv_connector_extra_config: { 'lmcache.mp.host': 'tcp://localhost', 'lmcache.mp.port': server.port },
+        };
+  return ['--kv-transfer-config', JSON.stringify(connector)];
 }
 
 function sglangArguments(engine: VllmEngine | SglangEngine, place: EnginePlace, plan: LaunchPlan): readonly string[] {
@@ -152,7 +197,7 @@ function lmcacheEnvironment(configuration: LmcacheConfiguration | null, place: E
 }
 
 /** A container sees only its own cards, numbered from 0. */
-function gpuEnvironment(place: EnginePlace, plan: LaunchPlan): Record<string, string> {
+function gpuEnvironment(place: Pick<EnginePlace, 'gpus'>, plan: LaunchPlan): Record<string, string> {
   const numbers = plan.runtime === 'docker' ? place.gpus.map((_, index) => index) : place.gpus;
   return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: numbers.join(',') };
 }

@@ -4,18 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { EngineStartError } from '../../engines/errors.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
 import type { EngineBootstrapper } from '../engine-bootstrapper.js';
-import type { EngineHost, ServerSpec } from '../engine-host.js';
+import type { EngineHost } from '../engine-host.js';
 import { ExternalEngine } from '../external-engine.js';
 import { engineLabel } from './engine-label.js';
-import { cacheServerSpec, type EnginePlace, engineSpec, type LaunchPlan } from './engine-launch.js';
-import {
-  isLocalHost,
-  type LmcacheSettings,
-  readLmcacheFile,
-  remoteServer,
-  writeLmcacheYaml,
-} from './lmcache-configuration.js';
-import { neededSentinel, type RedisSentinel, redisSpecs } from './redis-sentinel.js';
+import { type EnginePlace, engineSpec, type LaunchPlan } from './engine-launch.js';
+import { type LmcacheSettings, readLmcacheFile, writeLmcacheYaml } from './lmcache-configuration.js';
+import { SharedServers } from './shared-servers.js';
 import type { Engine, StartedEngineConfiguration } from './terms.js';
 
 /** One engine of an experiment, ready to be started. */
@@ -57,8 +51,7 @@ export async function planEngines(configurations: readonly Engine[], options: Pl
   const { host, launch, directory } = options;
   mkdirSync(directory, { recursive: true });
   const reserved = await reserveGpus(configurations, options);
-  const servers = new Map<number, { readonly spec: ServerSpec; readonly device: string }>();
-  const redis = new Map<string, RedisSentinel>();
+  const servers = new SharedServers(launch);
   let nextGpu = 0;
   const engines = configurations.map((configuration, id): PlannedEngine => {
     const label = engineLabel(configuration);
@@ -73,19 +66,14 @@ export async function planEngines(configurations: readonly Engine[], options: Pl
     nextGpu += count;
     const port = portOf(configuration, id, options.ports);
     const cache = cacheFiles(configuration, path.join(directory, `engine-${id}`));
-    if (cache.server !== null) addServer(servers, cache.server, launch);
-    if (cache.redis !== null) redis.set(cache.redis.sentinelPorts.join(','), cache.redis);
+    if (configuration.lmcache) servers.need(configuration.lmcache, cache.settings, reserved);
     const place: EnginePlace = { port, gpus, reserved: cards, configFile: cache.file, directories: cache.directories };
     const spec = engineSpec(configuration, place, launch);
     const command = [...spec.command.map(shown), ...spec.args];
     return { id, label, model, bootstrapper: host.server(spec), gpus, command };
   });
-  const redisServers: ServerSpec[] = [];
-  for (const [index, needed] of [...redis.values()].entries()) {
-    redisServers.push(...(await redisSpecs(needed, path.join(directory, `redis-${index}`))));
-  }
   return {
-    servers: [...redisServers, ...[...servers.values()].map(({ spec }) => spec)].map((spec) => host.server(spec)),
+    servers: (await servers.specs(directory)).map((spec) => host.server(spec)),
     engines,
     dispose: () => rmSync(directory, { recursive: true, force: true }),
   };
@@ -123,45 +111,23 @@ async function reserveGpus(engines: readonly Engine[], options: PlanOptions): Pr
 }
 
 interface CacheFiles {
+  readonly settings: LmcacheSettings;
+  /** null: the engine reads none. */
   readonly file: string | null;
   readonly directories: readonly string[];
-  readonly server: { readonly host: string; readonly port: number; readonly device: string } | null;
-  readonly redis: RedisSentinel | null;
 }
 
 /** The engine's configuration file, written where it is given as its content; the directories of its disk tiers. */
 function cacheFiles({ lmcache }: StartedEngineConfiguration, directory: string): CacheFiles {
-  if (!lmcache) return { file: null, directories: [], server: null, redis: null };
-  const isFile = typeof lmcache.config === 'string';
-  const settings: LmcacheSettings =
-    typeof lmcache.config === 'string' ? readLmcacheFile(lmcache.config) : lmcache.config;
+  if (!lmcache || lmcache.server !== undefined) return { settings: {}, file: null, directories: [] };
+  const given = lmcache.config;
+  const settings = typeof given === 'string' ? readLmcacheFile(given) : given;
   mkdirSync(directory, { recursive: true });
-  const file = typeof lmcache.config === 'string' ? path.resolve(lmcache.config) : path.join(directory, 'lmcache.yaml');
-  if (!isFile) writeFileSync(file, writeLmcacheYaml(settings));
+  const file = typeof given === 'string' ? path.resolve(given) : path.join(directory, 'lmcache.yaml');
+  if (typeof given !== 'string') writeFileSync(file, writeLmcacheYaml(settings));
   const disks = [settings.local_device, settings.local_disk].flatMap((device) =>
     typeof device === 'string' && device.startsWith('file://') ? [fileURLToPath(device)] : [],
   );
   for (const disk of disks) mkdirSync(disk, { recursive: true });
-  const remote = remoteServer(settings.remote_url);
-  const server =
-    remote !== null && isLocalHost(remote.host) ? { ...remote, device: lmcache.remoteDevice ?? 'cpu' } : null;
-  const serviceName = lmcache.environment?.['REDIS_SERVICE_NAME'] ?? 'redismaster';
-  const redis = neededSentinel(settings.remote_url, serviceName);
-  return { file, directories: [path.dirname(file), ...disks], server, redis };
-}
-
-/** @throws Error when two engines want different things of one server. */
-function addServer(
-  servers: Map<number, { readonly spec: ServerSpec; readonly device: string }>,
-  server: NonNullable<CacheFiles['server']>,
-  launch: LaunchPlan,
-): void {
-  const known = servers.get(server.port);
-  if (known !== undefined && known.device !== server.device) {
-    throw new Error(
-      `two engines share the server lm://${server.host}:${server.port} and want it on "${known.device}" and on "${server.device}"`,
-    );
-  }
-  if (path.isAbsolute(server.device)) mkdirSync(server.device, { recursive: true });
-  servers.set(server.port, { spec: cacheServerSpec(server, server.device, launch), device: server.device });
+  return { settings, file, directories: [path.dirname(file), ...disks] };
 }

@@ -32,6 +32,17 @@ export interface LmcacheConfiguration {
   readonly environment?: Readonly<Record<string, string>>;
   /** What the `lm://` server keeps its data on: `cpu`, or a directory. Default: `cpu`. */
   readonly remoteDevice?: string;
+  /** An LMCache server of its own process (`lmcache server`) instead of LMCache within the engine; `config` is not read then. */
+  readonly server?: LmcacheServer;
+}
+
+/** Engines that name the same port share one server. */
+export interface LmcacheServer {
+  readonly port: number;
+  /** Of its HTTP API. */
+  readonly httpPort: number;
+  /** Size of its memory. */
+  readonly l1SizeGb: number;
 }
 
 const settingsSchema = z.looseObject({

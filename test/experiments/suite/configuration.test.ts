@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { external, lmcache, sglang, vllm, withOptions } from '../../../experiments/suite/build.js';
+import { external, lmcache, lmcacheServer, sglang, vllm, withOptions } from '../../../experiments/suite/build.js';
 import { engineLabel } from '../../../experiments/suite/engine-label.js';
 import {
   cacheServerSpec,
@@ -12,6 +12,7 @@ import {
   optionFlags,
 } from '../../../experiments/suite/engine-launch.js';
 import { readLmcacheFile, remoteServer, writeLmcacheYaml } from '../../../experiments/suite/lmcache-configuration.js';
+import { SharedServers } from '../../../experiments/suite/shared-servers.js';
 
 const plan: LaunchPlan = {
   engine: 'vllm',
@@ -145,6 +146,23 @@ describe("LMCache's configuration", () => {
     for (const bad of ['lm://localhost', 'lm://localhost:0', 'lm://localhost:70000', 'localhost:1']) {
       expect(() => remoteServer(bad), bad).toThrow(`"${bad}"`);
     }
+  });
+
+  it('an LMCache server of its own is reached by its connector, and shared', async () => {
+    const shared = lmcacheServer({ port: 6555, l1SizeGb: 30 });
+    const { args } = engineSpec(vllm({ lmcache: shared }), place, plan);
+    expect(args.join(' ')).toMatch(/"kv_connector":"LMCacheMPConnector".*"lmcache\.mp\.port":6555/);
+    const card = { index: 3, uuid: 'GPU-3', name: 'x', memoryTotalMiB: 1, memoryFreeMiB: 1 };
+    const servers = new SharedServers(plan);
+    servers.need(shared, {}, [card]);
+    servers.need(lmcacheServer({ port: 6555, l1SizeGb: 30 }), {}, [card]);
+    expect(() => servers.need(lmcacheServer({ port: 6555 }), {}, [card])).toThrow('two engines share port 6555');
+    const [spec, ...more] = await servers.specs('/nowhere');
+    expect(more).toEqual([]);
+    expect([...(spec?.command ?? []), ...(spec?.args ?? [])].join(' ')).toBe(
+      'lmcache server --l1-size-gb 30 --eviction-policy LRU --port 6555 --http-host 127.0.0.1 --http-port 6556',
+    );
+    expect(spec?.environment).toMatchObject({ CUDA_VISIBLE_DEVICES: '3' });
   });
 
   it('a server is started as LMCache starts it', () => {
