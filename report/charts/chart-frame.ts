@@ -1,7 +1,7 @@
 import { oneLine } from '../plain-text.js';
 import type { LineChart } from './line-chart.js';
 import { fitText, textWidth } from './text-width.js';
-import { niceEnd, niceTicks, tickLabels, valueLabels } from './ticks.js';
+import { logTicks, niceEnd, niceTicks, tickLabels, valueLabels } from './ticks.js';
 
 /** An axis as it is drawn: values are placed on a linear scale, whatever scale the chart asked for. */
 export interface FrameAxis {
@@ -78,6 +78,7 @@ const negligible = 1e-12;
 
 function yAxis(chart: LineChart): FrameAxis {
   const values = chart.series.flatMap(({ points }) => points.flatMap(({ y }) => (y === null ? [] : [y])));
+  if (chart.yScale === 'log') return logAxis(chart, values);
   const lowest = values.reduce((left, value) => Math.min(left, value), 0);
   const highest = values.reduce((left, value) => Math.max(left, value), Number.NEGATIVE_INFINITY);
   const wanted = 6;
@@ -87,6 +88,21 @@ function yAxis(chart: LineChart): FrameAxis {
   const max = chart.yMax ?? niceEnd(min, top, wanted);
   const ticks = niceTicks(min, max, wanted);
   return { min, max, ticks, labels: tickLabels(ticks), place: (value) => value };
+}
+
+function logAxis(chart: LineChart, values: readonly number[]): FrameAxis {
+  const lowest = values.reduce((left, value) => Math.min(left, value), Number.POSITIVE_INFINITY);
+  const highest = values.reduce((left, value) => Math.max(left, value), 0);
+  if (lowest <= 0) throw new Error(`"${chart.title}": y is ${lowest}, which a logarithmic axis cannot show`);
+  const ticks = values.length === 0 ? [1, 10] : logTicks(lowest, highest);
+  const places = ticks.map(Math.log10);
+  return {
+    min: places[0] ?? 0,
+    max: places.at(-1) ?? 1,
+    ticks: places,
+    labels: valueLabels(ticks),
+    place: Math.log10,
+  };
 }
 
 function xAxis(chart: LineChart, widthPx: number): FrameAxis {

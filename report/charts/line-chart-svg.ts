@@ -144,7 +144,7 @@ function drawnSeries(
     id: seriesId(index),
     name: seriesId(index),
     data: points.map(({ x, y }, position) => ({
-      value: [frame.x.place(x), y ?? '-'],
+      value: [frame.x.place(x), y === null ? '-' : frame.y.place(y)],
       ...(marked(position) || points.length === 1 ? {} : { symbol: 'none' }),
     })),
     symbol,

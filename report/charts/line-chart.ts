@@ -30,6 +30,8 @@ export interface LineChart {
   readonly yMin?: number;
   /** The y axis ends exactly here. @default the next tick above the highest value */
   readonly yMax?: number;
+  /** `log` needs y above 0 and takes no yMin and yMax: where values lie orders of magnitude apart. @default 'linear' */
+  readonly yScale?: 'linear' | 'log';
   /** The x axis reaches at least down to here. @default the lowest x */
   readonly xMin?: number;
   /** `log` needs x above 0. @default 'linear' */
@@ -59,7 +61,7 @@ export function splitChart(chart: LineChart): readonly LineChart[] {
   return Array.from({ length: parts }, (_, part) => ({
     ...chart,
     title: `${chart.title} (${part + 1} of ${parts})`,
-    yMax: chart.yMax ?? niceCeiling(highest),
+    ...(chart.yScale === 'log' ? {} : { yMax: chart.yMax ?? niceCeiling(highest) }),
     series: chart.series.slice(part * perPart, (part + 1) * perPart),
   }));
 }

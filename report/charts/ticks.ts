@@ -30,6 +30,18 @@ function niceStep(rough: number, whole: boolean): number {
   return whole ? Math.max(1, step) : step;
 }
 
+/** 1, 2 and 5 times powers of ten from at or below `min` to at or above `max`; over many decades only the powers. */
+export function logTicks(min: number, max: number): number[] {
+  const factors = max / min > 1e4 ? [1] : [1, 2, 5];
+  const all: number[] = [];
+  for (let exponent = Math.floor(Math.log10(min)); exponent <= Math.ceil(Math.log10(max)); exponent++) {
+    all.push(...factors.map((factor) => Number((factor * 10 ** exponent).toPrecision(1))));
+  }
+  const first = all.findLastIndex((tick) => tick <= min * (1 + 1e-9));
+  const last = all.findIndex((tick) => tick >= max * (1 - 1e-9));
+  return all.slice(Math.max(0, first), Math.max(last, first + 1) + 1);
+}
+
 /** Tick labels with the same number of decimals all along the axis, thousands grouped. */
 export function tickLabels(ticks: readonly number[]): string[] {
   const largest = ticks.reduce((left, tick) => Math.max(left, Math.abs(tick)), 0);

@@ -20,6 +20,7 @@ export function experimentReport(
   const simulated = notes?.simulated ?? null;
   const context: Context = { notes, simulated: simulated !== null };
   const failures = notes?.experiments.filter(({ failure }) => failure !== null) ?? [];
+  const overloaded = notes?.experiments.filter(({ clientOverloaded }) => clientOverloaded === true) ?? [];
   const engines = new Set(csv.rows.map((row) => row.engine_id)).size;
   const failed = csv.rows.filter(isFailed).length;
   const counts = [
@@ -30,6 +31,10 @@ export function experimentReport(
   const facts: Fact[] = [
     ...(notes?.model == null ? [] : [{ label: 'Model', value: notes.model }]),
     ...csv.notes.map((value) => ({ label: 'Note', value })),
+    ...overloaded.map(({ id, title }) => ({
+      label: `Experiment ${id} (${title})`,
+      value: 'the client was overloaded: requests left late, their figures decide nothing',
+    })),
     ...failures.map(({ id, title, failure }) => ({
       label: `Experiment ${id} (${title}) failed`,
       value: failure ?? '',

@@ -1,5 +1,6 @@
 import type { SweepConfiguration, SweepExperiment } from '../../results-schema/sweep-summary.js';
 import { type ChartSeries, type LineChart, maxKins, maxSeries } from '../charts/line-chart.js';
+import { logTicks } from '../charts/ticks.js';
 import { groupBy } from '../group-by.js';
 import { formatNumber } from '../numbers.js';
 import { paretoFront } from './pareto-front.js';
@@ -54,15 +55,29 @@ function curve(
   return {
     title: `${figure.chartTitle} over ${axis.title}${title}`,
     xLabel: axis.label,
-    yLabel: figure.label,
-    yMin: 0,
-    ...(figure.yMax === undefined ? {} : { yMax: figure.yMax }),
+    ...verticalScale(all, figure),
     // Swept values double more often than they grow by the same step.
     xScale: highest / lowest >= 4 ? 'log' : 'linear',
     xTicks: ticks,
     simulated,
     series: lines(experiments, axis, figure, evictions(all).length > 1 && title === ''),
   };
+}
+
+/** From 0; where an overloaded server takes many times as long as an idle one, logarithmic, or only it would be seen. */
+function verticalScale(experiments: readonly SweepExperiment[], figure: SweepFigure) {
+  const values = experiments
+    .map(measurementOf)
+    .flatMap((measured) => (measured === null ? [] : (figure.of(measured) ?? [])));
+  if (figure === meanTtft && spansOrders(values)) {
+    return { yLabel: `${figure.label}, logarithmic`, yScale: 'log' as const };
+  }
+  return { yLabel: figure.label, yMin: 0, ...(figure.yMax === undefined ? {} : { yMax: figure.yMax }) };
+}
+
+function spansOrders(values: readonly number[]): boolean {
+  const lowest = values.reduce((left, value) => Math.min(left, value), Number.POSITIVE_INFINITY);
+  return lowest > 0 && values.some((value) => value >= 20 * lowest);
 }
 
 function lines(
@@ -117,6 +132,8 @@ export function paretoChart(
   });
   if (measured.length < 2) return null;
   const front = paretoFront(measured);
+  const costs = measured.map(({ cost }) => cost);
+  const log = spansOrders(costs);
   const points = (items: typeof measured) =>
     items.map(({ experiment, cost, gain }) => ({ x: cost, y: gain, label: experiment.name }));
   const kinds = groupBy(measured, ({ experiment }) => evictionName(experiment.configuration));
@@ -124,7 +141,8 @@ export function paretoChart(
     front: front.map(({ experiment }) => experiment),
     chart: {
       title: 'Throughput against TTFT: Pareto front',
-      xLabel: meanTtft.label,
+      ...(log ? { xLabel: `${meanTtft.label}, logarithmic`, xScale: 'log' as const } : { xLabel: meanTtft.label }),
+      ...(log ? { xTicks: logTicks(Math.min(...costs), Math.max(...costs)) } : {}),
       yLabel: throughput.label,
       yMin: 0,
       simulated,

@@ -1,9 +1,9 @@
 import type { SweepSummary } from '../../results-schema/sweep-summary.js';
-import type { Fact, ReportDocument, ReportSection } from '../pages/report-document.js';
+import type { Fact, ReportDocument, ReportSection, ReportTable } from '../pages/report-document.js';
 import { simulatedSentence } from '../simulated-mark.js';
 import { curves, paretoChart } from './sweep-charts.js';
 import { type SweepGroup, sweepGroups } from './sweep-groups.js';
-import { experimentsTable, totalsLine, troubleTables } from './sweep-tables.js';
+import { experimentsTable, failuresTable, totalsLine, warningsTable } from './sweep-tables.js';
 
 /**
  * A sweep's report: for each model and data set the curves over cache size and request rate, the Pareto front, and
@@ -11,17 +11,15 @@ import { experimentsTable, totalsLine, troubleTables } from './sweep-tables.js';
  */
 export function sweepReport(summary: SweepSummary): ReportDocument {
   const simulated = summary.engine === 'sim' || summary.simulated !== null;
-  const trouble = troubleTables(summary);
   return {
     title: `Sweep ${summary.tag}`,
     lead: totalsLine(summary),
     simulated: simulated ? simulatedSentence(summary.simulated) : null,
     facts: facts(summary),
     sections: [
-      ...(trouble.length > 0
-        ? [{ title: 'Failures and warnings', paragraphs: [], charts: [], tables: trouble, newPage: false }]
-        : []),
+      ...tableSection('Failures', failuresTable(summary)),
       ...sweepGroups(summary.experiments).map((group) => groupSection(group, simulated)),
+      ...tableSection('Warnings', warningsTable(summary)),
     ],
   };
 }
@@ -37,6 +35,10 @@ function facts({ definition, environment, shard, gridSize, versions, createdAt, 
     ...(versions.vllm === null ? [] : [{ label: 'vLLM', value: versions.vllm }]),
     { label: 'Ran', value: `${shortTime(createdAt)} to ${shortTime(updatedAt)} UTC` },
   ];
+}
+
+function tableSection(title: string, table: ReportTable): readonly ReportSection[] {
+  return table.rows.length === 0 ? [] : [{ title, paragraphs: [], charts: [], tables: [table] }];
 }
 
 /** `2025-11-22T10:15:00.000Z` as `2025-11-22 10:15`. */

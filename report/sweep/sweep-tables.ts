@@ -58,30 +58,39 @@ function outcomeCell({ result, serverLog }: SweepExperiment): TableCell {
   }
 }
 
-/** Why experiments failed and where to read on, and what is to be known of those that did not. */
-export function troubleTables({ experiments }: SweepSummary): readonly ReportTable[] {
+/** Why experiments failed, and where to read on. */
+export function failuresTable({ experiments }: SweepSummary): ReportTable {
   const failures = experiments.flatMap(({ name, result, serverLog, clientLog }): TableCell[][] => {
     if (result.outcome !== 'failed') return [];
     const why = `${result.reason} (${result.cause}): ${result.message}`;
     return [[name, why, { text: 'server', link: serverLog }, { text: 'client', link: clientLog }]];
   });
-  const warnings = experiments.flatMap(({ name, result }) =>
-    result.outcome === 'successful' ? result.warnings.map((warning): TableCell[] => [name, warning]) : [],
-  );
-  return [
-    {
-      caption: 'Failed experiments',
-      columns: [text('experiment'), text('why'), text('log'), text('log')],
-      rows: failures,
-    },
-    { caption: 'Warnings', columns: [text('experiment'), text('warning')], rows: warnings },
-  ].filter(({ rows }) => rows.length > 0);
+  return {
+    caption: 'Failed experiments',
+    columns: [text('experiment'), text('why'), text('log'), text('log')],
+    rows: failures,
+  };
 }
 
-export function totalsLine({ totals }: SweepSummary): string {
+/** What is to be known of the figures of those that did not fail. */
+export function warningsTable({ experiments }: SweepSummary): ReportTable {
+  return {
+    caption: 'Warnings',
+    columns: [text('experiment'), text('warning')],
+    rows: experiments.flatMap(({ name, result }) =>
+      result.outcome === 'successful' ? result.warnings.map((warning): TableCell[] => [name, warning]) : [],
+    ),
+  };
+}
+
+export function totalsLine({ totals, experiments }: SweepSummary): string {
   const parts = [`${formatNumber(totals.total)} experiments`, `${formatNumber(totals.successful)} successful`];
   if (totals.failed > 0) parts.push(`${formatNumber(totals.failed)} failed`);
   if (totals.pending > 0) parts.push(`${formatNumber(totals.pending)} not run yet`);
+  const warned = experiments.filter(
+    ({ result }) => result.outcome === 'successful' && result.warnings.length > 0,
+  ).length;
+  if (warned > 0) parts.push(`${formatNumber(warned)} with warnings (at the end)`);
   const average = totals.averageExecutionSeconds;
   return `${parts.join(', ')}${average === null ? '' : `; ${formatDuration(average)} each on average`}.`;
 }

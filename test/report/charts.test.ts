@@ -7,7 +7,7 @@ import { lineChartSvg } from '../../report/charts/line-chart-svg.js';
 import { chartInk, palette, seriesStyles } from '../../report/charts/series-style.js';
 import { fitText, textWidth } from '../../report/charts/text-width.js';
 import { thinPoints } from '../../report/charts/thin-points.js';
-import { niceEnd, niceTicks, tickLabels, valueLabels } from '../../report/charts/ticks.js';
+import { logTicks, niceEnd, niceTicks, tickLabels, valueLabels } from '../../report/charts/ticks.js';
 import { colorDistance, contrast } from './color-vision.js';
 
 const size = { widthPx: 860, plotHeightPx: 270, idPrefix: 'chart' };
@@ -192,6 +192,19 @@ describe('a line chart', () => {
     expect(chosen.labels).toEqual(['64', '128', '256']);
     expect(chartFrame(chartOf(0, { xScale: 'log', series: doubling(1) }), size).x.labels).toContain('16');
     expect(() => chartFrame(chartOf(0, { xScale: 'log', series: doubling(0) }), size)).toThrow('x is 0');
+  });
+
+  it('shows orders of magnitude on a logarithmic axis', () => {
+    const series = [{ name: 'e', points: [600, 46_000].map((y, x) => ({ x, y })) }];
+    const { ticks, labels, place } = chartFrame(chartOf(0, { yScale: 'log', series }), size).y;
+    expect(labels).toEqual(['500', '1,000', '2,000', '5,000', '10,000', '20,000', '50,000']);
+    expect(ticks[1]).toBe(3);
+    expect(place(46_000)).toBeLessThan(ticks.at(-1) ?? 0);
+    expect(logTicks(1, 1)).toEqual([1, 2]);
+    expect(logTicks(0.03, 4e5)).toEqual([0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000]);
+    const zero = [{ name: 'e', points: [{ x: 0, y: 0 }] }];
+    expect(() => chartFrame(chartOf(0, { yScale: 'log', series: zero }), size)).toThrow('y is 0');
+    expect(XMLValidator.validate(lineChartSvg(chartOf(0, { yScale: 'log', series }), size))).toBe(true);
   });
 
   it('leaves out labels that would touch', () => {

@@ -77,8 +77,12 @@ describe('the files of a test function', () => {
 
   it('are named after the CSV, and the SVG files are those of this CSV only', async () => {
     const csv = path.join(directory, 'test_x.csv');
-    await writeFile(csv, sampleExperimentCsv());
+    const lines = sampleExperimentCsv().split('\n');
+    await writeFile(csv, `${lines.slice(0, 41).join('\n')}\n`);
     await writeFile(path.join(directory, 'test_x.json'), JSON.stringify(notes));
+    await writeExperimentReport(csv, { formats: ['svg'] });
+    expect(await readdir(path.join(directory, 'test_x-charts'))).toHaveLength(5);
+    await writeFile(csv, `${lines.slice(0, 21).join('\n')}\n`);
     const { files } = await writeExperimentReport(csv);
     expect(files[0]).toBe(path.join(directory, 'test_x.pdf'));
     expect((await readdir(directory)).sort()).toEqual([
@@ -88,8 +92,6 @@ describe('the files of a test function', () => {
       'test_x.json',
       'test_x.pdf',
     ]);
-    await writeFile(csv, sampleExperimentCsv().split('\n').slice(0, 21).join('\n'));
-    await writeExperimentReport(csv, { formats: ['svg'] });
     expect(await readdir(path.join(directory, 'test_x-charts'))).toEqual([
       '1-experiment-0-ttft.svg',
       '2-experiment-0-throughput.svg',

@@ -82,6 +82,20 @@ describe('the curves of a sweep', () => {
     expect(curves(mocked, true)[1]?.yLabel).toBe('prompt and generated tokens/s');
   });
 
+  it('show TTFT on a logarithmic axis where an overloaded server takes many times as long', () => {
+    const [first, second] = sampleSweep([
+      { dataset: 'x', cacheSizes: [64], requestRates: [1, 2], evictions: [false] },
+    ]).experiments;
+    if (first?.result.outcome !== 'successful' || second === undefined)
+      throw new Error('the sample has two experiments');
+    const { measurement } = first.result;
+    const slow = { ...measurement, ttftMs: { ...measurement.ttftMs, mean: measurement.ttftMs.mean * 50 } };
+    const experiments = [first, { ...second, result: { ...first.result, measurement: slow } }];
+    expect(curves(experiments, true)[0]).toMatchObject({ yLabel: 'mean TTFT (ms), logarithmic', yScale: 'log' });
+    expect(curves(experiments, true)[1]).toMatchObject({ yMin: 0 });
+    expect(paretoChart(experiments, true)?.chart).toMatchObject({ xScale: 'log' });
+  });
+
   it('have a gap where an experiment failed', () => {
     const failed = small.experiments.map((one) => ({ ...one, result: { outcome: 'pending' as const } }));
     for (const { series } of curves(failed, true)) {
@@ -124,7 +138,7 @@ describe('the report of a sweep', () => {
   it('has a section for each model and data set, and every experiment in a table', () => {
     const report = sweepReport(largeSweep());
     expect(report.sections.map(({ title }) => title)).toEqual([
-      'Failures and warnings',
+      'Failures',
       'cw_logs_5_29_5am_6am on qwen-8b',
       'cw_logs_5_28_19pm_20pm on qwen-8b',
     ]);
