@@ -25,6 +25,8 @@ export interface EngineHostOptions {
   /** Where `{port}-stdout.log` and `{port}-stderr.log` go. Default: /tmp. */
   readonly logDirectory?: string;
   readonly registryDir?: string;
+  /** A file with a Hugging Face token, which is hidden in the engines' logs; null or absent: none. */
+  readonly hfTokenPath?: string | null;
 }
 
 /** What is to be started; everything else about it follows from the run. */
@@ -52,7 +54,7 @@ export async function openEngineHost(options: EngineHostOptions): Promise<Engine
     resultsDir: options.directory,
     ports: options.ports,
     joinable: false,
-    settings: {},
+    settings: { HF_TOKEN_PATH: options.hfTokenPath ?? null },
     ...(options.stopGraceMs === undefined ? {} : { stopGraceMs: options.stopGraceMs }),
     ...(options.registryDir === undefined ? {} : { registryDir: options.registryDir }),
   });

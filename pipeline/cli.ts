@@ -20,7 +20,7 @@ const commands = [
     load: async () => (await import('./commands/bench.js')).benchCommand,
   },
   {
-    command: 'experiments <file>',
+    command: 'experiments [file]',
     describe: 'Run a file of test functions: N engines under one workload, into CSV files',
     load: async () => (await import('./commands/experiments.js')).experimentsCommand,
   },

@@ -63,6 +63,7 @@ export async function runFunctions(
     ports: Object.fromEntries(options.ports.map((port, index) => [`engine-${index}`, port])),
     signal: interruption.signal,
     logDirectory: settings.logDirectory,
+    hfTokenPath: launch.hfTokenPath,
   });
   try {
     if (launch.engine === 'sim') raisePriority();

@@ -27,10 +27,9 @@ const mostEngines = 8;
 export const experimentsCommand: Command = {
   async build(parser) {
     parser
-      .usage('$0 experiments <file> [options]\n\nExecute all test functions in a given TypeScript or JavaScript file.')
+      .usage('$0 experiments file [options]\n\nExecute all test functions in a given TypeScript or JavaScript file.')
       .positional('file', {
         type: 'string',
-        demandOption: true,
         describe: 'The file to execute functions from (with its folder)',
       })
       .option('filter', {
@@ -106,7 +105,10 @@ export const experimentsCommand: Command = {
   },
 
   async run(parsed) {
-    const file = String(parsed['file']);
+    const file = parsed['file'];
+    if (typeof file !== 'string') {
+      throw new UsageError('Which test file? E.g. lmcache-ci experiments tests/tests.ts -l; it goes before -p.');
+    }
     const functions = await chooseFunctions(file, typeof parsed['filter'] === 'string' ? parsed['filter'] : null);
     if (parsed['list'] === true) {
       process.stdout.write(functions.map(({ name }) => `${name}\n`).join(''));

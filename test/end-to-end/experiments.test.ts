@@ -81,6 +81,10 @@ describe('lmcache-ci experiments', () => {
       code: 2,
       stderr: expect.stringContaining('"none.ts" does not exist'),
     });
+    expect(await bench.run(['experiments', '-p', '8000', shipped])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Which test file?'),
+    });
     expect(await run([file, '-f', '['])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "["') });
     expect(readdirSync(directory).filter((name) => name.endsWith('.csv') || name === 'outputs')).toEqual([]);
   });
