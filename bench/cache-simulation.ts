@@ -33,7 +33,7 @@ const stageSchema = z.object({
 type Stage = z.infer<typeof stageSchema>;
 
 /**
- * `npm run bench:cache-simulation -- [--rows 10000000] [--sizes 8] [--scratch DIR] [--keep]`: a generated trace as CSV,
+ * `npm run bench:cache-simulation -- [--rows 10000000] [--sizes 8] [--scratch DIR]`: a generated trace as CSV,
  * its conversion to columns, and each policy's simulation, every one in a process of its own, so that peaks of memory
  * are its own. Needs about 150 bytes of disk a row.
  * @returns the exit code: 1 where a figure misses its limit
@@ -49,6 +49,15 @@ export async function runCacheSimulationBenchmark(args: readonly string[]): Prom
       directory: { type: 'string', default: '' },
     },
   });
+  for (const [name, value] of [
+    ['--rows', values.rows],
+    ['--sizes', values.sizes],
+  ] as const) {
+    if (!/^[1-9]\d{0,8}$/.test(value)) {
+      process.stderr.write(`${name} must be a whole number from 1, not "${value}".\n`);
+      return 2;
+    }
+  }
   if (values.stage !== undefined) {
     const stage = await runStage(values.stage, values.directory, Number(values.rows), Number(values.sizes));
     process.stdout.write(JSON.stringify({ ...stage, maxRssBytes: process.resourceUsage().maxRSS * 1024 }));

@@ -25,7 +25,7 @@ export async function runTraces(parsed: Readonly<Record<string, unknown>>): Prom
   try {
     switch (flags.text('action')) {
       case 'generate':
-        return await generate(flags, files);
+        return await generate(flags, files, interruption.signal);
       case 'convert':
         return await convert(flags, files, interruption.signal);
       default:
@@ -40,12 +40,12 @@ export async function runTraces(parsed: Readonly<Record<string, unknown>>): Prom
   }
 }
 
-async function generate(flags: BenchFlags, files: readonly string[]): Promise<number> {
+async function generate(flags: BenchFlags, files: readonly string[], signal: AbortSignal): Promise<number> {
   const problems = new FlagProblems();
   const [output] = takeFiles(files, 'generate', ['FILE.csv'], problems);
   const { options, startedAt } = readGenerateFlags(flags, problems);
   problems.throwIfAny();
-  const rows = await writeConversationCsv(output ?? '', generateConversations(options), startedAt);
+  const rows = await writeConversationCsv(output ?? '', generateConversations(options), startedAt, signal);
   process.stdout.write(`${output}: ${formatNumber(rows)} requests, seed ${options.seed}. Made up: nobody said this.\n`);
   return 0;
 }

@@ -67,6 +67,19 @@ describe('docs/traces.md', () => {
   });
 });
 
+describe('lmcache-ci traces', () => {
+  it('leaves nothing behind when it is interrupted', async () => {
+    const args = ['traces', 'generate', 'endless.csv', '--requests', '100000000'];
+    const child = spawn(process.execPath, [program, ...args], { cwd: directory, stdio: 'ignore' });
+    const closed = once(child, 'close');
+    const files = () => readdirSync(directory).filter((name) => name.startsWith('endless'));
+    await expect.poll(() => files().length, { timeout: 30_000 }).toBe(1);
+    child.kill('SIGTERM');
+    expect(await closed).toEqual([143, null]);
+    expect(files()).toEqual([]);
+  });
+});
+
 describe('lmcache-ci cache-simulation', () => {
   it('writes what its schema says, the optimum above all others', async () => {
     const { stdout } = await lmcacheCi('cache-simulation', 'peak.csv', '--sizes', '10,10%,100000tokens', '--json');

@@ -10,11 +10,13 @@ const ROWS_A_WRITE = 4096;
  * All of the file or nothing.
  * @param startedAt epoch seconds of time 0
  * @returns the number of rows
+ * @throws the signal's reason; the file system's errors
  */
 export async function writeConversationCsv(
   path: string,
   requests: Iterable<TraceRequest>,
   startedAt: number,
+  signal?: AbortSignal,
 ): Promise<number> {
   const unfinished = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   const file = await open(unfinished, 'wx', 0o644);
@@ -25,6 +27,7 @@ export async function writeConversationCsv(
       text += csvRow(request, startedAt);
       rows += 1;
       if (rows % ROWS_A_WRITE === 0) {
+        signal?.throwIfAborted();
         await file.appendFile(text);
         text = '';
       }
