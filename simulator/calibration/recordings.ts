@@ -149,6 +149,7 @@ function decodeCases(engine: EngineKind, lines: readonly string[], file: string)
 }
 
 function roundCase(name: string, rows: readonly Row[], file: string): RoundCase {
+  const engine = engineOf(name, file);
   const bench = name.startsWith('bench-');
   const [idColumn, startColumn, endColumn] = bench
     ? (['i', 'start', 'end'] as const)
@@ -166,7 +167,7 @@ function roundCase(name: string, rows: readonly Row[], file: string): RoundCase 
       outputTokens: number(row, 'completion_tokens', file),
       cachedTokens: number(row, 'cached_tokens', file),
     }));
-  return { kind: 'round', engine: engineOf(name, file), workload, folder: dirname(file), requests };
+  return { kind: 'round', engine, workload, folder: dirname(file), requests };
 }
 
 function smallCase(row: Row, file: string): RecordedCase {
