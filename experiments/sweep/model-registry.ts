@@ -1,3 +1,4 @@
+import type { DatasetReader } from './dataset-reader.js';
 import { parseShellPrefix } from './shell-prefix.js';
 
 /** A model that sweeps can name. */
@@ -27,11 +28,12 @@ export class UnknownNameError extends Error {
   override readonly name = 'UnknownNameError';
 }
 
-/** Models, environments and the models' paths there. Names are unique; a later registration replaces an earlier one. */
+/** Models, environments, the models' paths there, and readers of data sets. Names are unique; a later registration replaces an earlier one. */
 export class ModelRegistry {
   readonly #models = new Map<string, ModelSpec>();
   readonly #environments = new Map<string, EnvironmentSettings>();
   readonly #paths = new Map<string, Map<string, string>>();
+  readonly #readers = new Map<string, DatasetReader>();
 
   registerModel(model: ModelSpec): void {
     this.#models.set(model.name, model);
@@ -48,6 +50,20 @@ export class ModelRegistry {
   registerEnvironmentPath(environment: string, model: string, path: string): void {
     const paths = this.#paths.get(environment) ?? new Map<string, string>();
     this.#paths.set(environment, paths.set(model, path));
+  }
+
+  /** A form of data sets, for `format` in a sweep's file. */
+  registerDatasetReader(format: string, reader: DatasetReader): void {
+    this.#readers.set(format, reader);
+  }
+
+  /** null for the forms that the package reads itself. */
+  datasetReader(format: string): DatasetReader | null {
+    return this.#readers.get(format) ?? null;
+  }
+
+  get datasetFormats(): readonly string[] {
+    return [...this.#readers.keys()];
   }
 
   get models(): readonly ModelSpec[] {

@@ -7,9 +7,8 @@ import { ExpectedFailure } from '../../results-schema/expected-failure.js';
 import type { SweepMeasurement, SweepResult } from '../../results-schema/sweep-summary.js';
 import { difference, scrapeMetrics } from '../../workloads/metrics.js';
 import { ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
-import { openTrace } from '../../workloads/traces/open-trace.js';
 import { type ConversationPlan, conversationPlan } from '../../workloads/traces/replay-plan.js';
-import type { TraceFormat } from '../../workloads/traces/trace.js';
+import type { Trace } from '../../workloads/traces/trace.js';
 import { ClientLog } from './client-log.js';
 import { clientLogName, type PlannedExperiment, serverLogName } from './grid.js';
 import { summariseReplay } from './measurement.js';
@@ -30,6 +29,8 @@ export interface ExperimentContext {
   /** Cards by their number in the sweep; null on the simulator. */
   readonly cards: readonly ReservedGpu[] | null;
   findPort(): Promise<number>;
+  /** @throws TraceFileError */
+  openDataset(file: string, format: string): Promise<Trace>;
   readonly signal: AbortSignal;
 }
 
@@ -92,7 +93,7 @@ async function measure(
   onProgress: (stage: ExperimentStage, progress: ReplayProgress | null) => void,
 ): Promise<{ readonly measurement: SweepMeasurement; readonly warnings: string[] }> {
   onProgress('data', null);
-  const plan = await planReplay(experiment);
+  const plan = await planReplay(experiment, context);
   log.start(experiment, plan.notes);
   onProgress('server', null);
   const { server, seconds } = await startServer(experiment, gpus, context);
@@ -125,8 +126,11 @@ async function measure(
   }
 }
 
-async function planReplay({ configuration, datasetFile }: PlannedExperiment): Promise<ConversationPlan> {
-  const trace = await openTrace(datasetFile, { format: configuration.dataset.format as TraceFormat });
+async function planReplay(
+  { configuration, datasetFile }: PlannedExperiment,
+  context: ExperimentContext,
+): Promise<ConversationPlan> {
+  const trace = await context.openDataset(datasetFile, configuration.dataset.format);
   const plan = await conversationPlan(trace, {
     requestRate: configuration.requestRate,
     numPrompts: configuration.numPrompts,

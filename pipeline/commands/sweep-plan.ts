@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { builtInRegistry, defaultEnvironment } from '../../experiments/sweep/built-in-registry.js';
+import { traceOf } from '../../experiments/sweep/dataset-reader.js';
 import { buildGrid, type PlannedExperiment, type Shard, takeShard } from '../../experiments/sweep/grid.js';
 import { loadSweepFile, type SweepDefinition } from '../../experiments/sweep/load-sweep.js';
 import {
@@ -11,8 +12,8 @@ import {
 } from '../../experiments/sweep/model-registry.js';
 import { findRegistryFiles, loadRegistryFile } from '../../experiments/sweep/registry-file.js';
 import { SourceError } from '../../experiments/sweep/source-problem.js';
-import { detectTraceFormat } from '../../workloads/traces/open-trace.js';
-import { TraceFileError, traceFormats } from '../../workloads/traces/trace.js';
+import { detectTraceFormat, openTrace } from '../../workloads/traces/open-trace.js';
+import { type Trace, TraceFileError, traceFormats } from '../../workloads/traces/trace.js';
 import { UsageError } from '../usage-error.js';
 import { demoDefinition } from './sweep-demo.js';
 
@@ -28,6 +29,8 @@ export interface SweepPlan {
   readonly sweeps: readonly PlannedSweep[];
   readonly environment: EnvironmentSettings;
   readonly shard: Shard | null;
+  /** By a reader of the user's, or the package's own. @throws TraceFileError */
+  openDataset(file: string, format: string): Promise<Trace>;
 }
 
 /** @throws UsageError with all that is wrong in the files. */
@@ -37,14 +40,14 @@ export async function planSweep(parsed: Readonly<Record<string, unknown>>): Prom
   return readable(async () => {
     const registry = await loadRegistry(parsed, file === null ? null : path.dirname(file));
     const environment = chooseEnvironment(registry, parsed['environment']);
-    const definitions =
-      file === null ? [await demoDefinition()] : loadSweepFile(file, { registry, formats: traceFormats });
+    const known = [...traceFormats, ...registry.datasetFormats];
+    const definitions = file === null ? [await demoDefinition()] : loadSweepFile(file, { registry, formats: known });
     const formats = await detectFormats(definitions);
     const sweeps = definitions.map((definition) => {
       const grid = buildGrid(definition, registry, environment.name, (dataset) => formats.get(dataset) ?? '');
       return { definition, gridSize: grid.length, grid: takeShard(grid, shard) };
     });
-    return { sweeps, environment, shard };
+    return { sweeps, environment, shard, openDataset: opener(registry) };
   });
 }
 
@@ -85,8 +88,19 @@ function userName(): string | null {
   }
 }
 
+function opener(registry: ModelRegistry): SweepPlan['openDataset'] {
+  return async (file, format) => {
+    const reader = registry.datasetReader(format);
+    if (reader !== null) return traceOf(file, format, reader);
+    const own = traceFormats.find((name) => name === format);
+    return openTrace(file, own === undefined ? {} : { format: own });
+  };
+}
+
+/** Of the data sets whose form the file does not say. */
 async function detectFormats(definitions: readonly SweepDefinition[]): Promise<ReadonlyMap<string, string>> {
-  const files = new Set(definitions.flatMap(({ datasets }) => datasets.map(({ file }) => file)));
+  const unnamed = definitions.flatMap(({ datasets }) => datasets.filter(({ format }) => format === null));
+  const files = new Set(unnamed.map(({ file }) => file));
   const formats = new Map<string, string>();
   const problems: string[] = [];
   for (const file of files) {

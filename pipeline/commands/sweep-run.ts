@@ -110,6 +110,7 @@ function jobsOf(
     directory: store.root,
     readyPattern: new RegExp(plan.environment.serverReadyPattern),
     readySeconds,
+    openDataset: plan.openDataset,
     findPort: async () => (await findFreePorts(1))[0] ?? 0,
   };
   return grid.flatMap((experiment): SweepJob[] => {
