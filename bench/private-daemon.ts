@@ -18,6 +18,7 @@ export interface PrivateDaemon {
 
 const startLimitMs = 30_000;
 const stopLimitMs = 20_000;
+const startTries = 3;
 
 /**
  * Starts dockerd below a directory, with the runtime that the original suite asks for: runc under the name of nvidia's.
@@ -76,8 +77,16 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
       await daemon.ended;
     },
     restart: async () => {
-      daemon = startDaemon(dockerd, args, logPath);
-      await answers();
+      // As a service manager does: on a busy machine its containerd may not be there in time.
+      for (let tries = 1; ; tries += 1) {
+        daemon = startDaemon(dockerd, args, logPath);
+        try {
+          await answers();
+          return;
+        } catch (error) {
+          if (tries === startTries || daemon.child.exitCode === null) throw error;
+        }
+      }
     },
     stop,
   };

@@ -91,11 +91,11 @@ class StartedContainer implements StartedEngine {
       if (await this.#host.killContainer(this.#id, 'SIGTERM')) {
         if (!(await this.#endsWithin(graceMs, hurry))) {
           forced = await this.#host.killContainer(this.#id, 'SIGKILL');
-          await this.#endsWithin(killLimitMs);
+          await this.#endsWithin(killLimitMs, hurry);
         }
       }
       // The last lines of the log go with the container.
-      await this.#endsWithin(logDrainMs);
+      await this.#endsWithin(logDrainMs, hurry);
       await this.#host.removeContainer(this.#id);
     } catch (error) {
       throw new Error(`${messageOf(error)}${await describeHolder(this.#host, this.#id)}`, { cause: error });

@@ -22,6 +22,9 @@ const smallRun = {
   // Faster, and the simulated time-outs between engine and cache shrink to what a busy machine exceeds by itself.
   SIM_SPEED: '10',
   ENGINE: 'sim',
+  // What hangs shall end by itself.
+  MAX_WAIT_SECONDS: '60',
+  TEST_TIMEOUT_SECONDS: '60',
 };
 
 export class Arena {

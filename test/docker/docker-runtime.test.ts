@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -234,6 +235,27 @@ describe('how a container ended', () => {
       inspectContainer: async () => null,
     });
     expect(await containerExit(host, 'id', new AbortController().signal)).toMatchObject({ code: 5 });
+  });
+
+  test('a waiting call that is never answered does not hide the end', async () => {
+    const ended = runningContainer([], []);
+    let looks = 0;
+    const host = fakeHost({
+      waitForExit: async (_id, signal) => {
+        await once(signal, 'abort');
+        throw new DockerError('aborted', 'aborted');
+      },
+      inspectContainer: async (id) => {
+        looks += 1;
+        const state = await ended.inspectContainer(id);
+        return state && { ...state, running: looks < 2, exitCode: 137 };
+      },
+    });
+    expect(await containerExit(host, 'id-1', new AbortController().signal, 20)).toMatchObject({
+      code: null,
+      signal: 'SIGKILL',
+    });
+    expect(looks).toBeGreaterThanOrEqual(2);
   });
 
   test('a container that is gone, or is not watched any more, ended in an unknown way', async () => {
