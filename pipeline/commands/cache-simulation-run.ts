@@ -23,19 +23,24 @@ import { UsageError } from '../usage-error.js';
 import { BenchFlags } from './bench-flags.js';
 import { type CacheSimulationSettings, readCacheSimulationFlags } from './cache-simulation-flags.js';
 import { isFileError } from './file-error.js';
+import { ProgressLine } from './progress-line.js';
 
 /** @returns the exit code. @throws UsageError */
 export async function runCacheSimulation(parsed: Readonly<Record<string, unknown>>): Promise<number> {
   const settings = readCacheSimulationFlags(new BenchFlags(parsed));
+  const progress = new ProgressLine(process.stderr);
   const interruption = listenForInterruption((_, first) => {
+    progress.clear();
     if (first) process.stderr.write('Interrupted: removing the files in between.\n');
   });
   try {
-    const record = await simulate(settings, interruption.signal);
+    const record = await simulate(settings, progress, interruption.signal);
+    progress.clear();
     process.stdout.write(settings.json ? `${JSON.stringify(record, null, 2)}\n` : describe(record));
     for (const file of await writeFiles(record, settings.output)) process.stderr.write(`${file}\n`);
     return 0;
   } catch (error) {
+    progress.clear();
     if (error instanceof InterruptedError) return interruptExitCodes[error.signalName];
     // A trace that is broken, sizes that do not fit it, a directory that is not there.
     if (error instanceof TraceFileError || error instanceof RangeError || isFileError(error)) {
@@ -47,9 +52,18 @@ export async function runCacheSimulation(parsed: Readonly<Record<string, unknown
   }
 }
 
-async function simulate(settings: CacheSimulationSettings, signal: AbortSignal): Promise<CacheSimulationRecord> {
+async function simulate(
+  settings: CacheSimulationSettings,
+  progress: ProgressLine,
+  signal: AbortSignal,
+): Promise<CacheSimulationRecord> {
+  const simulating = {
+    ...settings,
+    signal,
+    onProgress: (policy: string, requests: number) => progress.update(`${policy}: ${formatNumber(requests)} requests`),
+  };
   if (await isColumnarFile(settings.trace)) {
-    const result = await simulateCache(settings.trace, { ...settings, signal });
+    const result = await simulateCache(settings.trace, simulating);
     return recordOf(settings, { result, format: 'columnar', notes: new Map(), serverLog: null, convertSeconds: 0 });
   }
   const trace = await openTrace(settings.trace, settings.reading);
@@ -67,9 +81,12 @@ async function simulate(settings: CacheSimulationSettings, signal: AbortSignal):
         convertSeconds: 0,
       });
     }
-    const { notes } = await convertTrace(trace, columnar, { signal });
+    const { notes } = await convertTrace(trace, columnar, {
+      signal,
+      onProgress: (requests) => progress.update(`reading: ${formatNumber(requests)} requests`),
+    });
     const convertSeconds = (performance.now() - startedAt) / 1000;
-    const result = await simulateCache(columnar, { ...settings, signal });
+    const result = await simulateCache(columnar, simulating);
     const serverLog = trace instanceof ServerLogTrace ? trace.facts : null;
     return recordOf(settings, { result, format, notes, serverLog, convertSeconds });
   } finally {

@@ -13,6 +13,7 @@ import { UsageError } from '../usage-error.js';
 import { BenchFlags } from './bench-flags.js';
 import { isFileError } from './file-error.js';
 import { FlagProblems } from './flag-problems.js';
+import { ProgressLine } from './progress-line.js';
 import { readGenerateFlags, readTraceFlags } from './traces-flags.js';
 
 /** @returns the exit code. @throws UsageError */
@@ -56,7 +57,11 @@ async function convert(flags: BenchFlags, files: readonly string[], signal: Abor
   const options = readTraceFlags(flags, problems);
   problems.throwIfAny();
   const startedAt = performance.now();
-  const converted = await convertTrace(await openTrace(input, options), output, { signal });
+  const progress = new ProgressLine(process.stderr);
+  const converted = await convertTrace(await openTrace(input, options), output, {
+    signal,
+    onProgress: (requests) => progress.update(`${formatNumber(requests)} requests`),
+  }).finally(() => progress.clear());
   const seconds = (performance.now() - startedAt) / 1000;
   const { requests, conversations, sorted } = converted;
   process.stdout.write(
