@@ -30,7 +30,7 @@ export function parseEndpoint(baseUrl: string): Endpoint {
 }
 
 /** Up to here one write is worth a copy. */
-const MAX_COPIED_BYTES = 16 * 1024;
+const MAX_COPIED_BYTES = 64 * 1024;
 
 /**
  * The whole request as bytes, so that nothing is left to serialise once the clock runs; in pieces, a large

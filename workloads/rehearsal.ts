@@ -1,11 +1,13 @@
 import { createServer } from 'node:net';
 import { ConnectionPool } from './connection-pool.js';
 import { parseEndpoint, serialiseRequest } from './endpoint.js';
+import { JsonText } from './json-text.js';
 import { type RoundRequest, runRound } from './request-round.js';
 
 const REQUESTS = 96;
 const TOKENS = 16;
-const ROUNDS = 2;
+/** A short one goes out in one write, a long one in several. */
+const PROMPTS = [new JsonText(Buffer.from(`"${'hi '.repeat(25_000)}"`)), 'hi'];
 const TIMEOUT_SECONDS = 5;
 
 /**
@@ -25,9 +27,16 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
     .concat('data: [DONE]\n\n')
     .map((event) => `${event.length.toString(16)}\r\n${event}\r\n`);
   const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
+  let requestBytes = 0;
   const server = createServer({ noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    socket.on('data', () => {
+    let received = 0;
+    socket.on('data', (bytes) => {
+      received += bytes.length;
+      if (received < requestBytes) {
+        return;
+      }
+      received = 0;
       socket.write(head);
       for (const chunk of chunks) {
         socket.write(chunk);
@@ -45,12 +54,13 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
     });
     const target = { baseUrl: `http://127.0.0.1:${port}`, model: 'rehearsal' };
     const endpoint = parseEndpoint(target.baseUrl);
-    const parts = serialiseRequest(endpoint, target, '/v1/completions', { prompt: 'hi' }, 'rehearsal');
-    const requests = Array.from(
-      { length: REQUESTS },
-      (): RoundRequest => ({ parts, intendedStart: 0, expectedTokens: TOKENS }),
-    );
-    for (let round = 0; round < ROUNDS; round += 1) {
+    for (const prompt of PROMPTS) {
+      const parts = serialiseRequest(endpoint, target, '/v1/completions', { prompt }, 'rehearsal');
+      requestBytes = parts.reduce((total, part) => total + part.length, 0);
+      const requests = Array.from(
+        { length: REQUESTS },
+        (): RoundRequest => ({ parts, intendedStart: 0, expectedTokens: TOKENS }),
+      );
       const pool = new ConnectionPool(endpoint, signal);
       try {
         await runRound(pool, requests, { maxInFlight: 32, requestTimeoutSeconds: TIMEOUT_SECONDS, speed: 1, signal });

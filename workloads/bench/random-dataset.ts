@@ -45,9 +45,10 @@ export async function sampleRandomDataset(
   const attempt = (index: number): RoundTrip => {
     const length = inputLens[index] ?? 0;
     const first = (offsets[index] ?? 0) + index;
-    const tokens = [...prefix];
-    for (let step = 0; step < length; step += 1) {
-      tokens.push(allowed[(first + step) % allowed.length] ?? 0);
+    const tokens = new Array<number>(prefix.length + length);
+    for (let step = 0; step < tokens.length; step += 1) {
+      const inner = step - prefix.length;
+      tokens[step] = (inner < 0 ? prefix[step] : allowed[(first + inner) % allowed.length]) ?? 0;
     }
     return new RoundTrip(tokenizer, tokens, prefixLen + length);
   };

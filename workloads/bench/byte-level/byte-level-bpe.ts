@@ -156,9 +156,17 @@ export class ByteLevelBpe {
   reencode(ids: number[], stable: number): Reencoding {
     const kept = this.#lastSeam(ids, stable);
     const replaced = ids.slice(kept);
-    ids.length = kept;
+    // Over what is there: an array that shrinks and grows again would leave its memory behind each time.
+    let to = kept;
+    const write = (output: readonly number[]): void => {
+      for (const id of output) {
+        ids[to] = id;
+        to += 1;
+      }
+    };
     if (this.#seams === null) {
-      this.#append(this.encode(this.decode(replaced)), ids);
+      write(this.encode(this.decode(replaced)));
+      ids.length = to;
       return { kept, replaced };
     }
     const { endsBefore, beginsAt } = this.#seams;
@@ -169,13 +177,14 @@ export class ByteLevelBpe {
     for (let index = 0; index < replaced.length; index += 1) {
       const id = replaced[index] ?? 0;
       if (beginsAt[id] === 1 && index > start && endsBefore[replaced[index - 1] ?? 0] === 1) {
-        this.#reencodeRun(replaced, start, index, memo, hash, ids);
+        write(this.#reencodeRun(replaced, start, index, memo, hash));
         start = index;
         hash = 0;
       }
       hash = RunMemo.hash(hash, id);
     }
-    this.#reencodeRun(replaced, start, replaced.length, memo, hash, ids);
+    write(this.#reencodeRun(replaced, start, replaced.length, memo, hash));
+    ids.length = to;
     return { kept, replaced };
   }
 
@@ -198,14 +207,14 @@ export class ByteLevelBpe {
     end: number,
     memo: RunMemo | null,
     hash: number,
-    out: number[],
-  ): void {
-    let output = memo?.get(hash, ids, start, end) ?? null;
-    if (output === null) {
-      output = this.encode(this.decode(ids, start, end));
-      memo?.set(hash, ids.slice(start, end), output);
+  ): readonly number[] {
+    const known = memo?.get(hash, ids, start, end) ?? null;
+    if (known !== null) {
+      return known;
     }
-    this.#append(output, out);
+    const output = this.encode(this.decode(ids, start, end));
+    memo?.set(hash, ids.slice(start, end), output);
+    return output;
   }
 
   #append(ids: readonly number[], out: number[]): void {
