@@ -121,7 +121,7 @@ async function loadModule(file: string, registry: ModelRegistry): Promise<void> 
   const refuse = (message: string) => new SourceError(file, [{ line: 1, column: 1, message }]);
   // Loaded only for users with such a file.
   const { createJiti } = await import('jiti');
-  const jiti = createJiti(pathToFileURL(file).href);
+  const jiti = createJiti(pathToFileURL(file).href, { fsCache: false, moduleCache: false });
   const exported: unknown = await jiti.import(file, { default: true }).catch((error: unknown) => {
     throw refuse(`the module cannot be loaded: ${error instanceof Error ? error.message : error}`);
   });

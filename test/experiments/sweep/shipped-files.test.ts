@@ -47,7 +47,10 @@ describe('the shipped sweeps', () => {
     expect(JSON.parse(read('examples/sweeps/sweep.schema.json'))).toEqual(JSON.parse(sweepJsonSchema()));
     // What an editor shows beside a key.
     expect(JSON.parse(sweepJsonSchema())).toMatchObject({
-      properties: { tag: { default: 'experiment' }, experiments: { description: expect.stringContaining('datasets') } },
+      properties: {
+        tag: { description: expect.stringContaining('100 characters') },
+        experiments: { description: expect.stringContaining('datasets') },
+      },
       required: ['experiments'],
     });
   });
