@@ -10,8 +10,8 @@ import { drawTable } from './pdf-table.js';
 import type { ReportDocument, ReportSection } from './report-document.js';
 import { pdfText } from './winansi.js';
 
-/** Scaled to the page's width, 12 px of text become 9 points; two charts and a table fit on a page. */
-const chartSize = { widthPx: 680, plotHeightPx: 190 };
+/** Scaled to the page's width, 12 px of text become 9 points; three charts fit on a page. */
+const chartSize = { widthPx: 680, plotHeightPx: 165 };
 
 /**
  * The report as a PDF: A4, vectors and text, charts and tables in the order of the document, its sections as

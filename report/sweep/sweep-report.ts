@@ -18,7 +18,7 @@ export function sweepReport(summary: SweepSummary): ReportDocument {
     facts: facts(summary),
     sections: [
       ...tableSection('Failures', failuresTable(summary)),
-      ...sweepGroups(summary.experiments).map((group) => groupSection(group, simulated)),
+      ...sweepGroups(summary.experiments).map((group, index) => groupSection(group, simulated, index > 0)),
       ...tableSection('Warnings', warningsTable(summary)),
     ],
   };
@@ -46,7 +46,7 @@ function shortTime(iso: string): string {
   return iso.slice(0, 16).replace('T', ' ');
 }
 
-function groupSection({ title, experiments }: SweepGroup, simulated: boolean): ReportSection {
+function groupSection({ title, experiments }: SweepGroup, simulated: boolean, newPage: boolean): ReportSection {
   const pareto = paretoChart(experiments, simulated);
   const charts = curves(experiments, simulated);
   return {
@@ -60,6 +60,6 @@ function groupSection({ title, experiments }: SweepGroup, simulated: boolean): R
       ...(pareto === null ? [] : [experimentsTable(`${title}: on the Pareto front`, pareto.front)]),
       experimentsTable(`${title}: all experiments`, experiments),
     ],
-    newPage: true,
+    newPage,
   };
 }

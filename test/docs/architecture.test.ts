@@ -66,6 +66,7 @@ describe('the pages', () => {
     'CONTRIBUTING.md',
     'docs/architecture.md',
     'docs/adding-a-test.md',
+    'docs/reports.md',
     'docs/experiments.md',
   ];
 
