@@ -38,8 +38,12 @@ export class EngineProcess implements EngineBootstrapper {
   }
 
   get failure(): string | null {
+    if (this.#failure !== null) return this.#failure;
     const state = this.#fleet.state(this.role);
-    return this.#failure ?? (this.#closing === null && state.status === 'failed' ? state.message : null);
+    if (this.#closing !== null || state.status !== 'failed') return null;
+    const { stdout, stderr } = this.logFiles;
+    // One that did not get ready has its last lines told, too.
+    return this.#wasReady ? `${state.message}; its logs: ${stdout}, ${stderr}` : state.message;
   }
 
   start(): void {

@@ -1,3 +1,4 @@
+import { waitUntil } from '../../engines/wait-until.js';
 import { ClientWatch } from '../../workloads/client-health.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { describeOutcome } from '../../workloads/request.js';
@@ -46,6 +47,7 @@ const requestTimeoutSeconds = 600;
 const defaultModelLength = 32_768;
 const warmUpTokens = 512;
 const deathLookMs = 200;
+const deathLimitMs = 1000;
 const warmUpRequests = 2;
 
 interface ConnectedEngine extends PlannedEngine {
@@ -90,7 +92,8 @@ export async function runExperiment(
       rows.push(row);
       options.onRow(row);
     });
-    failure = measured.failure ?? deathOf(planned);
+    const death = await deathOf(planned, measured.failure !== null);
+    failure = death === null ? measured.failure : [death, measured.failure].filter(Boolean).join('; ');
     overload = measured.overload;
   } catch (error) {
     failure = error instanceof Error ? error.message : String(error);
@@ -259,10 +262,12 @@ function rowOf(
   };
 }
 
-/** An engine or server that ended although nobody stopped it. */
-function deathOf({ servers, engines }: PlannedEngines): string | null {
+/** An engine or server that ended although nobody stopped it. Its connections break a little before its end is known. */
+async function deathOf({ servers, engines }: PlannedEngines, isLikely: boolean): Promise<string | null> {
   const all = [...servers, ...engines.map(({ bootstrapper }) => bootstrapper)];
-  return all.map(({ failure }) => failure).find((failure) => failure !== null) ?? null;
+  const find = () => all.map(({ failure }) => failure).find((failure) => failure !== null) ?? null;
+  if (isLikely) await waitUntil(() => find() !== null, deathLimitMs);
+  return find();
 }
 
 /** @returns what could not be ended. */

@@ -149,6 +149,19 @@ describe('lmcache-ci experiments', () => {
     expect(experiments).toMatchObject([{ id: 0, failure: expect.stringContaining('no-such-flag') }, { failure: null }]);
   });
 
+  test('notes an engine that dies while it is measured', async ({ bench }) => {
+    const { run, rows, notes, file } = await prepare(bench);
+    // Two warm-up requests, then one that is answered.
+    const ended = await run([file, '-f', 'test_small'], { SIM_FAULT: 'crash-after=3' });
+    expect(ended.code, ended.output).toBe(1);
+    expect(ended.output).toMatch(/experiment 0 FAILED: .*ended with exit code 1; its logs: .*-stdout\.log/);
+    const failures = notes('outputs/test_small.json').experiments.map(({ failure }) => failure);
+    expect(failures).toEqual([expect.stringContaining('exit code 1'), expect.stringContaining('exit code 1')]);
+    const measured = rows('outputs/test_small.csv').filter(({ TTFT }) => TTFT !== null);
+    expect(measured.length).toBeGreaterThan(0);
+    expect(measured.length).toBeLessThan(16);
+  });
+
   test('killed in the middle leaves no engine and a readable CSV', async ({ bench }) => {
     const { rows, notes, file, ports, environment, directory } = await prepare(bench);
     const args = ['experiments', file, '-f', 'long', '-p', ...ports.map(String)];
