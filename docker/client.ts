@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Agent } from 'node:http';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import type { Writable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Docker from 'dockerode';
 import { z } from 'zod';
@@ -217,12 +217,28 @@ class DockerodeHost implements ContainerHost {
   }
 
   async waitForExit(id: string, signal: AbortSignal): Promise<number> {
+    const action = `wait for container "${id}"`;
     try {
-      const answer: unknown = await this.#docker.getContainer(id).wait({ abortSignal: signal });
-      return waitSchema.parse(answer).StatusCode;
+      // As a stream: dockerode's own call never settles when the daemon is killed after it has sent its headers.
+      const answer = await this.#ask(`/containers/${encodeURIComponent(id)}/wait`, signal);
+      const lines: string[] = [];
+      for await (const line of linesOf(answer, signal)) lines.push(line);
+      return waitSchema.parse(JSON.parse(lines.join('\n'))).StatusCode;
     } catch (error) {
-      throw dockerErrorFrom(error, `wait for container "${id}"`, this.address);
+      throw dockerErrorFrom(error, action, this.address);
     }
+  }
+
+  /** A POST whose answer is read as it comes. */
+  #ask(path: string, abortSignal: AbortSignal): Promise<NodeJS.ReadableStream> {
+    const statusCodes = { 200: true, 404: 'no such container', 500: 'server error' };
+    return new Promise((resolve, reject) => {
+      this.#docker.modem.dial({ path, method: 'POST', isStream: true, statusCodes, abortSignal }, (error, answer) => {
+        if (error) reject(error);
+        else if (answer instanceof Readable) resolve(answer);
+        else reject(new TypeError(`the answer of ${path} is no stream`));
+      });
+    });
   }
 
   async inspectContainer(id: string): Promise<ContainerState | null> {

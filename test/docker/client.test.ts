@@ -124,6 +124,40 @@ describe('a pull', () => {
   });
 });
 
+describe('waiting for a container', () => {
+  const wait = () => openContainerHost({ socketPath }).waitForExit('id-1', new AbortController().signal);
+
+  test('gives its exit code', async () => {
+    await daemon((request, response) => {
+      expect([request.method, request.url]).toEqual(['POST', '/containers/id-1/wait']);
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+      response.end('{"StatusCode":137,"Error":null}\n');
+    });
+    expect(await wait()).toBe(137);
+  });
+
+  test('ends with the daemon that is killed after it has sent its headers, with the abort, without a container', async () => {
+    const server = await daemon((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+    });
+    const lost = wait();
+    await new Promise((resolve) => server.once('request', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    server.closeAllConnections();
+    await expect(lost).rejects.toMatchObject({ kind: 'daemon-unreachable' });
+    await expect(openContainerHost({ socketPath }).waitForExit('id-1', AbortSignal.timeout(50))).rejects.toThrow(
+      /wait for container "id-1"/,
+    );
+    server.removeAllListeners('request');
+    server.on('request', (_request, response) => {
+      response.writeHead(404, { 'content-type': 'application/json' }).end('{"message":"No such container: id-1"}');
+    });
+    await expect(wait()).rejects.toMatchObject({ kind: 'container-missing', statusCode: 404 });
+  });
+});
+
 describe('the output of a container', () => {
   const frame = (stream: 1 | 2, text: string): Buffer => {
     const bytes = Buffer.from(text);
