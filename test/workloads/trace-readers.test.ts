@@ -238,6 +238,20 @@ describe('server logs', () => {
     });
   });
 
+  it('may be those of a sweep’s client, in the order in which answers ended', async () => {
+    const { requests } = await read(
+      '2026-11-22T06:44:52.859Z experiment t_2gb\n' +
+        '2026-11-22T06:44:55.766Z conversation=5 turn=1 due=1.000s sent=1.500s prompt=300 cached=0 output=60 ttft=36.1ms e2el=61.4ms\n' +
+        '2026-11-22T06:44:55.900Z conversation=4 turn=1 due=0.100s sent=0.250s prompt=200 cached=unknown output=90 ttft=36.1ms e2el=161.4ms\n' +
+        '2026-11-22T06:44:56.766Z conversation=5 turn=2 due=4.000s sent=4.000s prompt=350 cached=256 output=7 ttft=36.1ms e2el=61.4ms\n',
+    );
+    expect(short(requests)).toEqual([
+      [0, '5', 0, 300, 300, 60],
+      [-1.25, '4', 0, 200, 200, 90],
+      [2.5, '5', 1, 0, 360, 7],
+    ]);
+  });
+
   it('give only sums where they do not', async () => {
     const { trace, requests } = await read(stored + lookup(10, '80c7c9d4dd87abab', 600, 256));
     expect(requests).toEqual([]);

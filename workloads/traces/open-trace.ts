@@ -52,7 +52,7 @@ export async function detectTraceFormat(path: string): Promise<TraceFormat> {
   if (header !== null && isCsvTraceHeader(header)) {
     return csvLayout(path, header, 1).conversation === undefined ? 'azure-csv' : 'conversation-csv';
   }
-  if (/LMCache|vllm|\bINFO\b/i.test(text)) {
+  if (/LMCache|vllm|\bINFO\b|conversation=\d+ turn=\d+/i.test(text)) {
     return 'server-log';
   }
   const names = [csvColumnNames.time[0], csvColumnNames.conversation[0], csvColumnNames.inputTokens[0]].join(',');

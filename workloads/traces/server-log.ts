@@ -34,6 +34,7 @@ const NAME = /conv_(\d+)_(\d+)/;
 const OBSERVED = /on_lookup: conv_(\d+)_(\d+), num_tokens=(\d+), hit_tokens=(\d+)/;
 const LOOKUP =
   /Reqid: ([^\s,]+), Total tokens (\d+), (?:Inference Engine computed tokens: \d+, )?LMCache hit tokens: (\d+)/;
+const REPLAYED = /conversation=(\d+) turn=(\d+) due=\S+ sent=([\d.]+)s prompt=(\d+) cached=(\d+|unknown) output=(\d+)/;
 const PREFETCH = /Prefetch request completed \(L1\+L2\): \d+\/\d+ retained keys \((\d+) L1, (\d+) L2\)/;
 const STORED = /Stored (\d+) (?:out of total \d+ )?tokens/;
 const RETRIEVED = /Retrieved (\d+) (?:out of \d+ required )?tokens/;
@@ -45,7 +46,8 @@ const TIME = /\[(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}[.,]\d+)\]/;
  * A log of LMCache, or of a vLLM with LMCache inside. Lookups are requests of a trace where they name conversation and
  * turn: in `on_lookup: conv_3_1, num_tokens=...` of the original cache benchmark runner's LMCache, or in
  * `Reqid: chatcmpl-conv_3_1-..., Total tokens ...` when the client sent `X-Request-Id: conv_3_1`. Everything else
- * that the log counts is in `facts`. Answers' lengths are not in such logs: the next turn's prompt has them.
+ * that the log counts is in `facts`. Answers' lengths are not in such logs: the next turn's prompt has them. The log
+ * of a sweep's client, `conversation=3 turn=1 due=... sent=2.5s prompt=900 cached=0 output=60`, has them.
  */
 export class ServerLogTrace extends TraceSource {
   readonly format = 'server-log';
@@ -78,7 +80,7 @@ export class ServerLogTrace extends TraceSource {
           continue;
         }
         facts.namedLookups += 1;
-        const request = rows.read(line, lookup.conversation, lookup.turn, lookup.tokens);
+        const request = rows.read(line, lookup);
         if (request === 'no-time') {
           throw new TraceFileError(this.path, 'a lookup without a time such as [2026-11-22 01:12:20,714]', {
             line: number,
@@ -113,30 +115,34 @@ class LookupRows {
     this.#sinceFirst = sinceFirst;
   }
 
-  read(line: string, name: string, label: number, promptTokens: number): TraceRequest | 'no-time' | 'again' {
+  read(line: string, lookup: Lookup): TraceRequest | 'no-time' | 'again' {
+    const { outputTokens } = lookup;
+    const name = lookup.conversation ?? '';
     const conversation = this.#conversations.numberOf(name);
     const turn = this.#conversations.turns(conversation);
     // Preempted requests are looked up once more.
-    if (turn > 0 && label <= this.#conversations.lastTurnLabel(conversation)) {
+    if (turn > 0 && lookup.turn <= this.#conversations.lastTurnLabel(conversation)) {
       return 'again';
     }
-    const time = Buffer.from(TIME.exec(line)?.[1] ?? '');
+    const time = Buffer.from(lookup.time ?? TIME.exec(line)?.[1] ?? '');
     if (!this.#times.parse(time, 0, time.length)) {
       return 'no-time';
     }
     const index = this.#index;
     this.#index += 1;
-    const newTokens = Math.max(0, promptTokens - this.#conversations.historyTokens(conversation));
-    this.#conversations.addTurn(conversation, promptTokens, label);
+    const history = this.#conversations.historyTokens(conversation);
+    // Templates may cut what was thought before: a conversation never gets shorter here.
+    const promptTokens = Math.max(lookup.tokens, history);
+    this.#conversations.addTurn(conversation, promptTokens + outputTokens, lookup.turn);
     return {
       index,
       timeSeconds: this.#sinceFirst(this.#times.seconds),
       conversation,
       conversationId: name,
       turn,
-      newTokens,
+      newTokens: promptTokens - history,
       promptTokens,
-      outputTokens: 0,
+      outputTokens,
     };
   }
 }
@@ -147,13 +153,23 @@ interface Lookup {
   readonly turn: number;
   readonly tokens: number;
   readonly hitTokens: number;
+  readonly outputTokens: number;
+  /** Where it is not the line's own. */
+  readonly time?: string;
 }
 
 function lookupOf(line: string): Lookup | null {
   const observed = OBSERVED.exec(line);
   if (observed !== null) {
     const [, conversation = '', turn, tokens, hitTokens] = observed;
-    return { conversation, turn: Number(turn), tokens: Number(tokens), hitTokens: Number(hitTokens) };
+    return { conversation, turn: Number(turn), tokens: Number(tokens), hitTokens: Number(hitTokens), outputTokens: 0 };
+  }
+  const replayed = REPLAYED.exec(line);
+  if (replayed !== null) {
+    const [, conversation = '', turn, time = '', tokens, hitTokens, outputTokens] = replayed;
+    const hits = hitTokens === 'unknown' ? 0 : Number(hitTokens);
+    const counts = { tokens: Number(tokens), hitTokens: hits, outputTokens: Number(outputTokens) };
+    return { conversation, turn: Number(turn), time, ...counts };
   }
   const lookup = LOOKUP.exec(line);
   if (lookup === null) {
@@ -161,7 +177,13 @@ function lookupOf(line: string): Lookup | null {
   }
   const [, requestId = '', tokens, hitTokens] = lookup;
   const [, conversation = null, turn] = NAME.exec(requestId) ?? [];
-  return { conversation, turn: Number(turn ?? 0), tokens: Number(tokens), hitTokens: Number(hitTokens) };
+  return {
+    conversation,
+    turn: Number(turn ?? 0),
+    tokens: Number(tokens),
+    hitTokens: Number(hitTokens),
+    outputTokens: 0,
+  };
 }
 
 type Writable<Facts> = { -readonly [Fact in keyof Facts]: Facts[Fact] };
