@@ -4,10 +4,14 @@ import { parseEndpoint, serialiseRequest } from './endpoint.js';
 import { JsonText } from './json-text.js';
 import { type RoundRequest, runRound } from './request-round.js';
 
-const REQUESTS = 96;
 const TOKENS = 16;
-/** A short one goes out in one write, a long one in several. */
-const PROMPTS = [new JsonText(Buffer.from(`"${'hi '.repeat(25_000)}"`)), 'hi'];
+/** The server writes an answer in so many pieces: each one costs it as much as the client to read it. */
+const PIECES = 6;
+/** A long request goes out in several writes, a short one in one. */
+const ACTS = [
+  { prompt: new JsonText(Buffer.from(`"${'hi '.repeat(25_000)}"`)), requests: 16 },
+  { prompt: 'hi', requests: 96 },
+];
 const TIMEOUT_SECONDS = 5;
 
 /**
@@ -27,6 +31,10 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
     .concat('data: [DONE]\n\n')
     .map((event) => `${event.length.toString(16)}\r\n${event}\r\n`);
   const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
+  const perPiece = Math.ceil(chunks.length / PIECES);
+  const pieces = Array.from({ length: PIECES }, (_, piece) =>
+    chunks.slice(piece * perPiece, (piece + 1) * perPiece).join(''),
+  );
   let requestBytes = 0;
   const server = createServer({ noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
@@ -38,8 +46,8 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
       }
       received = 0;
       socket.write(head);
-      for (const chunk of chunks) {
-        socket.write(chunk);
+      for (const piece of pieces) {
+        socket.write(piece);
       }
       socket.write('0\r\n\r\n');
     });
@@ -54,11 +62,11 @@ export async function rehearse(signal: AbortSignal): Promise<void> {
     });
     const target = { baseUrl: `http://127.0.0.1:${port}`, model: 'rehearsal' };
     const endpoint = parseEndpoint(target.baseUrl);
-    for (const prompt of PROMPTS) {
+    for (const { prompt, requests: count } of ACTS) {
       const parts = serialiseRequest(endpoint, target, '/v1/completions', { prompt }, 'rehearsal');
       requestBytes = parts.reduce((total, part) => total + part.length, 0);
       const requests = Array.from(
-        { length: REQUESTS },
+        { length: count },
         (): RoundRequest => ({ parts, intendedStart: 0, expectedTokens: TOKENS }),
       );
       const pool = new ConnectionPool(endpoint, signal);
