@@ -68,6 +68,7 @@ describe('the pages', () => {
     'docs/adding-a-test.md',
     'docs/reports.md',
     'docs/experiments.md',
+    'docs/traces.md',
   ];
 
   it.each(pages)('%s links only to what is there', (name) => {
