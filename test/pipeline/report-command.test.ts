@@ -32,8 +32,8 @@ describe('lmcache-ci report', () => {
   });
 
   it('refuses unknown formats, all at once, and directories without a run', async () => {
-    await expect(reportCommand.run({ directory: root, format: ['htm,html', 'x'] })).rejects.toThrow(
-      '--format: "htm" is none of pdf, svg, html, md, junit; did you mean html?\n--format: "x" is none of',
+    await expect(reportCommand.run({ directory: root, format: ['junti,html', 'x'] })).rejects.toThrow(
+      '--format: "junti" is none of pdf, svg, html, md, junit; did you mean junit?\n--format: "x" is none of',
     );
     await expect(reportCommand.run({ directory: root, format: ['html'] })).rejects.toThrow('holds no run.json');
     await expect(reportCommand.run({ directory: `${root}/none`, format: ['html'] })).rejects.toThrow('cannot be read');
