@@ -87,6 +87,7 @@ class Replay {
     this.#startedAt = performance.now();
     const turns = new Map<number, Promise<boolean>>();
     for (const planned of requests) {
+      if (planned.dueSeconds > this.#options.timeLimitSeconds) break;
       const before = planned.afterIndex === null ? undefined : turns.get(planned.afterIndex);
       turns.set(planned.index, this.#turn(planned, before ?? Promise.resolve(true)));
       // Turns are made one by one as time goes on, not thousands of timers at once.

@@ -6,7 +6,7 @@ import type { RunFleet } from '../../engines/run-fleet.js';
 import { ExpectedFailure } from '../../results-schema/expected-failure.js';
 import type { SweepMeasurement, SweepResult } from '../../results-schema/sweep-summary.js';
 import { difference, scrapeMetrics } from '../../workloads/metrics.js';
-import { ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
+import { ServerAnswerError, ServerUnreachableError, serverVersion } from '../../workloads/server-api.js';
 import { type ConversationPlan, conversationPlan } from '../../workloads/traces/replay-plan.js';
 import type { Trace } from '../../workloads/traces/trace.js';
 import { ClientLog } from './client-log.js';
@@ -31,6 +31,10 @@ export interface ExperimentContext {
   findPort(): Promise<number>;
   /** @throws TraceFileError */
   openDataset(file: string, format: string): Promise<Trace>;
+  /** Waits until a stopped server's cards have their memory back: the driver returns it late. */
+  untilFreed(cards: readonly ReservedGpu[]): Promise<void>;
+  /** What the server says of itself. */
+  onVersion(version: string | null): void;
   readonly signal: AbortSignal;
 }
 
@@ -99,6 +103,7 @@ async function measure(
   const { server, seconds } = await startServer(experiment, gpus, context);
   try {
     onProgress('replay', { done: 0, total: plan.requests.length, failed: 0, inFlight: 0 });
+    context.onVersion(await serverVersion({ baseUrl: server.baseUrl, model: '' }, context.signal).catch(() => null));
     const before = await scrapeMetrics(server.baseUrl, context.signal);
     const replay = await replayWatched(
       experiment,
@@ -122,7 +127,11 @@ async function measure(
   } finally {
     onProgress('stop', null);
     // An interrupted sweep ends all its servers at once.
-    if (!context.signal.aborted) await server.stop();
+    if (!context.signal.aborted) {
+      await server.stop();
+      const { cards } = context;
+      if (cards !== null) await context.untilFreed(gpus.flatMap((number) => cards[number] ?? []));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ResultsDirectory } from '../../results-schema/results-directory.js';
 import type { SweepExperiment, SweepResult, SweepSummary } from '../../results-schema/sweep-summary.js';
 import { clientLogName, type PlannedExperiment, serverLogName } from './grid.js';
+import { readSweep } from './sweep-directory.js';
 
 /** `summary.json` of one sweep: written whole after each experiment, so that a killed sweep loses none. */
 export class SummaryStore {
@@ -23,6 +24,16 @@ export class SummaryStore {
 
   resultOf(name: string): SweepResult {
     return this.#summary.experiments.find((experiment) => experiment.name === name)?.result ?? { outcome: 'pending' };
+  }
+
+  /** Takes what another process has written since. */
+  reload(): void {
+    this.#summary = readSweep(this.root)?.summary ?? this.#summary;
+  }
+
+  /** Written with the next result. null: the server did not say. */
+  noteVersion(vllm: string | null): void {
+    if (vllm !== null) this.#summary = { ...this.#summary, versions: { ...this.#summary.versions, vllm } };
   }
 
   /** Resolves when it is on the disk. @throws when it cannot be written. */

@@ -1,3 +1,4 @@
+import { waitForGpuMemory } from '../../engines/gpu-allocation.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
 import type { RunFleet } from '../../engines/run-fleet.js';
 import { UsageError } from '../usage-error.js';
@@ -5,6 +6,7 @@ import type { ExperimentSettings } from './experiments-settings.js';
 import type { SweepView } from './sweep-view.js';
 
 const waitMs = 300_000;
+const freedLimitMs = 30_000;
 const maxUtilizationPercent = 20;
 
 /**
@@ -50,4 +52,11 @@ async function fittingGpus(minFreeMiB: number, signal: AbortSignal): Promise<num
   const { readGpuInventory } = await import('../../docker/gpu-inventory.js');
   const { gpus } = await readGpuInventory({ signal });
   return gpus.filter(({ memoryFreeMiB, migEnabled }) => memoryFreeMiB >= minFreeMiB && migEnabled !== true).length;
+}
+
+/** Waits until cards have their memory back; what is held for longer is told. */
+export async function untilFreed(cards: readonly ReservedGpu[], view: SweepView): Promise<void> {
+  const { readGpuInventory } = await import('../../docker/gpu-inventory.js');
+  const { held } = await waitForGpuMemory(cards, (signal) => readGpuInventory({ signal }), freedLimitMs);
+  for (const line of held) view.warned(line);
 }

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { EngineStartError } from '../../engines/errors.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BuildIdTakenError, EngineStartError } from '../../engines/errors.js';
 import { findFreePorts } from '../../engines/free-ports.js';
 import { createFleet } from '../../engines/live-fleet.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
@@ -25,10 +26,14 @@ import { packageVersion } from '../package-version.js';
 import { NoVerdictError, UsageError } from '../usage-error.js';
 import type { ExperimentSettings } from './experiments-settings.js';
 import { finishSweep } from './sweep-end.js';
-import { reserveSweepGpus } from './sweep-gpus.js';
+import { reserveSweepGpus, untilFreed } from './sweep-gpus.js';
 import type { PlannedSweep, SweepPlan } from './sweep-plan.js';
 import { simulatedGpuCount } from './sweep-settings.js';
 import { SweepView } from './sweep-view.js';
+
+/** A keeper needs some seconds to end the servers of a sweep that was killed. */
+const cleanUpLimitMs = 20_000;
+const lookAgainMs = 200;
 
 export interface SweepFlags {
   /** 0: all. */
@@ -50,15 +55,9 @@ export async function runSweeps(plan: SweepPlan, settings: ExperimentSettings, f
   const id = runId('sweep');
   let fleet: RunFleet | null = null;
   try {
-    fleet = await createFleet({
-      buildId: `${id}_${randomBytes(2).toString('hex')}`,
-      engine: launch.engine,
-      runtime: launch.runtime,
-      resultsDir: stores[0]?.root ?? process.cwd(),
-      ports: {},
-      joinable: false,
-      settings: launch.hfTokenPath === null ? {} : { HF_TOKEN_PATH: launch.hfTokenPath },
-    });
+    fleet = await openFleet(stores[0]?.root ?? process.cwd(), settings, signal);
+    // The directory is ours alone from here on.
+    for (const store of flags.resume ? stores : []) store.reload();
     const widest = Math.max(1, ...plan.sweeps.flatMap(({ grid }) => grid.map(({ gpus }) => gpus)));
     const cards =
       launch.engine === 'sim' ? null : await reserveSweepGpus(fleet, flags.gpus, widest, settings, view, signal);
@@ -66,7 +65,7 @@ export async function runSweeps(plan: SweepPlan, settings: ExperimentSettings, f
     if (launch.engine === 'sim') raisePriority();
     // The client's own code is slow the first time.
     await rehearse(signal);
-    const common = { fleet, runId: id, cards, signal };
+    const common = { fleet, runId: id, cards, signal, view };
     const jobs = plan.sweeps.flatMap((sweep, index) => {
       const store = stores[index];
       return store === undefined ? [] : jobsOf(sweep, store, plan, settings, flags, common);
@@ -90,6 +89,37 @@ export async function runSweeps(plan: SweepPlan, settings: ExperimentSettings, f
   return finishSweep(stores, view, interruption.interruptedBy());
 }
 
+/**
+ * One sweep at a time writes to a directory: its run is named by it. A sweep that was killed a moment ago may still be
+ * cleaned up.
+ * @throws UsageError
+ */
+async function openFleet(directory: string, { launch }: ExperimentSettings, signal: AbortSignal): Promise<RunFleet> {
+  const name = createHash('sha256').update(directory).digest('hex').slice(0, 16);
+  const deadline = performance.now() + cleanUpLimitMs;
+  for (;;) {
+    try {
+      return await createFleet({
+        buildId: `sweep-${name}`,
+        engine: launch.engine,
+        runtime: launch.runtime,
+        resultsDir: directory,
+        ports: {},
+        joinable: false,
+        settings: launch.hfTokenPath === null ? {} : { HF_TOKEN_PATH: launch.hfTokenPath },
+      });
+    } catch (error) {
+      if (!(error instanceof BuildIdTakenError)) throw error;
+      if (performance.now() > deadline) {
+        throw new UsageError(
+          `Another sweep writes to "${directory}": wait for its end, or end it. Nothing was started.`,
+        );
+      }
+      await delay(lookAgainMs, undefined, { signal });
+    }
+  }
+}
+
 function jobsOf(
   { grid }: PlannedSweep,
   store: SummaryStore,
@@ -101,6 +131,7 @@ function jobsOf(
     readonly runId: string;
     readonly cards: readonly ReservedGpu[] | null;
     readonly signal: AbortSignal;
+    readonly view: SweepView;
   },
 ): SweepJob[] {
   const { launch, readySeconds } = settings;
@@ -111,6 +142,8 @@ function jobsOf(
     readyPattern: new RegExp(plan.environment.serverReadyPattern),
     readySeconds,
     openDataset: plan.openDataset,
+    untilFreed: (cards) => untilFreed(cards, common.view),
+    onVersion: (version) => store.noteVersion(version),
     findPort: async () => (await findFreePorts(1))[0] ?? 0,
   };
   return grid.flatMap((experiment): SweepJob[] => {
