@@ -49,6 +49,17 @@ describe('the report of a test function', () => {
     expect(chart?.series[0]?.points[1]?.y).toBeCloseTo(65_900 / 1024, 9);
   });
 
+  it('says whose figures decide nothing', () => {
+    const overloaded = {
+      ...notes,
+      experiments: notes.experiments.map((one) => ({ ...one, clientOverloaded: one.id === 2 })),
+    };
+    expect(experimentReport('x', sampleExperiments(), overloaded).facts.at(-1)).toEqual({
+      label: 'Experiment 2 (Context of 24576 tokens, 10 requests, one every 8 s)',
+      value: 'the client was overloaded: requests left late, their figures decide nothing',
+    });
+  });
+
   it('does without notes, and claims nothing then', () => {
     const plain = experimentReport('x', sampleExperiments(45), null);
     expect(plain.simulated).toBeNull();
