@@ -30,8 +30,8 @@ const BUDGET_SHARE_OF_TTFT = 0.02;
 
 /** A timer due every so often; what is beyond that is delay. */
 const TIMER_INTERVAL_MS = 10;
-/** The loop is judged when a tenth of its timers come later than two budgets: single stalls have other causes. */
-const LOOP_SHARE = 90;
+/** The loop is at fault when half of its timers come later than two budgets: stalls now and then have other causes. */
+const LOOP_SHARE = 50;
 const LOOP_BUDGETS = 2;
 
 const NONE: DelaySummary = { p50: 0, p99: 0, max: 0 };
