@@ -17,7 +17,8 @@ const restarted = {
     return await run.ended;
   },
   isRight: (end, results) =>
-    hasPassed(end, results) || isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died']),
+    hasPassed(end, results) ||
+    isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died', 'timeout']),
 };
 
 const bothKilled = {
