@@ -108,6 +108,8 @@ export class EngineService {
     const entry = this.#sinks.get(sequence);
     if (entry === undefined) return;
     this.#sinks.delete(sequence);
+    // A server that is ending takes no more requests: there is nothing to count.
+    if (Number.isNaN(sequence.times.arrival)) return;
     this.#metrics.onEnd(sequence, reason, at, entry.n);
   }
 

@@ -21,6 +21,8 @@ import { createTextGenerator } from './text.js';
 import { loadTokenizer } from './tokenizer/load-tokenizer.js';
 import { EngineConfigError, parseVllmServe, type VllmServeOptions } from './vllm-args.js';
 
+/** uvicorn's: hundreds of clients that connect at once are not sent away to try again a second later. */
+const CONNECTION_BACKLOG = 2048;
 /** Longest simulated wait for the "weights": a start is not what this simulator is for, and CI waits for it. */
 const LONGEST_LOAD_SECONDS = 5;
 
@@ -249,7 +251,7 @@ function openConnector(
 
 /** @throws Error as uvicorn words it when the address is taken. */
 async function listen(server: Server, { host, port }: VllmServeOptions): Promise<number> {
-  server.listen({ port, host: host ?? '0.0.0.0' });
+  server.listen({ port, host: host ?? '0.0.0.0', backlog: CONNECTION_BACKLOG });
   try {
     await once(server, 'listening');
   } catch (error) {

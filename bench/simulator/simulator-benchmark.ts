@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { textTable } from '../../report/text-table.js';
+import { BlockHashChain } from '../../simulator/engine/block-hash.js';
+import { tokenIdsField } from '../../simulator/http/field-schemas.js';
+import { chunkHashes } from '../../simulator/lmcache/chunk-hash.js';
+import { raisePriority } from '../../simulator/priority.js';
+import { loadTokenizer } from '../../simulator/tokenizer/load-tokenizer.js';
+import { assetPath } from '../../steps/package-root.js';
+import { median } from '../../workloads/statistics.js';
+import { latenessOf } from './lateness.js';
+import { writePacedProfile } from './paced-profile.js';
+import { readTokenStreams } from './token-streams.js';
+
+const MODEL = 'Qwen/Qwen3-8B';
+/** The kernel counts a process's time in these. */
+const TICKS_A_SECOND = 100;
+const PROMPT_TOKENS = 10_000;
+
+interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly target: number;
+  readonly atLeast?: boolean;
+}
+
+/**
+ * Prints how well the simulated server keeps its schedule, and what its work costs, against the targets. The server has
+ * one core, this client another.
+ * @returns 0 when all targets are met, 1 when not.
+ */
+export async function runSimulatorBenchmark(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seconds: { type: 'string', default: '60' },
+      'server-core': { type: 'string', default: '0' },
+      'client-core': { type: 'string', default: '1' },
+    },
+  });
+  const seconds = Number(values.seconds);
+  if (!(seconds >= 1)) throw new Error(`--seconds is "${values.seconds}"; it must be a number of at least 1`);
+  raisePriority();
+  pin(process.pid, values['client-core']);
+  const folder = mkdtempSync(path.join(tmpdir(), 'bench-simulator-'));
+  const bench = (streams: number, stepMs: number, tokens: number, speed: number): Promise<Run> =>
+    measure({ folder, core: values['server-core'], streams, stepMs, tokens, speed });
+  try {
+    const few = await bench(64, 10, Math.round((seconds * 1000) / 10), 1);
+    const many = await bench(512, 20, Math.round((seconds * 1000) / 20), 1);
+    const fast = await bench(256, 10, 2000, 1000);
+    const small = latenessOf(few.streams, 10);
+    const large = latenessOf(many.streams, 20);
+    const tokens = 256 * 2000;
+    const costs = promptCosts();
+    return print([
+      { name: '64 streams at 10 ms: token late, p99', value: small.p99, unit: 'ms', target: 1 },
+      { name: `64 streams at 10 ms: drift over ${seconds} s`, value: Math.abs(small.drift), unit: 'ms', target: 0.5 },
+      { name: "512 streams at 20 ms: a step's first token late, p99", value: large.firstP99, unit: 'ms', target: 1 },
+      { name: "512 streams at 20 ms: a step's last token late, p99", value: large.lastP99, unit: 'ms', target: 8 },
+      { name: `512 streams at 20 ms: drift over ${seconds} s`, value: Math.abs(large.drift), unit: 'ms', target: 0.5 },
+      { name: 'tokens a second of one core', value: tokens / fast.cpuSeconds, unit: '', target: 50_000, atLeast: true },
+      { name: '10,000 tokens as ids: read and hashed', value: costs.ids, unit: 'ms', target: 3 },
+      { name: '10,000 tokens as text: tokenised and hashed', value: costs.text, unit: 'ms', target: 30 },
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+interface Run {
+  readonly streams: readonly Float64Array[];
+  readonly cpuSeconds: number;
+}
+
+async function measure(options: {
+  readonly folder: string;
+  readonly core: string;
+  readonly streams: number;
+  readonly stepMs: number;
+  readonly tokens: number;
+  readonly speed: number;
+}): Promise<Run> {
+  const profile = path.join(options.folder, `paced-${options.streams}.json`);
+  writePacedProfile(profile, MODEL, options.streams, options.stepMs);
+  const server = spawn(
+    process.execPath,
+    [assetPath('dist', 'simulator', 'main.js'), 'vllm', 'serve', MODEL, '--host', '127.0.0.1', '--port', '0'],
+    {
+      env: { ...process.env, SIM_PROFILE: profile, SIM_SPEED: String(options.speed), SIM_FAULT: '' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  try {
+    const port = await portOf(server);
+    pin(server.pid ?? 0, options.core);
+    // Code is compiled and connections are made before anything counts.
+    await readTokenStreams(port, MODEL, options.streams, 50);
+    const before = cpuSecondsOf(server.pid ?? 0);
+    const streams = await readTokenStreams(port, MODEL, options.streams, options.tokens);
+    return { streams, cpuSeconds: cpuSecondsOf(server.pid ?? 0) - before };
+  } finally {
+    server.kill('SIGTERM');
+    if (server.exitCode === null) await once(server, 'exit');
+  }
+}
+
+async function portOf(server: ChildProcess): Promise<number> {
+  if (server.stdout === null) throw new Error('the server has no output');
+  const lines = createInterface({ input: server.stdout });
+  for await (const line of lines) {
+    const port = /Starting vLLM server on http:\/\/[^:]+:(\d+)/.exec(line)?.[1];
+    if (port !== undefined) {
+      server.stdout.resume();
+      return Number(port);
+    }
+  }
+  throw new Error('the simulated server has ended before it served');
+}
+
+function pin(pid: number, core: string): void {
+  const pinning = spawn('taskset', ['-acp', core, String(pid)], { stdio: 'ignore' });
+  pinning.on('error', () => undefined);
+}
+
+/** User and system time of a process. */
+function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
+}
+
+/** Median ms of what the server does with a prompt before the engine sees it. */
+function promptCosts(): { readonly ids: number; readonly text: number } {
+  const tokenizer = loadTokenizer({ tokenizerDir: null, model: MODEL, hfHome: '/nowhere', vocabularySize: 151_936 });
+  const hash = (ids: readonly number[]): void => {
+    new BlockHashChain(16).extend(ids.length, (position) => ids[position] ?? 0);
+    chunkHashes(ids, 256, MODEL);
+  };
+  const ids = Array.from({ length: PROMPT_TOKENS }, (_, index) => (index * 7919) % 151_643);
+  const body = JSON.stringify({ prompt: ids });
+  const words = Array.from({ length: PROMPT_TOKENS }, (_, index) =>
+    tokenizer.decode([1000 + ((index * 7919) % 50_000)]),
+  );
+  const text = words.join('');
+  return {
+    ids: medianMs(() => {
+      const parsed: { prompt?: unknown } = JSON.parse(body);
+      hash(tokenIdsField.parse(parsed.prompt));
+    }),
+    text: medianMs((round) => hash(tokenizer.encode(`${round} ${text}`))),
+  };
+}
+
+function medianMs(work: (round: number) => void): number {
+  const samples: number[] = [];
+  for (let round = 0; round < 40; round += 1) {
+    const startedAt = performance.now();
+    work(round);
+    // The first ones compile.
+    if (round >= 10) samples.push(performance.now() - startedAt);
+  }
+  return median(samples);
+}
+
+function print(figures: readonly Figure[]): number {
+  const isMet = ({ value, target, atLeast }: Figure): boolean => (atLeast ? value >= target : value <= target);
+  const shown = (value: number, unit: string): string =>
+    unit === '' ? Math.round(value).toLocaleString('en-US') : `${value.toFixed(2)} ${unit}`;
+  const rows = figures.map((figure) => [
+    figure.name,
+    shown(figure.value, figure.unit),
+    `${figure.atLeast ? '>=' : '<='} ${shown(figure.target, figure.unit)}`,
+    isMet(figure) ? 'met' : 'MISSED',
+  ]);
+  process.stdout.write(`${textTable([['simulator', 'measured', 'target', ''], ...rows], [1, 2])}\n`);
+  return figures.every(isMet) ? 0 : 1;
+}
