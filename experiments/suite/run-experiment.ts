@@ -3,7 +3,7 @@ import { ClientWatch } from '../../workloads/client-health.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { describeOutcome } from '../../workloads/request.js';
 import { listModels, serverVersion } from '../../workloads/server-api.js';
-import type { SimulatedBy } from '../../workloads/target.js';
+import type { SimulatedBy, Target } from '../../workloads/target.js';
 import type { EngineBootstrapper } from '../engine-bootstrapper.js';
 import { type PlannedEngine, type PlannedEngines, type PlanOptions, planEngines } from './experiment-engines.js';
 import { type GpuMemory, readGpuMemory, simulatedGpuMemory } from './gpu-memory.js';
@@ -18,7 +18,8 @@ export interface ExperimentOptions extends PlanOptions {
   readonly seed: number;
   /** How long engines may take to get ready, seconds of wall time. */
   readonly readySeconds: number;
-  readonly tokensPerWord: (model: string) => Promise<number>;
+  /** Of dummy text, with the engine's own tokenizer. */
+  readonly tokensPerWord: (target: Target) => Promise<number>;
   onRow(row: ResultRow): void;
   /** A line on what goes on now. */
   onProgress(text: string): void;
@@ -155,7 +156,7 @@ async function connectAll(
         configuration: experiment.workload,
         seed: options.seed,
         maxModelLength: known?.maxModelLen ?? defaultModelLength,
-        tokensPerWord: await options.tokensPerWord(engine.model),
+        tokensPerWord: await options.tokensPerWord(target),
       };
       const workload = new Generator(input).generate();
       if (workload.requests.length === 0) throw new Error('its workload has no requests: duration * qps is below 1');

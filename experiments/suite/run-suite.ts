@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
+import type { Target } from '../../workloads/target.js';
 import { type Difference, differencesOf, type MeasuredExperiment } from './differences.js';
 import type { PlanOptions } from './experiment-engines.js';
 import type { NamedFunction } from './load-functions.js';
@@ -96,9 +97,11 @@ function casesOf(made: TestCase | readonly TestCase[] | null | undefined): reado
 export async function runSuite(options: SuiteOptions): Promise<readonly FunctionResult[]> {
   mkdirSync(options.outputDirectory, { recursive: true });
   const ratios = new Map<string, Promise<number>>();
-  const ratioOf = (model: string): Promise<number> => {
-    const known = ratios.get(model) ?? tokensPerWord(model, options.launch.hfHome);
-    ratios.set(model, known);
+  // Asked once a model: its engines have one tokenizer.
+  const ratioOf = (target: Target): Promise<number> => {
+    const known = ratios.get(target.model) ?? tokensPerWord(target, options.launch.hfHome, options.signal);
+    ratios.set(target.model, known);
+    known.catch(() => ratios.delete(target.model));
     return known;
   };
   const results: FunctionResult[] = [];
@@ -112,7 +115,7 @@ export async function runSuite(options: SuiteOptions): Promise<readonly Function
 
 async function runFunction(
   { name, cases }: PlannedFunction,
-  ratioOf: (model: string) => Promise<number>,
+  ratioOf: (target: Target) => Promise<number>,
   options: SuiteOptions,
 ): Promise<FunctionResult> {
   const { reporter, modelSuffix, outputDirectory } = options;

@@ -8,8 +8,8 @@ export function timestamps({ qps, duration, offset }: WorkloadConfiguration): re
   return Array.from({ length: count }, (_, index) => index / qps + offset);
 }
 
-/** Words that a question has beside its dummy text: `Question 3:`. */
-const questionFrame = 3;
+/** Tokens that a question has beside its dummy text: `Question 3:` and `?`. */
+const questionFrame = 6;
 
 /** A question that no other request asks, of about `length` tokens. */
 export function indexedQuestion(index: number, length: number, tokensPerWord: number): string {

@@ -55,7 +55,7 @@ describe('every use case', () => {
     expect(requests).toEqual(requestsOf(useCase, { queries: 12, contextLength: 300 }));
     expect(requests).not.toEqual(requestsOf(useCase, { queries: 12, contextLength: 300 }, { seed: 2 }));
     expect(new Set(requests.map(({ question }) => question)).size).toBe(12);
-    for (const { question, queryLength } of requests) expect(wordsOf(question)).toBe(queryLength - 1);
+    for (const { question, queryLength } of requests) expect(wordsOf(question)).toBe(queryLength - 4);
   });
 
   it.each(useCases)('%s stays within what the model takes', (useCase) => {
