@@ -37,11 +37,23 @@ const wrongly = (end, results) =>
 const never = (end, results) =>
   isFailure(end, results, 'unknown', ['timeout', 'engine-unreachable']) || wrongly(end, results);
 
+/** Streams break after their third event: of one engine, from the first request on. */
+const streamsCut = {
+  name: 'streams cut in the middle',
+  inflict: (arena, moment) =>
+    arena.start(
+      { SIM_FAULT: `${moment.choose(['vllm', 'baseline'])}:stream-cut`, DOCUMENT_LENGTH: '2000', OUTPUT_LEN: '20' },
+      'long-doc-qa',
+    ).ended,
+  isRight: wrongly,
+};
+
 export const answerFaults = [
   answers('answers 5xx', 'http-503', wrongly),
   answers('answers garbage', 'garbage', wrongly),
   answers('answers half a JSON', 'half-json', wrongly),
   answers('connections cut', 'stream-cut', wrongly),
+  streamsCut,
   answers('endless streams', 'endless-stream', never),
   answers('answers nothing', 'http-hang', never),
 ];
