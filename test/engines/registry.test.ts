@@ -88,7 +88,10 @@ describe('joining', () => {
     expect(joinLiveRun({ buildId: null, registryDir })).toBeNull();
     registry.write(sampleRun({ buildId: 'one' }));
     registry.write(sampleRun({ buildId: 'dead', bootId: 'another' }));
+    // Experiments have engines too, and nothing that a step of an mp-test could join.
+    registry.write(sampleRun({ buildId: 'experiments', joinable: false }));
     expect(joinLiveRun({ buildId: null, registryDir })?.buildId).toBe('one');
+    expect(joinLiveRun({ buildId: 'experiments', registryDir })).toBeNull();
     expect(joinLiveRun({ buildId: 'dead', registryDir })).toBeNull();
     registry.write(sampleRun({ buildId: 'two' }));
     expect(joinLiveRun({ buildId: 'two', registryDir })?.buildId).toBe('two');
