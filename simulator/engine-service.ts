@@ -6,6 +6,7 @@ import { EngineLoop, type StepReport } from './engine/engine-loop.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
 import type { EngineLog } from './log.js';
 import { EngineMetrics } from './metrics.js';
+import { registerProcessMetrics } from './process-metrics.js';
 import { RequestFaults } from './request-faults.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
@@ -65,6 +66,7 @@ export class EngineService {
         onFatal: options.onFatal,
       },
     });
+    registerProcessMetrics(this.registry);
     this.#metrics = new EngineMetrics({
       registry: this.registry,
       modelName: served.name,

@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Registry, Summary } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry, Summary } from 'prom-client';
 
 /** What one answered request adds. */
 export interface AnsweredRequest {
@@ -44,12 +44,45 @@ export function createHttpMetrics(registry: Registry): (answered: AnsweredReques
     buckets: [0.1, 0.5, 1],
     registers,
   });
+  const created = {
+    requests: createdGauge(registry, 'http_requests', ['handler', 'method', 'status']),
+    requestSize: createdGauge(registry, 'http_request_size_bytes', ['handler']),
+    responseSize: createdGauge(registry, 'http_response_size_bytes', ['handler']),
+    duration: createdGauge(registry, 'http_request_duration_seconds', ['handler', 'method']),
+  };
+  createdGauge(registry, 'http_request_duration_highr_seconds', [])({});
   return ({ handler, method, status, requestBytes, responseBytes, seconds }) => {
     if (EXCLUDED.has(handler)) return;
-    requests.inc({ handler, method, status: `${Math.floor(status / 100)}xx` });
+    const statusClass = `${Math.floor(status / 100)}xx`;
+    requests.inc({ handler, method, status: statusClass });
+    created.requests({ handler, method, status: statusClass });
+    created.requestSize({ handler });
+    created.responseSize({ handler });
+    created.duration({ handler, method });
     requestSize.observe({ handler }, requestBytes);
     responseSize.observe({ handler }, responseBytes);
     fineDuration.observe(seconds);
     duration.observe({ handler, method }, seconds);
+  };
+}
+
+/** prometheus_client's companion of a metric: when each set of labels was seen first. @returns how to tell that it was. */
+function createdGauge(
+  registry: Registry,
+  name: string,
+  labelNames: readonly string[],
+): (labels: Readonly<Record<string, string>>) => void {
+  const gauge = new Gauge({
+    name: `${name}_created`,
+    help: 'When the first of these was counted, Unix seconds.',
+    labelNames: [...labelNames],
+    registers: [registry],
+  });
+  const seen = new Set<string>();
+  return (labels) => {
+    const key = Object.values(labels).join(' ');
+    if (seen.has(key)) return;
+    seen.add(key);
+    gauge.set({ ...labels }, Date.now() / 1000);
   };
 }

@@ -35,6 +35,8 @@ interface L1Chunk {
   readonly bytes: number;
   readonly writtenAt: number;
   touchedAt: number;
+  /** How many uses of chunks there had been at its last one. */
+  touchNumber: number;
   /** A prefetch from L2 is complete at this time. */
   readyAt: number;
   /** Fetched for one read. */
@@ -61,6 +63,7 @@ export class CacheTier {
   readonly #l1 = new Map<string, L1Chunk>();
   #policy: EvictionPolicy;
   #l1UsedBytes = 0;
+  #touches = 0;
   #pendingStores: PendingL2Store[] = [];
   /** Ends of the prefetches that still run. */
   #prefetchEnds: number[] = [];
@@ -259,8 +262,8 @@ export class CacheTier {
     return this.#l1UsedBytes + bytes <= l1Bytes;
   }
 
-  #add(key: string, previous: string | null, chunk: L1Chunk): void {
-    this.#l1.set(key, chunk);
+  #add(key: string, previous: string | null, chunk: Omit<L1Chunk, 'touchNumber'>): void {
+    this.#l1.set(key, { ...chunk, touchNumber: this.#touches });
     this.#l1UsedBytes += chunk.bytes;
     this.#policy.added(key, previous);
   }
@@ -274,7 +277,14 @@ export class CacheTier {
     const chunk = this.#l1.get(key);
     if (chunk === undefined) return;
     const now = this.options.clock.now();
-    if (this.#sampled(key)) this.options.metrics.observe('l1_chunk_reuse_gap_seconds', now - chunk.touchedAt);
+    this.#touches += 1;
+    if (this.#sampled(key)) {
+      const { metrics } = this.options;
+      metrics.observe('l1_chunk_reuse_gap_seconds', now - chunk.touchedAt);
+      metrics.observe('real_reuse_gap_seconds', now - chunk.touchedAt, { cache_salt: '' });
+      metrics.observe('real_reuse_gap_objects', this.#touches - chunk.touchNumber, { cache_salt: '' });
+    }
+    chunk.touchNumber = this.#touches;
     chunk.touchedAt = now;
     this.#policy.touched(key);
   }

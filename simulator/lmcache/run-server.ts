@@ -61,7 +61,8 @@ async function serve(
   const log = createServerLog(run.write);
   const clock = new RealTimeClock(state.speed);
   announce(log, options, state, profile.lmcacheVersion);
-  const metrics = new ServerMetrics(clock);
+  const instanceId = randomUUID();
+  const metrics = new ServerMetrics(clock, instanceId);
   const tier = new CacheTier({
     clock,
     metrics,
@@ -92,7 +93,7 @@ async function serve(
     state,
     faults,
     lmcacheVersion: profile.lmcacheVersion,
-    instanceId: randomUUID(),
+    instanceId,
     log,
   });
   try {

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { SimulatedClock } from '../contracts.js';
+import { registerProcessMetrics } from '../process-metrics.js';
 import type { CacheTier } from './cache-tier.js';
 import {
   COUNTERS,
@@ -20,12 +21,25 @@ const EVICTION_LOOP_SECONDS = 1;
 export class ServerMetrics implements TierMetrics {
   readonly contentType = 'text/plain; version=1.0.0; charset=utf-8';
   readonly #clock: SimulatedClock;
+  readonly #standard = new Registry();
   #registry = new Registry();
   #counters = new Map<CounterName, Counter>();
   #histograms = new Map<HistogramName, Histogram>();
 
-  constructor(clock: SimulatedClock) {
+  /** @param instanceId the one that /config shows. */
+  constructor(clock: SimulatedClock, instanceId: string) {
     this.#clock = clock;
+    registerProcessMetrics(this.#standard);
+    const target = {
+      service_instance_id: instanceId,
+      service_name: 'unknown_service',
+      telemetry_sdk_language: 'python',
+      telemetry_sdk_name: 'opentelemetry',
+      telemetry_sdk_version: '1.40.0',
+    };
+    const registers = [this.#standard];
+    const labelNames = Object.keys(target);
+    new Gauge({ name: 'target_info', help: 'Target metadata', labelNames, registers }).set(target, 1);
   }
 
   count(name: CounterName, amount: number, labels: Readonly<Record<string, string>> = {}): void {
@@ -68,7 +82,7 @@ export class ServerMetrics implements TierMetrics {
   async page(tier: CacheTier): Promise<string> {
     if (this.#counters.size === 0) return '';
     const gauges = gaugesOf(tier, this.#clock.now());
-    return `${await this.#registry.metrics()}${await gauges.metrics()}`;
+    return `${await this.#standard.metrics()}${await this.#registry.metrics()}${await gauges.metrics()}`;
   }
 }
 

@@ -36,6 +36,8 @@ export const HISTOGRAMS = {
   l1_chunk_reuse_gap_seconds: 'Gaps between consecutive touches of the same L1 chunk, seconds (sampled)',
   l1_chunk_lifetime_seconds: 'L1 chunk lifetime from allocation to eviction, seconds (sampled)',
   l1_chunk_idle_before_evict_seconds: 'Idle time before L1 chunk eviction, seconds (sampled)',
+  real_reuse_gap_seconds: "Gap between a chunk's last access and its next read, seconds (sampled)",
+  real_reuse_gap_objects: 'Accesses between two reads of the same chunk (sampled)',
   l0_l1_store_throughput_GB_per_second: 'GPU to CPU store throughput, GB/s',
   l0_l1_load_throughput_GB_per_second: 'CPU to GPU load throughput, GB/s',
   l2_store_throughput_GB_per_second: 'L1 to L2 store throughput, GB/s',
