@@ -26,7 +26,8 @@ export async function containerExit(
     try {
       const exitCode = await waitForExit(host, id, signal, lookMs);
       const state = await host.inspectContainer(id);
-      return exitOf(state?.exitCode ?? exitCode, state?.oomKilled ?? false, state?.finishedAt ?? null);
+      const exit = exitOf(state?.exitCode ?? exitCode, state?.oomKilled ?? false, state?.finishedAt ?? null);
+      return failingSince === null ? exit : { ...exit, daemonLost: true };
     } catch (error) {
       if (error instanceof DockerError && error.kind === 'container-missing') break;
       failingSince ??= performance.now();

@@ -72,6 +72,10 @@ export function classifyEngineEnd(logTail: readonly string[], exit: EngineExit |
     if (line !== undefined) return { reason: 'infrastructure', cause, evidence: line.trim() };
   }
   const frameOfCrash = lastTracebackFrame(logTail);
+  if (frameOfCrash === null && exit?.daemonLost === true) {
+    const evidence = 'its Docker daemon was gone, and ends what it finds running when it is started again';
+    return { reason: 'infrastructure', cause: 'daemon-unreachable', evidence };
+  }
   if (frameOfCrash === null && (exit?.signal === 'SIGKILL' || exit?.signal === 'SIGTERM')) {
     // No program sends itself these: somebody on this machine did.
     return { reason: 'infrastructure', cause: 'engine-died', evidence: `ended from outside by ${exit.signal}` };

@@ -8,5 +8,5 @@ export function describeExit(exit: EngineExit): string {
       : exit.code !== null
         ? `ended with exit code ${exit.code}`
         : 'is gone, how it ended is not known';
-  return exit.outOfMemory ? `${how}, out of memory` : how;
+  return `${how}${exit.outOfMemory ? ', out of memory' : ''}${exit.daemonLost ? ', after its Docker daemon had gone' : ''}`;
 }

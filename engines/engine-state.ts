@@ -5,6 +5,8 @@ export interface EngineExit {
   readonly signal: string | null;
   /** The kernel's or Docker's out-of-memory flag. */
   readonly outOfMemory: boolean;
+  /** Its Docker daemon went away meanwhile; one that is started again ends what it finds running. */
+  readonly daemonLost?: boolean | undefined;
   /** ISO 8601. */
   readonly at: string;
 }

@@ -30,6 +30,7 @@ export const engineExitSchema = z.object({
   code: z.int().nullable(),
   signal: z.string().nullable(),
   outOfMemory: z.boolean(),
+  daemonLost: z.boolean().optional(),
   at: z.string(),
 });
 

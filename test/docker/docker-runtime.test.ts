@@ -234,7 +234,7 @@ describe('how a container ended', () => {
       },
       inspectContainer: async () => null,
     });
-    expect(await containerExit(host, 'id', new AbortController().signal)).toMatchObject({ code: 5 });
+    expect(await containerExit(host, 'id', new AbortController().signal)).toMatchObject({ code: 5, daemonLost: true });
   });
 
   test('a waiting call that is never answered does not hide the end', async () => {

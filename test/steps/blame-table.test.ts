@@ -164,6 +164,8 @@ const exits: readonly (readonly [string, Partial<EngineExit>, FailureReason, Fai
   ],
   ['killed from outside', { code: null, signal: 'SIGKILL' }, 'infrastructure', 'engine-died'],
   ['gone with its daemon or its keeper', { code: null, signal: null }, 'infrastructure', 'engine-died'],
+  ['told to end by a daemon that was restarted', { code: 0, daemonLost: true }, 'infrastructure', 'daemon-unreachable'],
+  ['an end nobody asked for', { code: 0 }, 'unknown', 'engine-died'],
   ['a segmentation fault', { code: null, signal: 'SIGSEGV' }, 'unknown', 'engine-died'],
   ['an abort of its own', { code: null, signal: 'SIGABRT' }, 'unknown', 'engine-died'],
 ];
