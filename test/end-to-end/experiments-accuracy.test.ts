@@ -14,8 +14,8 @@ import { root, test } from './bench.js';
 
 const never = new AbortController().signal;
 const model = 'Qwen/Qwen3-14B';
-const queries = 40;
-const gapSeconds = 0.25;
+const queries = 80;
+const gapSeconds = 0.125;
 
 async function simulatedEngine(): Promise<ServerSpec> {
   const [port = 0] = await findFreePorts(1);
