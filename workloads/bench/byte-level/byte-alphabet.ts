@@ -1,5 +1,5 @@
 /** GPT-2's alphabet: every byte as one printable character, by character code; -1: no byte. */
-const byteOfCharacter = new Int16Array(0x144).fill(-1);
+const bytesByCharacter = new Int16Array(0x144).fill(-1);
 const characterOfByte: string[] = [];
 
 {
@@ -8,22 +8,14 @@ const characterOfByte: string[] = [];
     const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     const code = isPrintable ? byte : next;
     next += isPrintable ? 0 : 1;
-    byteOfCharacter[code] = byte;
+    bytesByCharacter[code] = byte;
     characterOfByte.push(String.fromCharCode(code));
   }
 }
 
-/** The bytes that a token of a byte-level vocabulary stands for; null: it is none of the alphabet. */
-export function bytesOfToken(token: string): Uint8Array | null {
-  const bytes = new Uint8Array(token.length);
-  for (let index = 0; index < token.length; index += 1) {
-    const byte = byteOfCharacter[token.charCodeAt(index)] ?? -1;
-    if (byte < 0) {
-      return null;
-    }
-    bytes[index] = byte;
-  }
-  return bytes;
+/** -1: none of the alphabet. */
+export function byteOfCharacter(code: number): number {
+  return bytesByCharacter[code] ?? -1;
 }
 
 /** The token of a byte-level vocabulary that stands for these bytes. */

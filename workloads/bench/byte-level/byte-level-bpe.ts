@@ -1,17 +1,17 @@
 import { utf8ToJson } from '../../utf8-json.js';
 import type { Reencoding } from '../prompt-tokenizer.js';
-import { bytesOfToken, tokenOfBytes } from './byte-alphabet.js';
+import { tokenOfBytes } from './byte-alphabet.js';
 import type { ByteLevelFile } from './byte-level-file.js';
 import { BytePairMerger } from './byte-pair-merger.js';
 import { PairRanks } from './pair-ranks.js';
 import { RunMemo } from './run-memo.js';
-import { beginsAtSeam, endsBeforeSeam, hasSeams } from './seams.js';
+import { hasSeams, type SeamSides, seamSides } from './seams.js';
 import { compileSplit } from './split-pattern.js';
+import { TokenBytes } from './token-bytes.js';
 
 /** V8 copies a substring up to here; a longer one would keep the whole text alive as a key. */
 const MAX_CACHED_CHARACTERS = 12;
 const MAX_CACHED_PIECES = 200_000;
-const NOTHING = new Uint8Array(0);
 
 /**
  * A byte-level BPE (GPT-2, Llama 3, Qwen, ...) with the results of @huggingface/tokenizers, special tokens apart, and
@@ -29,14 +29,14 @@ export class ByteLevelBpe {
   /** Where each id's bytes begin in the pool; those of id `n` end where those of `n + 1` begin. */
   readonly #starts: Int32Array;
   /** By id; null: text cannot be cut at seams. */
-  readonly #seams: { readonly endsBefore: Uint8Array; readonly beginsAt: Uint8Array } | null;
+  readonly #seams: SeamSides | null;
   readonly #pieces = new Map<string, number | readonly number[]>();
   readonly #memo = new RunMemo();
   readonly #textEncoder = new TextEncoder();
   #scratch = new Uint8Array(256);
   #decoded = Buffer.allocUnsafeSlow(4096);
 
-  private constructor(file: ByteLevelFile, tokens: readonly Uint8Array[], merger: BytePairMerger) {
+  private constructor(file: ByteLevelFile, tokens: TokenBytes, merger: BytePairMerger) {
     this.#isNormalized = file.isNormalized;
     this.#patterns = file.splits.map(compileSplit);
     this.#merger = merger;
@@ -48,42 +48,23 @@ export class ByteLevelBpe {
     this.#normalizedAdded = new AddedTokenSplitter(
       (normalized ?? []).map(({ id, content }) => [content.normalize('NFC'), id]),
     );
-    this.#starts = new Int32Array(tokens.length + 1);
-    for (const [id, bytes] of tokens.entries()) {
-      this.#starts[id + 1] = (this.#starts[id] ?? 0) + bytes.length;
-    }
-    this.#pool = new Uint8Array(this.#starts[tokens.length] ?? 0);
-    for (const [id, bytes] of tokens.entries()) {
-      this.#pool.set(bytes, this.#starts[id]);
-    }
-    this.#seams = hasSeams(
-      file.splits,
-      file.addedTokens.map(({ content }) => content),
-    )
-      ? {
-          endsBefore: Uint8Array.from(tokens, (bytes) => (endsBeforeSeam(bytes) ? 1 : 0)),
-          beginsAt: Uint8Array.from(tokens, (bytes) => (beginsAtSeam(bytes) ? 1 : 0)),
-        }
-      : null;
+    this.#starts = tokens.starts;
+    this.#pool = tokens.pool;
+    const contents = file.addedTokens.map(({ content }) => content);
+    this.#seams = hasSeams(file.splits, contents) ? seamSides(tokens) : null;
   }
 
   /** @returns null where the vocabulary leaves out a byte or what a merge needs: others must tell what then */
   static from(file: ByteLevelFile): ByteLevelBpe | null {
     const { vocabulary } = file;
+    const tokens = TokenBytes.from(file);
+    if (tokens === null) {
+      return null;
+    }
     const addedIds = new Set(file.addedTokens.map(({ id }) => id));
-    const idOfByte = new Int32Array(256).fill(-1);
-    const known: [number, Uint8Array][] = file.addedTokens.map(({ id, content }) => [id, Buffer.from(content)]);
-    for (const [token, id] of Object.entries(vocabulary)) {
-      if (!addedIds.has(id)) {
-        const bytes = bytesOfToken(token);
-        if (bytes === null) {
-          return null;
-        }
-        known.push([id, bytes]);
-        if (bytes.length === 1) {
-          idOfByte[bytes[0] ?? 0] = id;
-        }
-      }
+    const idOfByte = tokens.idsOfBytes((id) => addedIds.has(id));
+    if (idOfByte.includes(-1)) {
+      return null;
     }
     const ranks = new PairRanks(file.merges.length);
     const mergedId = new Int32Array(file.merges.length);
@@ -95,14 +76,6 @@ export class ByteLevelBpe {
       }
       ranks.set(leftId, rightId, rank);
       mergedId[rank] = merged;
-    }
-    if (idOfByte.includes(-1)) {
-      return null;
-    }
-    // An id that nobody has stands for nothing.
-    const tokens = new Array<Uint8Array>(known.reduce((most, [id]) => Math.max(most, id), -1) + 1).fill(NOTHING);
-    for (const [id, bytes] of known) {
-      tokens[id] = bytes;
     }
     return new ByteLevelBpe(file, tokens, new BytePairMerger(idOfByte, ranks, mergedId));
   }

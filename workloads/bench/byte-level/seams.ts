@@ -1,4 +1,5 @@
 import type { TextSplit } from './split-pattern.js';
+import type { TokenBytes } from './token-bytes.js';
 
 /**
  * Patterns that never match across a seam, which is an ASCII letter followed by a space and a second letter, and that
@@ -35,14 +36,25 @@ export function hasSeams(splits: readonly TextSplit[], addedTokens: readonly str
 
 const SPACE = 32;
 
-/** Whether a token's bytes end with a letter. */
-export function endsBeforeSeam(bytes: Uint8Array): boolean {
-  return isLetter(bytes[bytes.length - 1] ?? 0);
+/** Where seams are among ids, by id: 1 in both, one behind the other, is one. */
+export interface SeamSides {
+  /** Ends with a letter. */
+  readonly endsBefore: Uint8Array;
+  /** Begins with a space and a letter. */
+  readonly beginsAt: Uint8Array;
 }
 
-/** Whether a token's bytes begin with a space and a letter. */
-export function beginsAtSeam(bytes: Uint8Array): boolean {
-  return bytes[0] === SPACE && isLetter(bytes[1] ?? 0);
+export function seamSides({ pool, starts, count }: TokenBytes): SeamSides {
+  const sides = { endsBefore: new Uint8Array(count), beginsAt: new Uint8Array(count) };
+  for (let id = 0; id < count; id += 1) {
+    const start = starts[id] ?? 0;
+    const end = starts[id + 1] ?? 0;
+    if (end > start) {
+      sides.endsBefore[id] = isLetter(pool[end - 1] ?? 0) ? 1 : 0;
+      sides.beginsAt[id] = end > start + 1 && pool[start] === SPACE && isLetter(pool[start + 1] ?? 0) ? 1 : 0;
+    }
+  }
+  return sides;
 }
 
 function isLetter(byte: number): boolean {
