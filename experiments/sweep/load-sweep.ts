@@ -18,7 +18,9 @@ export interface SweptDataset {
   readonly path: string;
   /** Absolute. */
   readonly file: string;
-  /** null: told by the file's ending. */
+  /** Where the sweep's file names it; null: the demo's. */
+  readonly place: { readonly line: number; readonly column: number } | null;
+  /** null: told by the data set's content. */
   readonly format: string | null;
   readonly cacheSizesGb: readonly number[];
   readonly requestRates: readonly number[];
@@ -159,6 +161,7 @@ class Document {
     return {
       path: dataset.path,
       file: this.#findFile(dataset.path, [...where, 'path']),
+      place: this.#document.problemAt([...where, 'path'], ''),
       format,
       cacheSizesGb: given.cache_sizes ?? sweepDefaults.cacheSizesGb,
       requestRates: given.request_rates ?? sweepDefaults.requestRates,

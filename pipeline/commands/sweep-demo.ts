@@ -30,6 +30,7 @@ export async function demoDefinition(): Promise<SweepDefinition> {
       {
         path: path.join(directory, path.basename(file)),
         file,
+        place: null,
         format: null,
         cacheSizesGb: sweepDefaults.cacheSizesGb,
         requestRates: sweepDefaults.requestRates,

@@ -1,5 +1,6 @@
-import { waitForGpuMemory } from '../../engines/gpu-allocation.js';
+import { qualifyingGpus, waitForGpuMemory } from '../../engines/gpu-allocation.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
+import { openRegistry } from '../../engines/registry.js';
 import type { RunFleet } from '../../engines/run-fleet.js';
 import { UsageError } from '../usage-error.js';
 import type { ExperimentSettings } from './experiments-settings.js';
@@ -48,10 +49,13 @@ export function checkWidth(asked: number, widest: number): void {
   );
 }
 
+/** How many a sweep of all GPUs may count on: those that fit, no other run holds and nobody else works on. */
 async function fittingGpus(minFreeMiB: number, signal: AbortSignal): Promise<number> {
   const { readGpuInventory } = await import('../../docker/gpu-inventory.js');
-  const { gpus } = await readGpuInventory({ signal });
-  return gpus.filter(({ memoryFreeMiB, migEnabled }) => memoryFreeMiB >= minFreeMiB && migEnabled !== true).length;
+  const inventory = await readGpuInventory({ signal });
+  const { live, foreign } = openRegistry().list();
+  const reserved = new Map([...live, ...foreign].flatMap((run) => run.gpus.map(({ uuid }) => [uuid, run.buildId])));
+  return qualifyingGpus(inventory, reserved, { minFreeMiB, maxUtilizationPercent }).length;
 }
 
 /** Waits until cards have their memory back; what is held for longer is told. */

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { builtInRegistry, defaultEnvironment } from '../../experiments/sweep/built-in-registry.js';
@@ -11,7 +10,7 @@ import {
   UnknownNameError,
 } from '../../experiments/sweep/model-registry.js';
 import { findRegistryFiles, loadRegistryFile } from '../../experiments/sweep/registry-file.js';
-import { SourceError } from '../../experiments/sweep/source-problem.js';
+import { SourceError, type SourceProblem } from '../../experiments/sweep/source-problem.js';
 import { detectTraceFormat, openTrace } from '../../workloads/traces/open-trace.js';
 import { type Trace, TraceFileError, traceFormats } from '../../workloads/traces/trace.js';
 import { UsageError } from '../usage-error.js';
@@ -97,21 +96,22 @@ function opener(registry: ModelRegistry): SweepPlan['openDataset'] {
   };
 }
 
-/** Of the data sets whose form the file does not say. */
+/** Of the data sets whose form the file does not say. @throws SourceError */
 async function detectFormats(definitions: readonly SweepDefinition[]): Promise<ReadonlyMap<string, string>> {
-  const unnamed = definitions.flatMap(({ datasets }) => datasets.filter(({ format }) => format === null));
-  const files = new Set(unnamed.map(({ file }) => file));
   const formats = new Map<string, string>();
-  const problems: string[] = [];
-  for (const file of files) {
-    try {
-      if (existsSync(file)) formats.set(file, await detectTraceFormat(file));
-    } catch (error) {
-      if (!(error instanceof TraceFileError)) throw error;
-      problems.push(error.message);
+  for (const definition of definitions) {
+    const problems: SourceProblem[] = [];
+    for (const { file, format, place } of definition.datasets) {
+      if (format !== null || formats.has(file)) continue;
+      try {
+        formats.set(file, await detectTraceFormat(file));
+      } catch (error) {
+        if (!(error instanceof TraceFileError)) throw error;
+        problems.push({ line: place?.line ?? 1, column: place?.column ?? 1, message: `path: ${error.message}` });
+      }
     }
+    if (problems.length > 0) throw new SourceError(definition.file ?? 'the demo', problems);
   }
-  if (problems.length > 0) throw new UsageError(`${problems.join('\n')}\nNothing was started.`);
   return formats;
 }
 
