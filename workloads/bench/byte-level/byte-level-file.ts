@@ -55,19 +55,28 @@ const fileSchema = z.looseObject({
 
 const configSchema = z.looseObject({ remove_space: off, do_lowercase_and_remove_accent: off });
 
+/** Tokens and their ids. */
+export type VocabularyEntries = readonly (readonly [string, number])[];
+
 export interface ByteLevelFile {
   readonly isNormalized: boolean;
   /** One after the other. */
   readonly splits: readonly TextSplit[];
   readonly vocabulary: Readonly<Record<string, number>>;
+  /** The same. */
+  readonly tokens: VocabularyEntries;
   readonly merges: readonly (readonly [string, string])[];
   /** A piece that is a token as it stands is not merged together. */
   readonly ignoreMerges: boolean;
   readonly addedTokens: readonly { readonly id: number; readonly content: string; readonly isNormalized: boolean }[];
 }
 
-/** What such a tokenizer consists of; null: it is of another kind. */
-export function readByteLevelFile(tokenizer: unknown, config: unknown): ByteLevelFile | null {
+/** What such a tokenizer consists of; null: it is of another kind. @param tokens those of its vocabulary */
+export function readByteLevelFile(
+  tokenizer: unknown,
+  config: unknown,
+  tokens: VocabularyEntries,
+): ByteLevelFile | null {
   const file = fileSchema.safeParse(tokenizer);
   if (!file.success || !configSchema.safeParse(config).success) {
     return null;
@@ -91,6 +100,7 @@ export function readByteLevelFile(tokenizer: unknown, config: unknown): ByteLeve
       return step.use_regex ? ['gpt-2'] : [];
     }),
     vocabulary: model.vocab,
+    tokens,
     merges,
     ignoreMerges: model.ignore_merges ?? false,
     addedTokens: addedTokens.map(({ id, content, normalized, special }) => ({

@@ -1,7 +1,7 @@
 import { byteOfCharacter } from './byte-alphabet.js';
 import type { ByteLevelFile } from './byte-level-file.js';
 
-const LARGEST_ID = 2 ** 24;
+const MOST_IDS = 2 ** 24;
 
 /** The bytes that every id stands for, in one array: one array for each would take longer to make than to use. */
 export class TokenBytes {
@@ -15,19 +15,23 @@ export class TokenBytes {
   }
 
   /** @returns null where a token is none of the byte-level alphabet; an id that nobody has stands for nothing */
-  static from({ vocabulary, addedTokens }: ByteLevelFile): TokenBytes | null {
-    const tokens = Object.keys(vocabulary);
+  static from({ tokens, addedTokens }: ByteLevelFile): TokenBytes | null {
     const added = new Map(addedTokens.map(({ id, content }) => [id, Buffer.from(content)]));
     let count = 0;
-    for (const id of [...Object.values(vocabulary), ...added.keys()]) {
-      if (id < 0 || id > LARGEST_ID) {
-        return null;
-      }
+    let least = 0;
+    for (const [, id] of tokens) {
+      count = Math.max(count, id + 1);
+      least = Math.min(least, id);
+    }
+    for (const id of added.keys()) {
       count = Math.max(count, id + 1);
     }
+    if (least < 0 || count > MOST_IDS) {
+      return null;
+    }
     const lengths = new Int32Array(count);
-    for (const token of tokens) {
-      lengths[vocabulary[token] ?? 0] = token.length;
+    for (const [token, id] of tokens) {
+      lengths[id] = token.length;
     }
     for (const [id, bytes] of added) {
       lengths[id] = bytes.length;
@@ -37,8 +41,7 @@ export class TokenBytes {
       starts[id + 1] = (starts[id] ?? 0) + (lengths[id] ?? 0);
     }
     const result = new TokenBytes(starts);
-    for (const token of tokens) {
-      const id = vocabulary[token] ?? 0;
+    for (const [token, id] of tokens) {
       if (!added.has(id) && !result.#write(token, starts[id] ?? 0)) {
         return null;
       }
