@@ -10,7 +10,7 @@ import { statusOf } from '../../dist/results-schema/run-status.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const commandLine = path.join(root, 'pipeline', 'lmcache-ci.mjs');
-const runLimitMs = 120_000;
+const runLimitMs = 240_000;
 const goneLimitMs = 5000;
 
 /** Runs are small: it is their ends that are looked at. */

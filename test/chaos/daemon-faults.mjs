@@ -18,7 +18,7 @@ const restarted = {
   },
   isRight: (end, results) =>
     hasPassed(end, results) ||
-    isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died', 'timeout']),
+    isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died', 'engine-unreachable', 'timeout']),
 };
 
 const bothKilled = {
