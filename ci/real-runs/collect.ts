@@ -33,7 +33,10 @@ export async function collect(
       if (!entry.isFile() || entry.name.endsWith('.tmp')) continue;
       const full = path.join(entry.parentPath, entry.name);
       const name = anonymiser.text(path.relative(directory, full));
-      const text = cut(await readFile(full, 'utf8'), neverCut.test(entry.name));
+      const whole = await readFile(full, 'utf8').catch(isGone);
+      // What a run that goes on has removed meanwhile.
+      if (whole === null) continue;
+      const text = cut(whole, neverCut.test(entry.name));
       const content = Buffer.from(anonymiser.text(text));
       files.push(
         content.length < smallBytes
@@ -63,6 +66,11 @@ export async function collect(
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+function isGone(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
 }
 
 function cut(text: string, isWhole: boolean): string {
