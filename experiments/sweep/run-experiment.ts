@@ -5,7 +5,7 @@ import type { ReservedGpu } from '../../engines/live-run.js';
 import type { RunFleet } from '../../engines/run-fleet.js';
 import { ExpectedFailure } from '../../results-schema/expected-failure.js';
 import type { SweepMeasurement, SweepResult } from '../../results-schema/sweep-summary.js';
-import { difference, scrapeMetrics } from '../../workloads/metrics.js';
+import { difference, type MetricsSnapshot, scrapeMetrics } from '../../workloads/metrics.js';
 import { ServerAnswerError, ServerUnreachableError, serverVersion } from '../../workloads/server-api.js';
 import { type ConversationPlan, conversationPlan } from '../../workloads/traces/replay-plan.js';
 import type { Trace } from '../../workloads/traces/trace.js';
@@ -46,6 +46,7 @@ const contextShare = 0.9;
 const planSeed = 0;
 const requestTimeoutSeconds = 1800;
 const portTries = 3;
+const scrapeTries = 3;
 const noticeEndMs = 1000;
 /** More failed requests than this and the figures say nothing about the rest. */
 const mostFailedShare = 0.01;
@@ -104,7 +105,7 @@ async function measure(
   try {
     onProgress('replay', { done: 0, total: plan.requests.length, failed: 0, inFlight: 0 });
     context.onVersion(await serverVersion({ baseUrl: server.baseUrl, model: '' }, context.signal).catch(() => null));
-    const before = await scrapeMetrics(server.baseUrl, context.signal);
+    const before = await scrapePatiently(server.baseUrl, context.signal);
     const replay = await replayWatched(
       experiment,
       plan,
@@ -114,7 +115,7 @@ async function measure(
       log,
     );
     context.signal.throwIfAborted();
-    const counters = difference(before, await scrapeMetrics(server.baseUrl, context.signal));
+    const counters = difference(before, await scrapePatiently(server.baseUrl, context.signal));
     const measurement = summariseReplay(replay, counters, plan.requests.length, seconds);
     checkRequests(measurement, replay);
     return { measurement, warnings: warningsOf(measurement, plan) };
@@ -131,6 +132,17 @@ async function measure(
       await server.stop();
       const { cards } = context;
       if (cards !== null) await context.untilFreed(gpus.flatMap((number) => cards[number] ?? []));
+    }
+  }
+}
+
+/** A server that is still busy with the last answers may be slow to count them: an hour's work is not lost for that. */
+async function scrapePatiently(url: string, signal: AbortSignal): Promise<MetricsSnapshot> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await scrapeMetrics(url, signal);
+    } catch (error) {
+      if (!(error instanceof ServerUnreachableError) || tried === scrapeTries) throw error;
     }
   }
 }
