@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { which } from 'zx';
 import { openContainerHost } from '../docker/client.js';
+import { listProcesses, readCommandLine } from '../engines/process-identity.js';
 
 /** A Docker daemon of our own: the machine's is neither changed, nor measured with others' containers in it, nor killed. */
 export interface PrivateDaemon {
@@ -60,6 +61,7 @@ export async function startPrivateDaemon(directory: string, signal: AbortSignal)
       daemon.child.kill('SIGKILL');
       await daemon.ended;
     }
+    endBelow(directory);
     spawnSync('ip', ['link', 'delete', bridge], { stdio: 'ignore' });
     await unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
@@ -111,6 +113,18 @@ function addBridge(): string {
   if (added.status !== 0)
     throw new Error(`No bridge for a Docker daemon of our own: ${added.error?.message ?? added.stderr.trim()}`);
   return bridge;
+}
+
+/** What a daemon that was killed has left: its containerd, and shims of containers that are gone. */
+function endBelow(directory: string): void {
+  for (const { pid } of listProcesses()) {
+    if (readCommandLine(pid)?.includes(`${directory}/`) !== true) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
 }
 
 /** dockerd leaves the network namespace of containers on the host's network mounted. */
