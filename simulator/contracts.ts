@@ -49,6 +49,10 @@ export interface StepTimeOptions {
   /** The engine runs with a KV connector (slightly slower steps, a lookup for each request). */
   readonly connector: boolean;
   readonly tensorParallelSize?: number;
+  /** Without CUDA graphs the host launches every kernel of a step. */
+  readonly eager?: boolean;
+  /** Choosing a step overlaps the one before; off, as in the recordings, if left out. */
+  readonly asyncScheduling?: boolean;
 }
 
 export interface ModelShape {

@@ -38,6 +38,8 @@ export const profileFileSchema = z.strictObject({
     prefillStepSeconds: sourced,
     /** A layer takes the host this long to launch; a step is never shorter than all of them. */
     hostLayerSeconds: sourced,
+    /** The same without CUDA graphs (--enforce-eager). */
+    eagerLayerSeconds: sourced,
     /** Prefill without a pause for longer than `afterSeconds` slows down, over `rampSeconds`, by `slowdown`. */
     sustainedPrefill: z.strictObject({ afterSeconds: sourced, rampSeconds: sourced, slowdown: sourced }),
     /** For each request in the step: sampling, bookkeeping, output. */

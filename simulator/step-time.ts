@@ -33,9 +33,13 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     (model.layers * (12 * model.hiddenSize + 3 * model.intermediateSize) * BYTES_PER_WEIGHT) /
     (bandwidth * step.elementwiseEfficiency.value);
   const communicationSeconds = gpus > 1 ? 2 * model.layers * ALL_REDUCE_SECONDS : 0;
-  const fixedSeconds = step.stepSeconds.value + model.layers * step.layerSeconds.value + communicationSeconds;
+  const schedulingSeconds = options.asyncScheduling ? 0 : step.stepSeconds.value;
+  const fixedSeconds = schedulingSeconds + model.layers * step.layerSeconds.value + communicationSeconds;
   const requestSeconds = step.requestSeconds.value + (options.connector ? connector.requestStepSeconds.value : 0);
-  const hostSeconds = model.layers * step.hostLayerSeconds.value;
+  const hostLayerSeconds = options.eager
+    ? Math.max(step.hostLayerSeconds.value, step.eagerLayerSeconds.value)
+    : step.hostLayerSeconds.value;
+  const hostSeconds = model.layers * hostLayerSeconds;
   const dragSecondsPerToken = options.connector
     ? model.kvBytesPerToken / gpus / connector.storeDragBytesPerSecond.value
     : 0;

@@ -18,6 +18,10 @@ export interface VllmServeOptions {
   readonly gpuMemoryUtilization: number;
   readonly gpuBlocksOverride: number | null;
   readonly tensorParallelSize: number;
+  /** --enforce-eager: no CUDA graphs. */
+  readonly eager: boolean;
+  /** The next step is chosen while one runs; vLLM's default. */
+  readonly asyncScheduling: boolean;
   readonly pipelineParallelSize: number;
   readonly prefixCaching: boolean;
   readonly promptTokensDetails: boolean;
@@ -52,6 +56,8 @@ const USED_FLAGS = new Set([
   'gpu-memory-utilization',
   'num-gpu-blocks-override',
   'tensor-parallel-size',
+  'enforce-eager',
+  'async-scheduling',
   'pipeline-parallel-size',
   'enable-prefix-caching',
   'enable-prompt-tokens-details',
@@ -124,6 +130,8 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     maxNumSeqs: humanCount(parser, 'max-num-seqs', text('max-num-seqs')),
     gpuMemoryUtilization,
     gpuBlocksOverride: atLeastOne('num_gpu_blocks_override', number('num-gpu-blocks-override')),
+    eager: toggle('enforce-eager', false),
+    asyncScheduling: toggle('async-scheduling', true),
     tensorParallelSize: atLeastOne('tensor_parallel_size', number('tensor-parallel-size')) ?? 1,
     pipelineParallelSize: atLeastOne('pipeline_parallel_size', number('pipeline-parallel-size')) ?? 1,
     prefixCaching: toggle('enable-prefix-caching', true),

@@ -81,7 +81,13 @@ export async function runVllmServe(parser: ParserSpec, argv: readonly string[], 
 function prepare(options: VllmServeOptions, profile: Profile, environment: Environment): ServedModel {
   const shape = findShape(options, profile);
   const { tensorParallelSize, gpuMemoryUtilization } = options;
-  const stepTime = profile.stepTime(shape, { connector: options.connector !== null, tensorParallelSize });
+  const { eager, asyncScheduling } = options;
+  const stepTime = profile.stepTime(shape, {
+    connector: options.connector !== null,
+    tensorParallelSize,
+    eager,
+    asyncScheduling,
+  });
   const maxModelLen = options.maxModelLen ?? shape.maxModelLen;
   if (maxModelLen > shape.maxModelLen) {
     throw new EngineConfigError(

@@ -272,7 +272,7 @@ describe('starting the simulated server', () => {
   });
 
   it('says in its log that it is a simulation, with profile, kernels, KV pool and what it ignores', async () => {
-    const noted = await serveInProcess(['--gpu-memory-utilization', '0.5', '--enforce-eager'], {
+    const noted = await serveInProcess(['--gpu-memory-utilization', '0.5', '--attention-backend', 'FLASH_ATTN'], {
       SIM_PROFILE: 'h200-batch-invariant',
       VLLM_BATCH_INVARIANT: '0',
     });
@@ -281,7 +281,7 @@ describe('starting the simulated server', () => {
     expect(output).toContain('SIMULATED vLLM 0.26.0: profile "h200-batch-invariant"');
     expect(output).toContain('batch-invariant kernels, whatever VLLM_BATCH_INVARIANT says');
     expect(output).toContain('GPU KV cache size: 266,144 tokens');
-    expect(output).toContain('accepted, without effect here: --enforce-eager');
+    expect(output).toContain('accepted, without effect here: --attention-backend');
     expect(output).toContain('INFO:     Application startup complete.');
     expect(output).toContain('INFO:     Application shutdown complete.');
   });

@@ -121,6 +121,17 @@ describe('step times', () => {
     expect(two.stepSeconds(step) / model.stepSeconds(step)).toSatisfy((ratio: number) => ratio > 0.5 && ratio < 0.6);
   });
 
+  it('is longer without CUDA graphs, and shorter where choosing the next step overlaps this one', () => {
+    const decodes = [{ contextTokens: 2000 }];
+    const secondsWith = (options: { readonly eager?: boolean; readonly asyncScheduling?: boolean }): number =>
+      loadProfile('h200')
+        .stepTime(MODEL, { connector: false, ...options })
+        .stepSeconds({ prefills: [], decodes });
+    const usual = secondsWith({});
+    expect(secondsWith({ eager: true }) / usual).toBeGreaterThan(1.5);
+    expect(usual - secondsWith({ asyncScheduling: true })).toBeCloseTo(0.001, 6);
+  });
+
   it('charges the API more for different words than for one repeated', () => {
     expect(model.apiSeconds(10_000, 10_000)).toBeGreaterThan(2 * model.apiSeconds(10_000, 1));
     expect(model.apiBusySeconds(10_000)).toBeLessThan(model.apiSeconds(10_000, 10_000));

@@ -38,7 +38,9 @@ describe('vllm serve, command line', () => {
       promptTokensDetails: true,
       prefixCaching: true,
       connector: { connector: 'LMCacheMPConnector', host: 'localhost', port: 6555, mqTimeoutSeconds: 10 },
-      withoutEffect: ['--attention-backend', '--async-scheduling'],
+      asyncScheduling: false,
+      eager: false,
+      withoutEffect: ['--attention-backend'],
     });
     expect(options.given).toMatchObject({ attention_backend: 'FLASH_ATTN', async_scheduling: false });
   });
