@@ -105,12 +105,17 @@ function decidingLines(logTail: readonly string[]): readonly string[] {
   return logTail.slice(from);
 }
 
-/** `file.py:12 in function: RuntimeError: ...`, or null without a traceback. */
+/**
+ * `file.py:12 in function: RuntimeError: ...`, or null without a traceback. A frame alone is none: warnings name one too
+ * (torch's "This call originates from:").
+ */
 export function lastTracebackFrame(logTail: readonly string[]): string | null {
   const at = logTail.findLastIndex((line) => frame.test(line));
   const match = frame.exec(logTail[at] ?? '');
   if (!match) return null;
   const [, file, line, name] = match;
   const exception = logTail.slice(at + 1).find((candidate) => exceptionLine.test(candidate.trim()));
+  const hasStart = logTail.slice(0, at).some((candidate) => tracebackStart.test(candidate));
+  if (exception === undefined && !hasStart) return null;
   return `${file}:${line} in ${name}${exception === undefined ? '' : `: ${exception.trim()}`}`;
 }

@@ -21,6 +21,7 @@ const lmcacheCounters = {
   lookupHitTokens: 'lmcache_mp_lookup_hit_tokens_total',
   l1ReadChunks: 'lmcache_mp_l1_read_chunks_total',
   l1WriteChunks: 'lmcache_mp_l1_write_chunks_total',
+  l1EvictedChunks: 'lmcache_mp_l1_evicted_chunks_total',
 } as const;
 
 export type CacheCounter = keyof typeof vllmCounters | keyof typeof lmcacheCounters;
@@ -64,6 +65,7 @@ export function watchCaches({ fleet, signal }: WatchContext): CacheWatch {
       lookupHitTokens: ofServer(lmcacheCounters.lookupHitTokens),
       l1ReadChunks: ofServer(lmcacheCounters.l1ReadChunks),
       l1WriteChunks: ofServer(lmcacheCounters.l1WriteChunks),
+      l1EvictedChunks: ofServer(lmcacheCounters.l1EvictedChunks),
     };
   };
   return {
@@ -113,6 +115,16 @@ export function proofGate(
   };
 }
 
+/**
+ * Why a healthy cache may have found nothing: what is read again in the same order from an L1 that is a little too small
+ * has always just been evicted. Empty where nothing was.
+ */
+export function describeEviction(rise: CacheCounters, fewer: string): string {
+  const evicted = rise.l1EvictedChunks ?? 0;
+  if (evicted === 0) return '';
+  return ` LMCache evicted ${evicted} chunks meanwhile: above 80 % of its size L1 makes room. Raise L1_SIZE_GB, or lower ${fewer}.`;
+}
+
 /** Hits of the engine's own prefix cache: shown, not forbidden. */
 export function reportGpuHits(rise: CacheCounters): Verdict {
   return report({
@@ -136,5 +148,6 @@ function subtract(after: CacheCounters, before: CacheCounters): CacheCounters {
     lookupHitTokens: rise('lookupHitTokens'),
     l1ReadChunks: rise('l1ReadChunks'),
     l1WriteChunks: rise('l1WriteChunks'),
+    l1EvictedChunks: rise('l1EvictedChunks'),
   };
 }

@@ -12,7 +12,14 @@ import type { StepResult, Verdict } from '../results-schema/step-result.js';
 import { conclude, type Gate, judge, report } from '../results-schema/verdicts.js';
 import { resetPrefixCache, ServerAnswerError, tokenize } from '../workloads/server-api.js';
 import { judgeBaselineDifference } from './baseline-difference.js';
-import { type CacheCounters, chunkTokens, proofGate, reportGpuHits, watchCaches } from './cache-proof.js';
+import {
+  type CacheCounters,
+  chunkTokens,
+  describeEviction,
+  proofGate,
+  reportGpuHits,
+  watchCaches,
+} from './cache-proof.js';
 import { judgeWithEngines } from './engine-guard.js';
 import { localProblems, localPrompt, localTaskMaxTokens, localTaskName } from './lm-eval/local-task.js';
 import { type LmEvalSettingValues, lmEvalSettings } from './lm-eval/settings.js';
@@ -153,7 +160,8 @@ function proofGates(
   lmcacheHasHttp: boolean,
   resetProblem: string | null,
 ): readonly Gate[] {
-  const meaning = `The second run was not read from LMCache.${resetProblem === null ? '' : ` ${resetProblem}`}`;
+  const why = `${resetProblem === null ? '' : ` ${resetProblem}`}${describeEviction(rise, 'LIMIT')}`;
+  const meaning = `The second run was not read from LMCache.${why}`;
   const hits = {
     name: 'external_hit_tokens',
     title: 'Tokens the second run took from LMCache',

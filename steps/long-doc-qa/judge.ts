@@ -2,7 +2,7 @@ import type { StepResult, Verdict } from '../../results-schema/step-result.js';
 import { changePercent, conclude, type Doubt, type Gate, judge, report } from '../../results-schema/verdicts.js';
 import type { LongDocQaResult } from '../../workloads/long-doc-qa.js';
 import { judgeBaselineDifference } from '../baseline-difference.js';
-import { type CacheCounters, proofGate, reportGpuHits } from '../cache-proof.js';
+import { type CacheCounters, describeEviction, proofGate, reportGpuHits } from '../cache-proof.js';
 import { requestGate } from '../request-gate.js';
 import { reportEngineTtft } from './engine-ttft.js';
 import type { LongDocQaSettingValues } from './settings.js';
@@ -79,16 +79,17 @@ function proof({ lmcache, queryRise }: LongDocQaMeasurements): Gate {
       atLeast: tokens === null ? 1 : tokens / 2,
       note: tokens === null ? 'the server did not count its prompt tokens' : `of ${tokens} prompt tokens`,
     },
-    meaningOfMiss(queryRise.gpuHitTokens, tokens),
+    meaningOfMiss(queryRise, tokens),
   );
 }
 
 /** On a large GPU the engine's own cache holds all documents, and LMCache has nothing left to do. */
-function meaningOfMiss(gpuHitTokens: number | null, queryTokens: number | null): string {
+function meaningOfMiss(rise: CacheCounters, queryTokens: number | null): string {
+  const { gpuHitTokens } = rise;
   const fromGpu = gpuHitTokens !== null && queryTokens !== null && gpuHitTokens >= queryTokens / 2;
   return fromGpu
     ? "The query round was served from the engine's own prefix cache, not from LMCache; more documents (NUM_DOCUMENTS) or less GPU memory (GPU_MEMORY_UTILIZATION) let it overflow."
-    : 'The query round was not served from LMCache.';
+    : `The query round was not served from LMCache.${describeEviction(rise, 'NUM_DOCUMENTS')}`;
 }
 
 function completion(baseline: LongDocQaResult, lmcache: LongDocQaResult): readonly Gate[] {

@@ -53,6 +53,23 @@ describe('who is to blame for a dead engine', () => {
     expect(lastTracebackFrame(['no', 'traceback'])).toBeNull();
     expect(classifyEngineEnd([], null)).toEqual({ reason: 'unknown', cause: 'engine-died', evidence: null });
   });
+
+  it('does not take the frame in a warning for a crash (a vLLM 0.26 on an H200, killed from outside)', () => {
+    const log = [
+      '(EngineCore pid=4581) /opt/python/torch/_dynamo/variables/functions.py:2202: UserWarning: Dynamo detected a call',
+      '(EngineCore pid=4581) This call originates from:',
+      '(EngineCore pid=4581)   File "/opt/kit/pkg/vllm/model_executor/layers/batch_invariant.py", line 141, in matmul_persistent',
+      '(EngineCore pid=4581)     NUM_SMS = num_compute_units(a.device.index)',
+      '(EngineCore pid=4581) INFO 11-22 07:00:17 [backends.py:1155] Dynamo bytecode transform time: 10.91 s',
+      '(APIServer pid=4310) INFO:     127.0.0.1:48734 - "POST /v1/completions HTTP/1.1" 200 OK',
+    ];
+    expect(lastTracebackFrame(log)).toBeNull();
+    expect(classifyEngineEnd(log, { ...exit, code: null, signal: 'SIGKILL' })).toEqual({
+      reason: 'infrastructure',
+      cause: 'engine-died',
+      evidence: 'ended from outside by SIGKILL',
+    });
+  });
 });
 
 describe('an exit in words', () => {

@@ -300,6 +300,7 @@ describe('who is to blame', () => {
       lookupHitTokens: 5000,
       l1ReadChunks: 20,
       l1WriteChunks: 20,
+      l1EvictedChunks: 0,
     };
     const slower = judgeVllmBench({
       settings: { NUM_PROMPTS: 5, RANDOM_INPUT_LEN: 1000, MAX_SLOWDOWN_PERCENT: 5 },

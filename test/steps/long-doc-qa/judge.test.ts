@@ -73,6 +73,7 @@ function judgeOf(changed: Partial<LongDocQaMeasurements>) {
       lookupHitTokens: 19_968,
       l1ReadChunks: 78,
       l1WriteChunks: 0,
+      l1EvictedChunks: 0,
     },
     engineTtft: { baseline: 1.25, lmcache: null },
     ...changed,
@@ -155,4 +156,5 @@ const zero = {
   lookupHitTokens: 0,
   l1ReadChunks: 0,
   l1WriteChunks: 0,
+  l1EvictedChunks: 0,
 };

@@ -14,6 +14,7 @@ const rise = {
   lookupHitTokens: 0,
   l1ReadChunks: 0,
   l1WriteChunks: 1950,
+  l1EvictedChunks: 0,
 };
 const replay = { prompts: 5, rise: { ...rise, externalHitTokens: 49_920 }, resetProblem: null };
 
