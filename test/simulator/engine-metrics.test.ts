@@ -46,7 +46,7 @@ describe('/metrics of the simulated engine', () => {
   let server: ServedInProcess;
   let text = '';
   beforeAll(async () => {
-    server = await serveInProcess(['--enable-prompt-tokens-details']);
+    server = await serveInProcess(['--enable-prompt-tokens-details', '--no-async-scheduling']);
     for (let round = 0; round < 2; round += 1) {
       const response = await fetch(`${server.baseUrl}/v1/completions`, {
         method: 'POST',
