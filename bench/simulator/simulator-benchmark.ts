@@ -92,7 +92,17 @@ async function measure(options: {
   writePacedProfile(profile, MODEL, options.streams, options.stepMs);
   const server = spawn(
     process.execPath,
-    [assetPath('dist', 'simulator', 'main.js'), 'vllm', 'serve', MODEL, '--host', '127.0.0.1', '--port', '0'],
+    [
+      assetPath('dist', 'simulator', 'main.js'),
+      'vllm',
+      'serve',
+      MODEL,
+      '--host',
+      '127.0.0.1',
+      '--port',
+      '0',
+      '--no-async-scheduling',
+    ],
     {
       env: { ...process.env, SIM_PROFILE: profile, SIM_SPEED: String(options.speed), SIM_FAULT: '' },
       stdio: ['ignore', 'pipe', 'inherit'],
