@@ -1,4 +1,5 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { experimentCsvColumns } from '../../results-schema/experiment-csv.js';
 import { pythonFloat } from '../../workloads/python-format.js';
 
 /** One request, as the CSV has it. */
@@ -22,18 +23,6 @@ export interface ResultRow {
   readonly latency: number | null;
 }
 
-const columns = [
-  'expr_id',
-  'timestamp',
-  'engine_id',
-  'request_id',
-  'TTFT',
-  'throughput',
-  'context_len',
-  'query_len',
-  'gpu_memory',
-] as const;
-
 /**
  * The CSV of a test function, written row by row as pandas would write it: what has been measured is in the file whatever
  * happens next.
@@ -46,7 +35,7 @@ export class ResultsCsv {
   constructor(path: string, options: { readonly extraColumns: boolean }) {
     this.#file = openSync(path, 'w');
     this.#withLatency = options.extraColumns;
-    this.#write(options.extraColumns ? [...columns, 'latency'] : columns);
+    this.#write(options.extraColumns ? [...experimentCsvColumns, 'latency'] : experimentCsvColumns);
   }
 
   add(row: ResultRow): void {
