@@ -1,5 +1,3 @@
-import { buildIdVariable } from './process-groups.js';
-
 /** What a child engine may see of our own environment: how to find programs, libraries, files and models. */
 const allowedNames: ReadonlySet<string> = new Set([
   'PATH',
@@ -35,18 +33,17 @@ const allowedNames: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The whole environment of an engine that runs as a child process: an allow-list of ours, the launch
- * spec's own variables, and the run's mark. None of our settings gets through: VLLM_PORT above all, which
+ * The whole environment of an engine that runs as a child process: an allow-list of ours, and the launch
+ * spec's own variables with the run's mark. None of our settings gets through: VLLM_PORT above all, which
  * vLLM itself reads as the port of its distributed back end. CUDA_VISIBLE_DEVICES is the launch spec's to say.
  */
 export function engineEnvironment(
   ours: NodeJS.ProcessEnv,
   own: Readonly<Record<string, string>>,
-  buildId: string,
 ): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(ours)) {
     if (value !== undefined && (allowedNames.has(name) || name.startsWith('LC_'))) environment[name] = value;
   }
-  return { ...environment, ...own, [buildIdVariable]: buildId };
+  return { ...environment, ...own };
 }

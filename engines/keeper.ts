@@ -12,7 +12,7 @@ import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
 import { identifySelf, isProcessAlive } from './process-identity.js';
 import type { Registry } from './registry.js';
 import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
-import { runLabels } from './run-labels.js';
+import { runLabels, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
 import { waitUntil } from './wait-until.js';
 
@@ -238,11 +238,14 @@ export class Keeper {
 
   async #startEngine(run: LiveRun, { spec, logPath }: LiveEngine): Promise<void> {
     this.#runtime ??= this.#dependencies.createRuntime(run.runtime);
-    const labels = runLabels(run.buildId, spec.role, this.#dependencies.registry.name);
+    const { name } = this.#dependencies.registry;
+    const labels = runLabels(run.buildId, spec.role, name);
+    // In containers too: a daemon that is killed forgets what it was starting, and only the mark tells whose that is.
+    const marked = { ...spec, environment: { ...spec.environment, ...runMark(run.buildId, name) } };
     try {
       const runtime = await this.#runtime;
       if (this.#releasing !== null) throw new Error('The run is being ended: nothing is started any more');
-      const started = await runtime.start(spec, logPath, labels);
+      const started = await runtime.start(marked, logPath, labels);
       this.#engines.set(spec.role, started);
       this.#setState(spec.role, { status: 'starting', handle: started.handle, since: new Date().toISOString() });
       void started.exited.then((exit) => {

@@ -8,7 +8,6 @@ import { kernelOomKills, looksOutOfMemory } from './out-of-memory.js';
 import { type EndOutcome, endGroup } from './process-groups.js';
 import { identifyProcess } from './process-identity.js';
 import { survived } from './release-leftovers.js';
-import { buildIdLabel, registryLabel, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
 
 /** Output that grandchildren still hold open after the engine's end is waited for this long. */
@@ -19,23 +18,16 @@ const lastOutputMs = 300;
  * terminal does not reach them. The environment is an allow-list plus the spec's own, see engine-environment.ts.
  */
 export function createProcessRuntime(ours: NodeJS.ProcessEnv = process.env): EngineRuntime {
-  return { kind: 'process', start: (spec, logPath, labels) => startProcess(spec, logPath, labels, ours) };
+  return { kind: 'process', start: (spec, logPath) => startProcess(spec, logPath, ours) };
 }
 
-async function startProcess(
-  spec: LaunchSpec,
-  logPath: string,
-  labels: Readonly<Record<string, string>>,
-  ours: NodeJS.ProcessEnv,
-): Promise<StartedEngine> {
+async function startProcess(spec: LaunchSpec, logPath: string, ours: NodeJS.ProcessEnv): Promise<StartedEngine> {
   const [program, ...firstArgs] = spec.command;
   if (program === undefined) throw new Error(`The launch spec of "${spec.name}" names no command`);
   const log = await openOutputLog(spec, logPath);
   const killsBefore = kernelOomKills();
-  const buildId = labels[buildIdLabel] ?? '';
-  const mark = runMark(buildId, labels[registryLabel] ?? '');
   const child = spawn(program, [...firstArgs, ...spec.args], {
-    env: engineEnvironment(ours, { ...spec.environment, ...mark }, buildId),
+    env: engineEnvironment(ours, spec.environment),
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });

@@ -68,41 +68,50 @@ export function strayProcesses(
 
 const daemonPauseMs = 250;
 
+export interface StrayOptions {
+  readonly graceMs: number;
+  readonly log: ReleaseLog;
+  readonly openCleaner: () => Promise<ContainerCleaner>;
+  readonly registryName: string;
+  /** How long a daemon that does not answer is waited for. */
+  readonly daemonLimitMs: number;
+}
+
 /**
- * Ends what left its process group but still carries the run's mark, then what is still labelled with it.
- * @param options.daemonLimitMs how long a daemon that does not answer is waited for
+ * Removes what is still labelled with the run, then ends what carries its mark wherever it went.
  * @returns `containersGone`: the daemon knows no container of the run any more
  */
 export async function releaseStrays(
   run: LiveRun,
-  options: {
-    readonly graceMs: number;
-    readonly log: ReleaseLog;
-    readonly openCleaner: () => Promise<ContainerCleaner>;
-    readonly registryName: string;
-    readonly daemonLimitMs: number;
-  },
+  options: StrayOptions,
 ): Promise<{ readonly containersGone: boolean }> {
   const { log, graceMs } = options;
+  const containersGone = run.runtime === 'docker' && (await removeContainers(run, options));
+  // After them: what a killed daemon has forgotten is no container any more, but its processes carry the mark.
   await Promise.all(
     strayProcesses(run, options.registryName).map(async (stray) => {
       const command = readCommandLine(stray.pid) ?? 'unknown command';
       log.ended(`process ${stray.pid} (${shorten(command)})`, await endProcesses([stray], graceMs));
     }),
   );
-  if (run.runtime !== 'docker') return { containersGone: false };
+  return { containersGone };
+}
+
+/** @returns whether the daemon knows none of them any more */
+async function removeContainers(run: LiveRun, options: StrayOptions): Promise<boolean> {
+  const { log, graceMs } = options;
   try {
     const cleaner = await options.openCleaner();
     const left = await whenAnswered(() => cleaner.list(run.buildId), options.daemonLimitMs);
     const removal = await cleaner.remove(left, graceMs);
     log.add(removal);
-    return { containersGone: removal.problems.length === 0 };
+    return removal.problems.length === 0;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     log.problems.push(
       `containers of run ${run.buildId} could not be looked for: ${why.replace(/\.$/, '')}; \`lmcache-ci clean\` removes them when the daemon answers again`,
     );
-    return { containersGone: false };
+    return false;
   }
 }
 

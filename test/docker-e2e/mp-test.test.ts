@@ -113,6 +113,8 @@ describe('ENGINE=sim RUNTIME=docker', () => {
         ...['--http-port', port(bench, 'LMCACHE_HTTP_PORT')],
       ],
     });
+    // By it the processes are found whose container a killed daemon has forgotten.
+    for (const { Config } of containers) expect(Config.Env).toContain(`LMCACHE_CI_BUILD_ID=${bench.buildId}`);
     // None of our own settings gets into the engines.
     for (const { Config } of containers)
       for (const name of ['VLLM_PORT', 'BUILD_ID', 'LIMIT', 'XDG_RUNTIME_DIR'])

@@ -5,8 +5,8 @@ import { commonSettings } from '../../steps/common-settings.js';
 describe('the environment of an engine', () => {
   it('holds none of our settings', () => {
     const own = Object.fromEntries(Object.keys(commonSettings).map((name) => [name, 'ours']));
-    const { HF_HOME, ...rest } = engineEnvironment({ ...own, CI: 'true', NODE_OPTIONS: '--x' }, {}, 'run');
-    expect(rest).toEqual({ LMCACHE_CI_BUILD_ID: 'run' });
+    const { HF_HOME, ...rest } = engineEnvironment({ ...own, CI: 'true', NODE_OPTIONS: '--x' }, {});
+    expect(rest).toEqual({});
     // The cache's place is the engine's business as well.
     expect(HF_HOME).toBe('ours');
   });
@@ -22,18 +22,11 @@ describe('the environment of an engine', () => {
       CUDA_HOME: '/cuda',
       HF_HOME: '/hf',
     };
-    expect(engineEnvironment({ ...ours, CUDA_VISIBLE_DEVICES: '7', VLLM_USE_V1: '1' }, {}, 'run')).toEqual({
-      ...ours,
-      LMCACHE_CI_BUILD_ID: 'run',
-    });
+    expect(engineEnvironment({ ...ours, CUDA_VISIBLE_DEVICES: '7', VLLM_USE_V1: '1' }, {})).toEqual(ours);
   });
 
-  it("puts the launch spec's variables above ours, the run's mark above both", () => {
-    const own = { PATH: '/opt/venv/bin', SIM_SPEED: '10', LMCACHE_CI_BUILD_ID: 'forged' };
-    expect(engineEnvironment({ PATH: '/bin', SIM_SPEED: '3' }, own, 'run')).toEqual({
-      PATH: '/opt/venv/bin',
-      SIM_SPEED: '10',
-      LMCACHE_CI_BUILD_ID: 'run',
-    });
+  it("puts the launch spec's variables above ours", () => {
+    const own = { PATH: '/opt/venv/bin', SIM_SPEED: '10' };
+    expect(engineEnvironment({ PATH: '/bin', SIM_SPEED: '3' }, own)).toEqual(own);
   });
 });

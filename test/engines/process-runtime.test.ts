@@ -6,7 +6,7 @@ import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { looksOutOfMemory } from '../../engines/out-of-memory.js';
 import { groupMembers } from '../../engines/process-groups.js';
 import { createProcessRuntime } from '../../engines/process-runtime.js';
-import { runLabels, runMark } from '../../engines/run-labels.js';
+import { runLabels } from '../../engines/run-labels.js';
 import type { StartedEngine } from '../../engines/runtime.js';
 import { expectSoon, fakeSpec, temporaryDirectory } from './engine-rig.js';
 
@@ -68,7 +68,7 @@ describe('an engine as a child process', () => {
     const { log } = await start(spec, { PATH: process.env['PATH'], VLLM_PORT: '8000', SIM_SPEED: '3' });
     await said(log, 'serving');
     const printed: unknown = JSON.parse(/^\{.*\}$/m.exec(log())?.[0] ?? '');
-    expect(printed).toEqual({ PATH: process.env['PATH'], SIM_SPEED: '10', ...runMark('run-1', 'here') });
+    expect(printed).toEqual({ PATH: process.env['PATH'], SIM_SPEED: '10' });
   });
 
   it('that is not installed is a missing tool', async () => {
