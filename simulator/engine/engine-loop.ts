@@ -168,13 +168,19 @@ export class EngineLoop {
   #advance(): boolean {
     const { clock } = this.#options;
     if (this.#step !== null) {
-      const seenAt = this.#step.endsAt + this.#stepTime.deliverySeconds;
+      // Real work is a part of simulated time, not on top of it: tokens are given out so that they leave when due.
+      const seenAt = this.#step.endsAt + this.#stepTime.deliverySeconds - clock.sendingSeconds;
       if (clock.now() < seenAt) {
         clock.wakeAt(seenAt, this.#turn);
         return false;
       }
       this.#endStep(this.#step);
       return !this.#closed;
+    }
+    // What arrives until then still belongs into the next step.
+    if (clock.now() < this.#time) {
+      clock.wakeAt(this.#time, this.#turn);
+      return false;
     }
     this.#admitArrivals();
     this.#askConnector();

@@ -7,6 +7,7 @@ interface Event {
 
 /** Simulated time that jumps from event to event, so that hours of serving take milliseconds of test. */
 export class VirtualClock implements EngineClock {
+  readonly sendingSeconds = 0;
   #now = 0;
   #wake: Event | null = null;
   #events: Event[] = [];
