@@ -1,6 +1,5 @@
 import { defineConfig } from 'vitest/config';
 
-// Two cores: one worker for what measures, the rest would only disturb it.
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -12,16 +11,26 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/docker-e2e/**', 'test/end-to-end/**', 'test/pages/**'],
+          exclude: ['docker-e2e', 'end-to-end', 'measuring', 'pages'].map((project) => `test/${project}/**`),
         },
       },
-      // Whole runs, one after the other: they share the machine's cores and /tmp. They measure at ten times the speed
-      // of what they simulate, so that a stall of the machine can spoil one: such a test may run once more.
+      // Whole programs of which no time is judged: side by side, for most of it they wait for each other's processes.
       {
         extends: true,
         test: {
           name: 'end-to-end',
           include: ['test/end-to-end/**/*.test.ts'],
+          maxWorkers: 4,
+          testTimeout: 180_000,
+        },
+      },
+      // Whole runs that are judged by what they measure: each alone. They measure at ten times the speed of what they
+      // simulate, so that a stall of the machine can spoil one: such a test may run once more.
+      {
+        extends: true,
+        test: {
+          name: 'measuring',
+          include: ['test/measuring/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 180_000,
           retry: 1,

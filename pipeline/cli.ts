@@ -1,4 +1,5 @@
 import yargs from 'yargs';
+import { describeExitCodes } from './exit-codes.js';
 import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
 
@@ -61,12 +62,14 @@ const commands = [
   },
   {
     command: 'simulate-calibrate <files..>',
-    describe: "Fit the simulator's constants to recordings, and say how far its predictions are off",
+    // Called `simulate calibrate`, and told there.
+    describe: false,
     load: async () => (await import('./commands/simulate-calibrate.js')).simulateCalibrateCommand,
   },
   {
     command: 'simulate-study [workload]',
-    describe: "Run mp-test's workloads on simulated engines in virtual time: in seconds, the same each time",
+    // Called `simulate study`.
+    describe: false,
     load: async () => (await import('./commands/simulate-study.js')).simulateStudyCommand,
   },
   {
@@ -121,15 +124,23 @@ export async function main(given: readonly string[]): Promise<void> {
     .scriptName('lmcache-ci')
     .usage('$0 <command>\n\nIs the KV cache of LMCache with vLLM still correct, and still worth it?')
     .version(packageVersion())
-    .completion('completion', 'Print a completion script for bash or zsh: lmcache-ci completion >> ~/.bashrc')
+    .completion('completion', 'Print a completion script for the shell of $SHELL: bash, zsh or fish')
     .example('$0 mp-test', 'the whole pipeline; on the simulator where no GPU is')
     .example('MAX_LMCACHE_TTFT=0.2 $0 mp-test', 'settings by environment ...')
     .example('$0 mp-test --max-lmcache-ttft 0.2', '... or by flag')
     .example('$0 mp-test --only long-doc-qa --dry-run', 'what would run, and with which settings')
     .example('$0 simulate vllm serve Qwen/Qwen3-14B --port 8000', 'a vLLM without a GPU')
     .epilogue(
-      'Exit codes: 0 passed, 1 the code under test failed, 2 usage, 3 no verdict (infrastructure), 130/143/129 interrupted.',
+      describeExitCodes({
+        0: 'passed',
+        1: 'the code under test failed',
+        2: 'configuration, nothing was started',
+        3: 'no verdict: infrastructure, or inconclusive',
+        interrupted: 'nothing is left behind',
+      }),
     )
+    // Half of a translated help would be English all the same.
+    .locale('en')
     .strict()
     .demandCommand(1, 'Which command?')
     .recommendCommands()
@@ -143,6 +154,8 @@ export async function main(given: readonly string[]): Promise<void> {
       command,
       describe,
       builder: async (inner) => {
+        // A command's own options come before the settings, of which there are many.
+        inner.group([], 'Options:');
         const built = await (await load()).build(inner as ReturnType<typeof yargs>, args);
         knownFlags.push(...Object.keys(optionsOf(built)));
         return built;
@@ -154,11 +167,21 @@ export async function main(given: readonly string[]): Promise<void> {
   }
   parser.command(
     'simulate <engine..>',
-    'Run the embedded simulator as `vllm serve ...` or `lmcache server ...`',
+    'Run the embedded simulator: vllm serve ..., lmcache server ...; calibrate it; study in virtual time',
     (inner) =>
       inner
+        .usage(
+          '$0 simulate vllm serve <model> [its options]\n$0 simulate lmcache server [its options]\n$0 simulate calibrate|study --help\n\nRuns the embedded simulator in place of vLLM or the LMCache server, with the options of the real ones.',
+        )
         .example('$0 simulate vllm serve Qwen/Qwen3-14B --port 8000', "an OpenAI-compatible server with vLLM's flags")
-        .example('$0 simulate lmcache server --l1-size-gb 80 --eviction-policy LRU --port 6555', 'the cache server'),
+        .example('$0 simulate lmcache server --l1-size-gb 80 --eviction-policy LRU --port 6555', 'the cache server')
+        .example(
+          'SIM_PROFILE=l40s SIM_SPEED=20 $0 simulate vllm serve Qwen/Qwen3-8B',
+          'another card, twenty times as fast',
+        )
+        .example('$0 simulate calibrate recordings/*.csv* --out mine.json', 'fit a profile to recordings')
+        .example('$0 simulate study mp-test', "mp-test's workloads in virtual time, within seconds")
+        .epilogue(`Its own options are variables: SIM_PROFILE, SIM_SPEED, SIM_FAULT (docs/simulator.md).`),
   );
   try {
     await parser.parseAsync();

@@ -1,4 +1,3 @@
-import chalk from 'chalk';
 import type { LogGroups } from '../ci/log-groups.js';
 import type { RunRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
@@ -7,12 +6,7 @@ import { type ProgressState, progressText, type Reporter, resultText } from './r
 /** How often a long task says where it is, where no line can be redrawn. */
 const progressIntervalMs = 5000;
 
-const marks = {
-  passed: chalk.green('✅'),
-  failed: chalk.red('❌'),
-  inconclusive: chalk.yellow('⚠️'),
-  skipped: chalk.gray('⏭️'),
-};
+const marks = { passed: '✅', failed: '❌', inconclusive: '⚠️', skipped: '⏭️' };
 
 /** Plain lines for pipes, files and CI, grouped by step where the CI folds groups. */
 export class PlainReporter implements Reporter {

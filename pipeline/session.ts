@@ -52,7 +52,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   const color = wantsColor(process.env, process.stdout);
   const events = new EventLog(results.path('events.jsonl'));
   learnTokens(plan);
-  const reporter = new MaskingReporter(chooseReporter(plan));
+  const reporter = new MaskingReporter(chooseReporter(plan, color));
   const { buildId, engine, runtime } = plan.facts;
   events.append({
     type: 'run-started',
@@ -143,7 +143,8 @@ async function writeRecord(
   return record;
 }
 
-function chooseReporter(plan: RunPlan): Reporter {
-  if (process.stdout.isTTY && !plan.ci.isCi) return new TtyReporter(process.stdout);
+function chooseReporter(plan: RunPlan, color: boolean): Reporter {
+  const canRedraw = process.stdout.isTTY && process.env.TERM !== 'dumb';
+  if (canRedraw && !plan.ci.isCi) return new TtyReporter(process.stdout, color);
   return new PlainReporter(createLogGroups(plan.ci.provider), (line) => process.stdout.write(`${line}\n`));
 }

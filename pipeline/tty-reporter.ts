@@ -1,5 +1,6 @@
-import chalk from 'chalk';
+import type { ChalkInstance } from 'chalk';
 import ora, { type Ora } from 'ora';
+import { painter } from '../report/colors.js';
 import type { RunRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import { type ProgressState, progressText, type Reporter, resultText } from './reporter.js';
@@ -7,14 +8,17 @@ import { type ProgressState, progressText, type Reporter, resultText } from './r
 /** Live steps on a terminal: a spinner, elapsed time, counts and current figures in one line that is redrawn. */
 export class TtyReporter implements Reporter {
   readonly #stream: NodeJS.WriteStream;
+  readonly #paint: ChalkInstance;
   #spinner: Ora | null = null;
   #title = '';
   #startedAt = 0;
   #state: ProgressState | null = null;
   #ticker: NodeJS.Timeout | undefined;
 
-  constructor(stream: NodeJS.WriteStream) {
+  /** @param color see `wantsColor` */
+  constructor(stream: NodeJS.WriteStream, color: boolean) {
     this.#stream = stream;
+    this.#paint = painter(color);
   }
 
   start(header: readonly string[]): void {
@@ -30,6 +34,7 @@ export class TtyReporter implements Reporter {
       text: title,
       stream: this.#stream,
       isEnabled: true,
+      color: this.#paint.level > 0 ? 'cyan' : false,
       discardStdin: false,
       hideCursor: false,
     }).start();
@@ -41,7 +46,7 @@ export class TtyReporter implements Reporter {
   }
 
   warn(step: string | null, message: string): void {
-    this.#above(`${chalk.yellow('warning')} ${step ? `${step}: ` : ''}${message}`);
+    this.#above(`${this.#paint.yellow('warning')} ${step ? `${step}: ` : ''}${message}`);
   }
 
   progress(_step: string, state: ProgressState): void {
@@ -54,7 +59,7 @@ export class TtyReporter implements Reporter {
     const spinner = this.#spinner;
     this.#spinner = null;
     if (!spinner) return;
-    const line = `${chalk.bold(title)}: ${resultText(result)} ${chalk.gray(`(${durationSeconds.toFixed(1)} s)`)}`;
+    const line = `${this.#paint.bold(title)}: ${resultText(result)} ${this.#paint.gray(`(${durationSeconds.toFixed(1)} s)`)}`;
     if (result.outcome === 'passed') spinner.succeed(line);
     else if (result.outcome === 'failed') spinner.fail(line);
     else if (result.outcome === 'inconclusive') spinner.warn(line);
@@ -67,8 +72,8 @@ export class TtyReporter implements Reporter {
 
   #redraw(): void {
     if (!this.#spinner) return;
-    const elapsed = chalk.gray(`${Math.round((performance.now() - this.#startedAt) / 1000)} s`);
-    this.#spinner.text = `${chalk.bold(this.#title)}  ${this.#state ? `${progressText(this.#state)}  ` : ''}${elapsed}`;
+    const elapsed = this.#paint.gray(`${Math.round((performance.now() - this.#startedAt) / 1000)} s`);
+    this.#spinner.text = `${this.#paint.bold(this.#title)}  ${this.#state ? `${progressText(this.#state)}  ` : ''}${elapsed}`;
   }
 
   /** A line that stays, above what is redrawn. */

@@ -13,6 +13,7 @@ import type { RequestRecord } from '../../workloads/request.js';
 import { isHealthy, listModels, ServerAnswerError, ServerUnreachableError } from '../../workloads/server-api.js';
 import type { Target } from '../../workloads/target.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { InterruptedError, listenForInterruption } from '../interruption.js';
 import { NoVerdictError, UsageError } from '../usage-error.js';
 import { addBenchFlags, BenchFlags } from './bench-flags.js';
@@ -44,7 +45,12 @@ export const benchCommand: Command = {
         'documents, asked again',
       )
       .epilogue(
-        'Exit codes: 0 all answered, 1 requests failed, 2 usage, 3 no verdict (unreachable, nothing succeeded, this client overloaded), 130/143/129 interrupted: the result is written as far as it goes.',
+        describeExitCodes({
+          0: 'all answered',
+          1: 'requests failed',
+          3: 'no verdict: unreachable, nothing succeeded, or this client was too slow to judge',
+          interrupted: 'the result is written as far as it goes',
+        }),
       );
   },
 

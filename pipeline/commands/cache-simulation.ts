@@ -1,11 +1,12 @@
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 
 /** `lmcache-ci cache-simulation TRACE|SERVER_LOG`: hit rate over cache size by eviction policy, offline. */
 export const cacheSimulationCommand: Command = {
   async build(parser) {
     return parser
       .usage(
-        '$0 cache-simulation <trace> [options]\n\nWhat caches of any size would have kept of a trace, or of the requests in a server log: hit rate over cache size for LRU, FIFO, conversation-aware eviction and the optimum. No server runs.',
+        '$0 cache-simulation <trace> [options]\n\nComputes what caches of any size would have kept of a trace, or of the requests in a server log: hit rate over cache size for LRU, FIFO, conversation-aware eviction and the optimum. No server runs.',
       )
       .positional('trace', {
         type: 'string',
@@ -78,7 +79,13 @@ export const cacheSimulationCommand: Command = {
       .example('$0 cache-simulation data/peak.csv', 'all policies, 24 sizes')
       .example('$0 cache-simulation mooncake.jsonl --policy lru,belady --sizes 64,128,256', 'three sizes in GB')
       .example('$0 cache-simulation server.log -o outputs/replay', "a server log's requests; JSON, CSV, HTML, PDF, SVG")
-      .epilogue('Exit codes: 0 done, 2 usage or a trace that is not what it should be, 130/143/129 interrupted.');
+      .epilogue(
+        describeExitCodes({
+          0: 'done',
+          2: 'a trace that is not what it should be',
+          interrupted: 'no half file is left',
+        }),
+      );
   },
 
   async run(parsed) {

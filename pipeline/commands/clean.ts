@@ -1,16 +1,25 @@
 import { cleanLeftovers } from '../../engines/clean.js';
 import type { Command } from '../cli.js';
 import { parseDuration } from '../duration.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /** `lmcache-ci clean`: removes what dead runs have left. */
 export const cleanCommand: Command = {
   async build(parser) {
     return parser
-      .option('older-than', { type: 'string', requiresArg: true, describe: 'Only what is older, e.g. 30m, 2h, 1d' })
+      .usage(
+        '$0 clean [options]\n\nRemoves containers, processes and records that runs have left behind; live runs are never touched.',
+      )
+      .option('older-than', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Only what is older, e.g. 30m, 2h, 1d [default: all]',
+      })
       .option('dry-run', { type: 'boolean', default: false, describe: 'Say what would go, remove nothing' })
       .example('$0 clean --dry-run', 'what is left on this machine')
-      .example('$0 clean --older-than 2h', 'spare what is recent');
+      .example('$0 clean --older-than 2h', 'spare what is recent')
+      .epilogue(describeExitCodes({ 0: 'nothing is left over', 3: 'something could not be removed' }));
   },
   async run(parsed) {
     const olderThanMs = parseAge(parsed['olderThan']);

@@ -1,30 +1,32 @@
-import chalk from 'chalk';
+import { painter, wantsColor } from '../../report/colors.js';
 import type { Command } from '../cli.js';
 import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { examine } from '../doctor.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { completeSettings, settingValues } from '../run-plan.js';
-
-const marks = { ok: chalk.green('ok'), missing: chalk.red('missing'), note: chalk.yellow('note') };
 
 /** `lmcache-ci doctor`: what a real run needs, and the remedy for what is not there. */
 export const doctorCommand: Command = {
   async build(parser) {
     parser
       .usage(
-        '$0 doctor\n\nChecks what a run on real engines needs on this machine. Exit code 0 when all is there, else 3.',
+        '$0 doctor [options]\n\nChecks what a run on real engines needs on this machine, with the remedy for what is missing.',
       )
       .example('$0 doctor', 'daemon, BuildKit, GPUs, ports, disk, model, Python')
-      .example('VLLM_PORT=8100 $0 doctor', 'with the settings that the run will have');
+      .example('VLLM_PORT=8100 $0 doctor', 'with the settings that the run will have')
+      .epilogue(describeExitCodes({ 0: 'all is there', 3: 'something is missing' }));
     return addSettingFlags(parser, await loadSteps());
   },
   async run(parsed) {
     const { settings } = configure(collectDefinitions(await loadSteps()), parsed, {});
     const findings = await examine(settingValues(await completeSettings(settings, new Date())));
+    const paint = painter(wantsColor(process.env, process.stdout));
+    const marks = { ok: paint.green('ok'), missing: paint.red('missing'), note: paint.yellow('note') };
     const width = Math.max(...findings.map(({ subject }) => subject.length));
     for (const { subject, status, detail, remedy } of findings) {
-      process.stdout.write(`${marks[status].padEnd(8)} ${subject.padEnd(width)}  ${detail}\n`);
+      process.stdout.write(`${marks[status]}${' '.repeat(9 - status.length)}${subject.padEnd(width)}  ${detail}\n`);
       if (remedy && status !== 'ok') process.stdout.write(`${' '.repeat(9 + width)}  remedy: ${remedy}\n`);
     }
     const missing = findings.filter(({ status }) => status === 'missing').length;

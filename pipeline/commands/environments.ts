@@ -1,6 +1,7 @@
 import { textTable } from '../../report/text-table.js';
 import { secrets } from '../../results-schema/secrets.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { chooseEnvironment, loadRegistry } from './sweep-plan.js';
 
 /** `lmcache-ci environments` */
@@ -16,9 +17,14 @@ export const environmentsCommand: Command = {
         requiresArg: true,
         describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
       })
-      .option('environment', { type: 'string', requiresArg: true, describe: 'The one to choose' })
+      .option('environment', {
+        type: 'string',
+        requiresArg: true,
+        describe: "The one to choose [default: the user's, else LMCACHE]",
+      })
       .example('$0 environments', 'which one a sweep takes, by user name')
-      .example('$0 environments --environment LMCACHE', 'as with sweep --environment');
+      .example('$0 environments --environment LMCACHE', 'as with sweep --environment')
+      .epilogue(describeExitCodes({ 0: 'listed', 2: 'a file that is not what it should be' }));
   },
   async run(parsed) {
     const registry = await loadRegistry(parsed, null);

@@ -10,6 +10,7 @@ import {
 import { type FunctionResult, type PlannedFunction, planFunctions } from '../../experiments/suite/run-suite.js';
 import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import type { ExperimentsReporter } from './experiments-reporter.js';
 import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
@@ -27,29 +28,31 @@ const mostEngines = 8;
 export const experimentsCommand: Command = {
   async build(parser) {
     parser
-      .usage('$0 experiments file [options]\n\nExecute all test functions in a given TypeScript or JavaScript file.')
+      .usage(
+        '$0 experiments <file> [options]\n\nRuns the test functions of a TypeScript or JavaScript file: N engines under one workload, one CSV a function.',
+      )
       .positional('file', {
         type: 'string',
-        describe: 'The file to execute functions from (with its folder)',
+        describe: 'The file of test functions, with its folder',
       })
       .option('filter', {
         alias: 'f',
         type: 'string',
         requiresArg: true,
-        describe: `Pattern (regular expression) to filter which functions to execute [default: ${defaultFilter}]`,
+        describe: `Only the functions whose names match this regular expression [default: ${defaultFilter}]`,
       })
       .option('list', {
         alias: 'l',
         type: 'boolean',
         default: false,
-        describe: 'List all functions in the file without executing them',
+        describe: 'List the functions, run none',
       })
       .option('output-dir', {
         alias: 'o',
         type: 'string',
         requiresArg: true,
         default: 'outputs/',
-        describe: 'The directory to put the output files',
+        describe: 'Where the CSV files go',
       })
       .option('model', {
         alias: 'm',
@@ -91,15 +94,21 @@ export const experimentsCommand: Command = {
       .option('seed', {
         type: 'string',
         requiresArg: true,
-        describe: 'Decides every prompt; the files beside the CSVs say which one was used',
+        describe:
+          'Decides every prompt; NAME.json beside each CSV says which one was used [default: another one each time]',
       })
-      .example('$0 experiments tests/tests.ts -o outputs/', 'all test functions, output to outputs/')
+      .example('$0 experiments tests/tests.ts -o outputs/', 'all test functions, into outputs/')
       .example('$0 experiments tests/tests.ts -l', 'list the tests')
-      .example('$0 experiments tests/tests.ts -f cachegen', 'tests whose name matches a pattern')
+      .example('$0 experiments tests/tests.ts -f cachegen', 'those whose name matches')
       .example('$0 experiments tests/tests.ts -m "meta-llama/Llama-3.1-8B-Instruct"', 'with llama')
       .example('ENGINE=sim SIM_SPEED=20 $0 experiments tests/tests.ts --table', 'on the simulator, what each shows')
       .epilogue(
-        'Exit codes: 0 all measured, 1 requests failed or a difference was not shown (--table), 2 usage, 3 no verdict (an engine did not start), 130/143/129 interrupted: the CSV has what was measured.',
+        describeExitCodes({
+          0: 'all measured',
+          1: 'requests failed, or with --table a difference was not shown',
+          3: 'no verdict: an engine did not start, or this client was too slow to judge',
+          interrupted: 'the CSV has what was measured',
+        }),
       );
     return addEngineFlags(parser);
   },

@@ -6,6 +6,7 @@ import { formatNumber, formatQuantity } from '../../report/numbers.js';
 import { textTable } from '../../report/text-table.js';
 import { median } from '../../workloads/statistics.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 
@@ -42,9 +43,21 @@ export const improvementsCommand: Command = {
         requiresArg: true,
         describe: 'The ports of both engines [default: 8000 8001]',
       })
-      .option('seed', { type: 'string', requiresArg: true, describe: 'Decides every prompt' })
+      .option('seed', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Decides every prompt [default: another one each time]',
+      })
       .example('$0 improvements', 'on two GPUs, or on the simulator')
-      .example('$0 improvements -m Qwen/Qwen3-14B && $0 process-result outputs/improvements.csv', 'with curves');
+      .example('$0 improvements -m Qwen/Qwen3-14B && $0 process-result outputs/improvements.csv', 'with curves')
+      .epilogue(
+        describeExitCodes({
+          0: 'measured',
+          1: 'requests failed',
+          3: 'no verdict: an engine did not start',
+          interrupted: 'the CSV has what was measured',
+        }),
+      );
     return addEngineFlags(parser);
   },
 
@@ -76,6 +89,7 @@ export const improvementsCommand: Command = {
         outputDirectory,
         modelSuffix: null,
         extraColumns: false,
+        repeatsUnclear: false,
         conclude: ([result], reporter) => {
           if (result === undefined || result.failures.length > 0) return null;
           reporter.line(`\n${improvementsTable(result.experiments.flatMap(({ rows }) => rows))}`);

@@ -1,6 +1,7 @@
 import { gpusOf } from '../../experiments/sweep/model-registry.js';
 import { textTable } from '../../report/text-table.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { loadRegistry } from './sweep-plan.js';
 
 /** `lmcache-ci models` */
@@ -15,7 +16,8 @@ export const modelsCommand: Command = {
         describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
       })
       .example('$0 models', 'names for model_name')
-      .example('$0 models --models my.models.yaml', 'your own too');
+      .example('$0 models --models my.models.yaml', 'your own too')
+      .epilogue(describeExitCodes({ 0: 'listed', 2: 'a file that is not what it should be' }));
   },
   async run(parsed) {
     const registry = await loadRegistry(parsed, null);

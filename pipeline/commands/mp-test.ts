@@ -7,6 +7,7 @@ import type { Command } from '../cli.js';
 import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
 import { keepHint, leaveUp } from '../keep-hint.js';
 import { openNewResults } from '../new-results.js';
@@ -30,9 +31,14 @@ export const mpTestCommand: Command = {
         type: 'string',
         array: true,
         requiresArg: true,
-        describe: 'Only these steps and what they stand on (a,b or repeated)',
+        describe: 'Only these steps and what they stand on (a,b or repeated): lm-eval, vllm-bench, long-doc-qa, ...',
       })
-      .option('skip', { type: 'string', array: true, requiresArg: true, describe: 'Leave these steps out' })
+      .option('skip', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'Leave these steps out (a,b or repeated)',
+      })
       .option('keep-going', {
         type: 'boolean',
         default: false,
@@ -54,7 +60,16 @@ export const mpTestCommand: Command = {
       .example('$0 mp-test --only long-doc-qa --num-documents 10', 'one test, smaller')
       .example('ENGINE=sim RUNTIME=docker $0 mp-test', 'the simulator in containers')
       .example('$0 mp-test --resume nightly-7', 'goes on where a run was cut off, with its settings')
-      .example('$0 mp-test --dry-run', 'commands, containers, settings with their origin');
+      .example('$0 mp-test --dry-run', 'commands, containers, settings with their origin')
+      .epilogue(
+        describeExitCodes({
+          0: 'passed',
+          1: 'the code under test failed: regression, incorrect output, cache not exercised',
+          2: 'configuration, nothing was started',
+          3: 'no verdict: infrastructure, or inconclusive',
+          interrupted: 'nothing is left behind',
+        }),
+      );
     return addSettingFlags(parser, await loadSteps());
   },
   async run(parsed) {

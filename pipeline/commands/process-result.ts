@@ -4,6 +4,7 @@ import { writeExperimentReport } from '../../report/experiments/write-experiment
 import { type ReportFormat, reportFormats } from '../../report/pages/write-report.js';
 import { ExperimentCsvError } from '../../results-schema/experiment-csv.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /** `lmcache-ci process-result [csv...]`: the curves of experiments' CSV files as PDF, SVG and one HTML page. */
@@ -11,7 +12,7 @@ export const processResultCommand: Command = {
   async build(parser) {
     return parser
       .usage(
-        '$0 process-result [csv...] [options]\n\nDraws TTFT and throughput of every request, one line an engine, and GPU memory, out of the CSV files of test functions.',
+        '$0 process-result [csv..] [options]\n\nDraws TTFT and throughput of every request, one line an engine, and GPU memory, out of the CSV files of test functions.',
       )
       .positional('csv', {
         type: 'string',
@@ -33,7 +34,7 @@ export const processResultCommand: Command = {
       })
       .example('cd outputs/ && $0 process-result', 'every CSV here')
       .example('$0 process-result outputs/test_lmcache_local_cpu.csv', 'test_lmcache_local_cpu.pdf, .html and SVGs')
-      .epilogue('Exit codes: 0 all written, 2 a file that cannot be read or is no CSV of experiments.');
+      .epilogue(describeExitCodes({ 0: 'all written', 2: 'a file that cannot be read or is no CSV of experiments' }));
   },
 
   async run(parsed) {

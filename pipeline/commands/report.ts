@@ -3,6 +3,7 @@ import path from 'node:path';
 import { type RunReportFormat, runReportFormats, writeRunReport } from '../../report/run/write-run-report.js';
 import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /** `lmcache-ci report DIR`: a run's results as pages to read, print, or hand to a CI system. */
@@ -28,7 +29,12 @@ export const reportCommand: Command = {
       })
       .example('$0 report /tmp/lmcache_ci_results_nightly-7', 'report.html in that directory')
       .example('$0 report results/ --format pdf,junit -o out/nightly', 'out/nightly.pdf and out/nightly.junit.xml')
-      .epilogue('Exit codes: 0 written, whatever the run came to; 2 no results directory, or nothing readable in it.');
+      .epilogue(
+        describeExitCodes({
+          0: 'written, whatever the run came to',
+          2: 'no results directory, nothing readable in it',
+        }),
+      );
   },
 
   async run(parsed) {

@@ -12,6 +12,7 @@ import { shapeFromFolder } from '../../simulator/model-config.js';
 import type { ProfileFile } from '../../simulator/profile-schema.js';
 import { profileFile, profileOf } from '../../simulator/profiles.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /**
@@ -21,13 +22,16 @@ import { UsageError } from '../usage-error.js';
 export const simulateCalibrateCommand: Command = {
   async build(parser) {
     return parser
+      .usage(
+        "$0 simulate calibrate <files..> [options]\n\nFits the simulator's constants to recordings of a real engine, and says how far its predictions are off.",
+      )
       .positional('files', {
         type: 'string',
         array: true,
         demandOption: true,
         describe: 'Recordings: single-*.csv, decode-*.csv[.gz], longdoc-*.csv, bench-*.csv, or a CSV of cases',
       })
-      .option('profile', { type: 'string', default: 'h200', describe: 'Where the constants begin: a name or a file' })
+      .option('profile', { type: 'string', default: 'h200', describe: 'Where the constants begin: name or file' })
       .option('model', {
         type: 'string',
         default: 'Qwen/Qwen3-14B',
@@ -37,7 +41,8 @@ export const simulateCalibrateCommand: Command = {
       .option('out', { type: 'string', describe: 'Profile file to write [default: none]' })
       .option('fit', { type: 'boolean', default: true, describe: 'Fit; --no-fit only compares the profile as it is' })
       .example('$0 simulate calibrate recordings/*.csv* --out mine.json', 'fit, report, write mine.json')
-      .example('$0 simulate calibrate single-baseline.csv --no-fit --profile mine.json', 'how good is a profile?');
+      .example('$0 simulate calibrate single-baseline.csv --no-fit --profile mine.json', 'how good is a profile?')
+      .epilogue(describeExitCodes({ 0: 'told', 2: 'a recording or a profile that is not what it should be' }));
   },
   async run(parsed) {
     const files = Array.isArray(parsed['files']) ? parsed['files'].map(String) : [];

@@ -4,6 +4,7 @@ import { shapeFromFolder } from '../../simulator/model-config.js';
 import { loadProfile } from '../../simulator/profiles.js';
 import { runSuiteStudy, type SuiteFigures, type SuiteSizes } from '../../simulator/study/suite-study.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /** Prompt tokens beside a document's own words. */
@@ -22,10 +23,13 @@ export const simulateStudyCommand: Command = {
   async build(parser) {
     const whole = (byDefault: number, describe: string) => ({ type: 'number' as const, default: byDefault, describe });
     return parser
+      .usage(
+        "$0 simulate study [workload] [options]\n\nRuns mp-test's workloads on simulated engines in virtual time: within seconds, and the same each time.",
+      )
       .positional('workload', { type: 'string', choices: ['mp-test'], default: 'mp-test', describe: 'What is run' })
       .option('virtual-time', { type: 'boolean', default: true, describe: 'Time jumps from event to event (always)' })
-      .option('profile', { type: 'string', default: 'h200', describe: 'Profile of constants: a name or a file' })
-      .option('model', { type: 'string', default: 'Qwen/Qwen3-14B', describe: 'Model: a known name, or its folder' })
+      .option('profile', { type: 'string', default: 'h200', describe: 'Profile of constants: name or file' })
+      .option('model', { type: 'string', default: 'Qwen/Qwen3-14B', describe: 'Model: name or folder' })
       .option('num-documents', whole(30, 'Long-document QA: documents'))
       .option('document-length', whole(10_000, 'Tokens of a document'))
       .option('output-len', whole(200, 'Tokens of an answer'))
@@ -35,9 +39,10 @@ export const simulateStudyCommand: Command = {
       .option('random-input-len', whole(10_000, 'Bench: tokens a prompt'))
       .option('limit', whole(300, 'Evaluation: prompts'))
       .option('num-concurrent', whole(50, 'Evaluation: requests at once'))
-      .option('json', { type: 'boolean', default: false, describe: 'One JSON object' })
+      .option('json', { type: 'boolean', default: false, describe: 'One JSON object, for a machine' })
       .example('$0 simulate study mp-test', 'minutes of serving in seconds')
-      .example('$0 simulate study --profile a100 --model meta-llama/Llama-3.1-8B', 'other hardware, another model');
+      .example('$0 simulate study --profile a100 --model meta-llama/Llama-3.1-8B', 'other hardware, another model')
+      .epilogue(describeExitCodes({ 0: 'told' }));
   },
   async run(parsed) {
     if (parsed['virtualTime'] !== true) {

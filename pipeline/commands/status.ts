@@ -6,15 +6,21 @@ import { readRun, type StoredRun } from '../../results-schema/read-run.js';
 import { statusOf } from '../../results-schema/run-status.js';
 import { secrets } from '../../results-schema/secrets.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 
 /** `lmcache-ci status DIR`: what a results directory holds, what is missing and why, after whatever end. Exit code 0 when it can tell. */
 export const statusCommand: Command = {
   async build(parser) {
     return parser
-      .positional('directory', { type: 'string', demandOption: true, describe: 'A results directory' })
+      .usage(
+        '$0 status <directory> [options]\n\nSays what a run has left in its results directory, what is missing and why.',
+      )
+      .positional('directory', { type: 'string', demandOption: true, describe: 'A results directory of mp-test' })
       .option('json', { type: 'boolean', default: false, describe: 'One JSON object, for a machine' })
-      .example('$0 status /tmp/lmcache_ci_results_nightly-7', 'what is there, what is missing, and why');
+      .example('$0 status /tmp/lmcache_ci_results_nightly-7', 'what is there, what is missing, and why')
+      .example('$0 status --json results/', 'for a machine')
+      .epilogue(describeExitCodes({ 0: 'told, whatever the run came to', 2: 'no results directory' }));
   },
   async run(parsed) {
     const root = path.resolve(String(parsed['directory']));

@@ -12,6 +12,7 @@ import { configure } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import type { ResolvedSetting } from '../config/resolve-settings.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
 import { keepHint, leaveUp } from '../keep-hint.js';
 import { openNewResults } from '../new-results.js';
@@ -38,14 +39,27 @@ export const stepCommand: Command = {
     // Help shows the settings of the step that is meant; without one, everybody's.
     const named = stepList.filter(({ name, script }) => args[1] === name || args[1] === script).map(({ name }) => name);
     parser
+      .usage(
+        '$0 step <name> [options]\n\nRuns one step alone. It joins the live run of this machine; build-image and launch-containers begin one.',
+      )
       .positional('name', {
         type: 'string',
         demandOption: true,
-        choices: stepList.flatMap(({ name, script }) => [name, script]),
+        describe: "The step, by its name or its script's",
+        choices: [...new Set(stepList.flatMap(({ name, script }) => [name, script]))],
       })
       .example('$0 step launch-containers', 'starts the engines and leaves them up')
       .example('$0 step long-doc-qa', 'joins them, whoever launched them')
-      .example('BUILD_ID=nightly-7 $0 step cleanup', 'says which run, where there are several');
+      .example('BUILD_ID=nightly-7 $0 step cleanup', 'says which run, where there are several')
+      .epilogue(
+        describeExitCodes({
+          0: 'passed',
+          1: 'the code under test failed: regression, incorrect output, cache not exercised',
+          2: 'configuration, no run to join',
+          3: 'no verdict: infrastructure, or inconclusive',
+          interrupted: 'engines that were joined stay up',
+        }),
+      );
     return addSettingFlags(parser, await loadSteps(named.length > 0 ? named : undefined));
   },
   async run(parsed) {

@@ -1,5 +1,6 @@
 import { secrets } from '../../results-schema/secrets.js';
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import { addEngineFlags } from './experiments-settings.js';
 import { sweepSettings } from './sweep-settings.js';
@@ -14,7 +15,7 @@ export const sweepCommand: Command = {
       .positional('action', { type: 'string', choices: ['merge'], describe: 'Put the summaries of shards together' })
       .positional('directories', { type: 'string', array: true, describe: 'Directories of results of the shards' })
       .option('yaml', { type: 'string', requiresArg: true, describe: 'The sweep; without it one demo experiment runs' })
-      .option('gpus', { type: 'string', requiresArg: true, describe: 'GPUs to use, 0 for all [default 0]' })
+      .option('gpus', { type: 'string', requiresArg: true, describe: 'GPUs to use, 0 for all [default: 0]' })
       .option('environment', {
         type: 'string',
         requiresArg: true,
@@ -33,7 +34,11 @@ export const sweepCommand: Command = {
         describe: 'Go on in the newest directory of this sweep: run what is not complete',
       })
       .option('retry-failed', { type: 'boolean', default: false, describe: 'With --resume: failed experiments too' })
-      .option('shard', { type: 'string', requiresArg: true, describe: 'i/n: run every n-th experiment, from the i-th' })
+      .option('shard', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'i/n: run every n-th experiment, from the i-th [default: 1/1]',
+      })
       .option('out', { type: 'string', requiresArg: true, describe: 'sweep merge: the directory to make' })
       .option('schema', { type: 'boolean', default: false, describe: "Print the YAML file's JSON Schema, for editors" })
       .example('$0 sweep', 'one demo experiment; on the simulator where no GPU is')
@@ -44,7 +49,13 @@ export const sweepCommand: Command = {
       .example('$0 sweep --yaml qwen8b.yaml --shard 2/4', 'a quarter of the grid, e.g. on one of four machines')
       .example('$0 sweep merge logs/*-of-4 --out logs/merged', 'the four quarters together')
       .epilogue(
-        'Exit codes: 0 all successful, 1 requests failed, 2 usage, 3 no verdict (servers, GPUs), 130/143/129 interrupted.',
+        describeExitCodes({
+          0: 'all successful',
+          1: 'requests failed although their server lived',
+          2: 'the YAML file, nothing was started',
+          3: 'no verdict: a server did not start or died, no GPU',
+          interrupted: '--resume goes on',
+        }),
       );
     return addEngineFlags(parser, sweepSettings);
   },

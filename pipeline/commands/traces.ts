@@ -1,4 +1,5 @@
 import type { Command } from '../cli.js';
+import { describeExitCodes } from '../exit-codes.js';
 
 /** `lmcache-ci traces generate|convert|describe`: makes traces, brings them into columns, says what they hold. */
 export const tracesCommand: Command = {
@@ -40,8 +41,16 @@ export const tracesCommand: Command = {
         requiresArg: true,
         describe: 'generate: equal seeds give equal traces [default: 0]',
       })
-      .option('requests', { type: 'string', requiresArg: true, describe: 'generate: at most so many' })
-      .option('seconds', { type: 'string', requiresArg: true, describe: 'generate: of the trace [default: 3600]' })
+      .option('requests', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'generate: at most so many [default: no limit]',
+      })
+      .option('seconds', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'generate: length of the trace [default: 3600, without --requests]',
+      })
       .option('conversations-per-second', {
         type: 'string',
         requiresArg: true,
@@ -87,7 +96,11 @@ export const tracesCommand: Command = {
       .example('$0 traces convert mooncake.jsonl mooncake.lctrace', 'columns, for cache-simulation')
       .example('$0 traces describe data/peak.csv', 'requests, conversations, lengths')
       .epilogue(
-        'Exit codes: 0 done, 2 usage or a trace that is not what it should be. Forms and columns: docs/traces.md.',
+        `Forms and columns: docs/traces.md.\n\n${describeExitCodes({
+          0: 'done',
+          2: 'a trace that is not what it should be',
+          interrupted: 'no half file is left',
+        })}`,
       );
   },
 

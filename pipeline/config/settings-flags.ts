@@ -40,10 +40,13 @@ function addFlag(parser: Argv, name: string, definitions: SettingDefinitions, gr
   });
 }
 
-/** `default 0.22 s`, `unset`, or what may be chosen. */
+/** `default: 0.22 s`, `unset`, or what may be chosen. */
 export function defaultText(definition: SettingDefinition): string {
   const unit = definition.unit ? ` ${definition.unit}` : '';
   const choices = definition.type === 'choice' ? `${allowedText(definition)}; ` : '';
-  if (definition.defaultText) return `${choices}default ${definition.defaultText}`;
-  return definition.default === null ? `${choices}unset` : `${choices}default ${String(definition.default)}${unit}`;
+  // Written for a Markdown table.
+  if (definition.defaultText) return `${choices}default: ${definition.defaultText.replaceAll('`', '')}`;
+  if (definition.default === null) return `${choices}unset`;
+  const value = definition.type === 'flag' ? Number(definition.default) : definition.default;
+  return `${choices}default: ${value}${unit}`;
 }

@@ -4,7 +4,7 @@ import Docker from 'dockerode';
 import { expect } from 'vitest';
 import { findFreePorts } from '../../engines/free-ports.js';
 import { parseExperimentCsv } from '../../results-schema/experiment-csv.js';
-import { test } from '../end-to-end/bench.js';
+import { measuringTest as test } from '../end-to-end/bench.js';
 
 const docker = new Docker();
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import Docker from 'dockerode';
 import { describe, expect } from 'vitest';
 import { waitUntil } from '../../engines/wait-until.js';
-import { type Bench, test as base } from '../end-to-end/bench.js';
+import { type Bench, measuringTest as base } from '../end-to-end/bench.js';
 
 const docker = new Docker();
 const inDocker = { RUNTIME: 'docker' };

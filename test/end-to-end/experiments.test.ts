@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
@@ -9,17 +8,6 @@ import { type ExperimentNotes, experimentNotesSchema } from '../../results-schem
 import { type Bench, root, test } from './bench.js';
 
 const shipped = path.join(root, 'tests', 'tests.ts');
-
-/** Debian's Redis, as an administrator installs it. */
-function requireRedis(): void {
-  const found = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(path.join(folder, 'redis-server')));
-  if (found) return;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args: readonly string[]) => execFileSync('apt-get', [...args], { env, stdio: 'pipe' });
-  apt('update', '-qq');
-  // Only the programs: no service is started.
-  apt('install', '-y', '-qq', '--no-install-recommends', 'redis-server');
-}
 
 /** A user's own file, outside of any project. */
 const ownTests = `
@@ -187,21 +175,6 @@ describe('lmcache-ci experiments', () => {
     expect((await running.ended).code).toBe(130);
     expect(rows('outputs/test_long.csv').length).toBeGreaterThan(2);
     expect(readdirSync(path.join(directory, 'outputs')).sort()).toEqual(['test_long.csv', 'test_long.json']);
-  });
-
-  test('shows what the tiers of LMCache bring, Redis behind sentinels among them', async ({ bench }) => {
-    requireRedis();
-    const { run } = await prepare(bench);
-    const sentinels = (await findFreePorts(3)).map(String);
-    const args = [shipped, '-f', 'vary|redis', '--table', '--sentinel-port', ...sentinels];
-    const ended = await run(args);
-    expect(ended.code, ended.output).toBe(0);
-    expect(ended.stdout).toMatch(/test_lmcache_redis_sentinel .* shown/);
-    expect(ended.stdout).toMatch(/test_vary_length_workload .* shown/);
-    // Nothing is cached: what was to be shown is not there.
-    const without = await run([shipped, '-f', 'vary', '--table'], { SIM_SPEED: '20', SIM_FAULT: 'no-cache' });
-    expect(without.code, without.output).toBe(1);
-    expect(without.stdout).toContain('NOT SHOWN');
   });
 
   test('improvements prints each figure with its direction and ratio', async ({ bench }) => {

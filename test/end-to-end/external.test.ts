@@ -1,18 +1,12 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
+import { findFreePorts } from '../../engines/free-ports.js';
 import { type Bench, type Environment, type Running, root, test } from './bench.js';
 
 interface Servers {
   readonly environment: Environment;
   end(): Promise<void>;
-}
-
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map(listen));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 async function listen(server: Server): Promise<number> {
@@ -24,7 +18,7 @@ async function listen(server: Server): Promise<number> {
 
 /** Simulated servers that somebody else has started, by the commands a person would type. */
 async function startSimulators(bench: Bench, model: string): Promise<Servers> {
-  const [lmcache, http, vllm, baseline] = await freePorts(4);
+  const [lmcache, http, vllm, baseline] = await findFreePorts(4);
   const simulate = (...args: readonly string[]): Running =>
     bench.startProgram([process.execPath, path.join(root, 'pipeline', 'lmcache-ci.mjs'), 'simulate', ...args], {
       environment: { VLLM_SERVER_DEV_MODE: '1', SIM_PROFILE: 'h200-batch-invariant' },
@@ -138,7 +132,7 @@ describe('RUNTIME=external', () => {
   });
 
   test('a server that is not there', async ({ bench }) => {
-    const [gone] = await freePorts(1);
+    const [gone] = await findFreePorts(1);
     const ended = await bench.run(['mp-test', '--only', 'long-doc-qa'], {
       ENGINE: 'vllm',
       RUNTIME: 'external',

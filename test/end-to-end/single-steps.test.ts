@@ -1,28 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
-import { type Bench, type Environment, test } from './bench.js';
+import { test } from './bench.js';
+import { launched, ok, unnamed } from './manual-steps.js';
 
-/** As a person at a terminal: nothing says which run is meant. */
-const unnamed: Environment = { BUILD_ID: undefined, RESULTS_DIR: undefined };
-
-async function ok(bench: Bench, script: string, environment: Environment = unnamed): Promise<string> {
-  const ended = await bench.zx(script, environment);
-  expect(ended.code, `${script}: ${ended.output}`).toBe(0);
-  return ended.stdout;
-}
-
-/** The one run that launch-containers has left up. */
-function launched(bench: Bench) {
-  const { buildId, resultsDir, mode, ports } = bench.liveRun();
-  expect(buildId).toMatch(/^local_\d{8}_\d{6}_\d{3}$/);
-  expect(resultsDir).toBe(`/tmp/lmcache_ci_results_${buildId}`);
-  expect(mode).toBe('detached');
-  bench.removeLater(resultsDir);
-  return { buildId, resultsDir, ports };
-}
-
-describe('the manual sequences of the original suite, each step a process of its own, without BUILD_ID', () => {
+describe('the short manual sequence of the original suite, each step a process of its own, without BUILD_ID', () => {
   test('containers, one test, cleanup', async ({ bench }) => {
     const said = await ok(bench, 'launch-containers');
     const { buildId, resultsDir, ports } = launched(bench);
@@ -47,23 +29,6 @@ describe('the manual sequences of the original suite, each step a process of its
     ])
       expect(record.settings).toContainEqual(expect.objectContaining(setting));
     expect(bench.events(resultsDir).filter(({ type }) => type === 'run-started')).toHaveLength(4);
-  });
-
-  test('infrastructure, every test, cleanup', async ({ bench }) => {
-    await ok(bench, 'build-mp-docker-image', { ...unnamed, RESULTS_DIR: path.join(bench.directory, 'build') });
-    await ok(bench, 'launch-containers');
-    const { resultsDir } = launched(bench);
-    for (const script of ['wait-for-vllm', 'run-lm-eval', 'run-vllm-bench', 'run-long-doc-qa', 'cleanup'])
-      await ok(bench, script);
-    expect(bench.record(resultsDir).steps.map(({ name }) => name)).toEqual([
-      'launch-containers',
-      'wait-for-vllm',
-      'lm-eval',
-      'vllm-bench',
-      'long-doc-qa',
-      'cleanup',
-    ]);
-    expect(readdirSync(path.join(resultsDir, 'vllm_bench'))).toEqual(['baseline.json', 'lmcache.json']);
   });
 });
 

@@ -1,37 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
-import { type SweepExperiment, type SweepSummary, sweepSummarySchema } from '../../results-schema/sweep-summary.js';
-import { defaultShape, generateConversations } from '../../workloads/traces/generate-conversations.js';
-import { writeConversationCsv } from '../../workloads/traces/write-csv.js';
-import { type Bench, test } from './bench.js';
+import type { SweepExperiment } from '../../results-schema/sweep-summary.js';
+import { test } from './bench.js';
+import { directories, prepare, summaryOf } from './sweep-files.js';
 
 const today = '\\d{4}-\\d{2}-\\d{2}';
-
-/** Short conversations, and a sweep over them. */
-async function prepare(bench: Bench, yaml: string, requests = 24): Promise<string> {
-  const directory = path.join(bench.directory, 'sweep');
-  mkdirSync(path.join(directory, 'data'), { recursive: true });
-  const shape = {
-    ...defaultShape,
-    questionTokens: { median: 40, sigma: 0.3 },
-    answerTokens: { median: 12, sigma: 0.3 },
-  };
-  const conversations = generateConversations({ ...shape, seed: 4, maxRequests: requests });
-  await writeConversationCsv(path.join(directory, 'data', 'talk.csv'), conversations, 0);
-  const file = path.join(directory, 'sweep.yaml');
-  writeFileSync(file, yaml.replaceAll('OUT', path.join(directory, 'out')));
-  return file;
-}
-
-function directories(file: string): string[] {
-  const out = path.join(path.dirname(file), 'out');
-  return readdirSync(out).map((name) => path.join(out, name));
-}
-
-function summaryOf(directory: string): SweepSummary {
-  return sweepSummarySchema.parse(JSON.parse(readFileSync(path.join(directory, 'summary.json'), 'utf8')));
-}
 
 /** All that does not depend on how long something took, or where it ran. */
 function timeless({ name, position, configuration, result }: SweepExperiment): unknown {
@@ -147,27 +121,6 @@ test('a server that fails blocks nobody; all documents run, on as many GPUs as t
   const changed = await bench.run([...args, '--resume', '--retry-failed']);
   expect(changed.code).toBe(2);
   expect(changed.stderr).toContain("holds another grid: the sweep's file has changed since");
-});
-
-test('four simulated GPUs are kept busy to at least 90 % of the ideal packing', async ({ bench }) => {
-  const caches = Array.from({ length: 8 }, (_, index) => index + 1).join(', ');
-  const yaml = `tag: packed
-log_base_dir: OUT
-experiments: {datasets: [{path: data/talk.csv, cache_sizes: [${caches}], request_rates: [1]}]}
-`;
-  const file = await prepare(bench, yaml);
-  const run = await bench.run(['sweep', '--yaml', file, '--gpus', '4', '--sim-speed', '10']);
-  expect(run.code, run.output).toBe(0);
-  const ran = summaryOf(directories(file)[0] ?? '').experiments.flatMap(({ result }) =>
-    result.outcome === 'successful' ? [result] : [],
-  );
-  expect(ran).toHaveLength(8);
-  const starts = ran.map(({ startedAt }) => Date.parse(startedAt));
-  const ends = ran.map(({ finishedAt }) => Date.parse(finishedAt));
-  const makespan = (Math.max(...ends) - Math.min(...starts)) / 1000;
-  const busy = ran.reduce((sum, { executionSeconds }) => sum + executionSeconds, 0);
-  const ideal = Math.max(busy / 4, ...ran.map(({ executionSeconds }) => executionSeconds));
-  expect(ideal / makespan).toBeGreaterThanOrEqual(0.9);
 });
 
 test('Ctrl-C ends all servers, keeps what is done and leaves the rest to --resume', async ({ bench }) => {

@@ -77,7 +77,7 @@ describe('plain lines', () => {
 });
 
 describe('a terminal', () => {
-  function terminal() {
+  function terminal(color = false) {
     const stream = new PassThrough() as unknown as NodeJS.WriteStream;
     const written: string[] = [];
     stream.on('data', (chunk: Buffer) => written.push(chunk.toString()));
@@ -90,7 +90,11 @@ describe('a terminal', () => {
       clearLine: still,
       moveCursor: still,
     });
-    return { reporter: new TtyReporter(stream), text: () => stripAnsi(written.join('')) };
+    return {
+      reporter: new TtyReporter(stream, color),
+      raw: () => written.join(''),
+      text: () => stripAnsi(written.join('')),
+    };
   }
 
   it('shows the step that goes on with its count and figures, and keeps a line for each that is over', () => {
@@ -117,5 +121,14 @@ describe('a terminal', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it.each([true, false])('is painted only where colours are wanted (%s)', (color) => {
+    const { reporter, raw } = terminal(color);
+    reporter.warn('a', 'careful');
+    reporter.stepStarted('a', 'Step A');
+    reporter.stepFinished('a', 'Step A', passed, 3);
+    expect(raw().includes('\u001b[33mwarning')).toBe(color);
+    expect(raw().includes('\u001b[1mStep A')).toBe(color);
   });
 });

@@ -10,7 +10,7 @@ import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { difference, scrapeMetrics } from '../../workloads/metrics.js';
 import { rehearse } from '../../workloads/rehearsal.js';
 import { median, percentile } from '../../workloads/statistics.js';
-import { root, test } from './bench.js';
+import { root, measuringTest as test } from '../end-to-end/bench.js';
 
 const never = new AbortController().signal;
 const model = 'Qwen/Qwen3-14B';

@@ -4,7 +4,7 @@ import { parse as parseCsv } from 'csv-parse/sync';
 import { describe, expect } from 'vitest';
 import { z } from 'zod';
 import { fileSchemas } from '../../results-schema/file-schemas.js';
-import { type Bench, root, test } from './bench.js';
+import { type Bench, root, measuringTest as test } from '../end-to-end/bench.js';
 
 const simulatedNote = { simulated: { profile: 'h200', speed: 4 } };
 /** Slow and long enough for a busy machine to be measured on. */
