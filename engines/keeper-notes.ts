@@ -1,8 +1,9 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EventLog } from '../results-schema/event-log.js';
 import type { OrchestratorLost } from '../results-schema/orchestrator-lost.js';
 import { secrets } from '../results-schema/secrets.js';
+import { writeWholeSync } from '../results-schema/whole-file.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun } from './live-run.js';
 import { isProcessAlive } from './process-identity.js';
@@ -39,9 +40,7 @@ export function writeLostNote(run: LiveRun, report: ReleaseReport): void {
   };
   try {
     const target = path.join(run.resultsDir, 'orchestrator-lost.json');
-    const draft = `${target}.${process.pid}.tmp`;
-    writeFileSync(draft, `${JSON.stringify(secrets.hideIn(note), null, 2)}\n`);
-    renameSync(draft, target);
+    writeWholeSync(target, `${JSON.stringify(secrets.hideIn(note), null, 2)}\n`);
   } catch (error) {
     complain('orchestrator-lost.json could not be written', error);
   }

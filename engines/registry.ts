@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { writeWholeSync } from '../results-schema/whole-file.js';
 import { BuildIdTakenError, SeveralLiveRunsError } from './errors.js';
 import { type LiveRun, liveRunSchema } from './live-run.js';
 import { isProcessAlive, readBootId, readPidNamespace } from './process-identity.js';
@@ -87,9 +88,7 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
         return { replaced: existing };
       }, options),
     write(run) {
-      const draft = path.join(directory, `.${run.buildId}.${process.pid}.draft`);
-      writeFileSync(draft, `${JSON.stringify(run, null, 1)}\n`, { mode: 0o600 });
-      renameSync(draft, recordPath(run.buildId));
+      writeWholeSync(recordPath(run.buildId), `${JSON.stringify(run, null, 1)}\n`, 0o600);
     },
     remove(buildId) {
       rmSync(registry.socketPath(buildId), { force: true });

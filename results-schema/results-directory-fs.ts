@@ -1,10 +1,11 @@
-import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { lstat, rename } from 'node:fs/promises';
+import { join, relative, resolve, sep } from 'node:path';
 import { validateJson, validateText } from './file-schemas.js';
 import type { ResultsDirectory } from './results-directory.js';
 import { checkUsable, makeDirectory, ResultsDirectoryError } from './results-directory-checks.js';
 import { findOwner } from './results-directory-owner.js';
 import { secrets } from './secrets.js';
+import { writeWhole } from './whole-file.js';
 
 export interface CreateOptions {
   readonly buildId: string;
@@ -113,45 +114,15 @@ function directoryAt(root: string): ResultsDirectory {
     async writeJson(relativePath, value, options) {
       const full = path(relativePath);
       const valid = validateJson(keyOf(full), secrets.hideIn(value));
-      await writeAtomically(full, `${JSON.stringify(valid, null, options?.singleLine === true ? undefined : 2)}\n`);
+      await writeWhole(full, `${JSON.stringify(valid, null, options?.singleLine === true ? undefined : 2)}\n`);
     },
     async writeText(relativePath, text) {
       const full = path(relativePath);
       const shown = secrets.hide(text);
       validateText(keyOf(full), shown);
-      await writeAtomically(full, shown);
+      await writeWhole(full, shown);
     },
   };
-}
-
-let temporaryFiles = 0;
-
-/** Temporary name in the same directory, fsync, rename, fsync of the directory: all or nothing, also after a crash. */
-async function writeAtomically(path: string, text: string): Promise<void> {
-  const directory = dirname(path);
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  temporaryFiles += 1;
-  const temporary = join(directory, `.${basename(path)}.${process.pid}.${temporaryFiles}.tmp`);
-  try {
-    await withFile(temporary, 'wx', async (file) => {
-      await file.writeFile(text);
-      await file.sync();
-    });
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw error;
-  }
-  await withFile(directory, 'r', (handle) => handle.sync());
-}
-
-async function withFile(path: string, flags: string, use: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, flags, 0o644);
-  try {
-    await use(file);
-  } finally {
-    await file.close();
-  }
 }
 
 function describe(error: unknown): string {

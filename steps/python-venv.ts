@@ -1,6 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { writeWhole } from '../results-schema/whole-file.js';
 import { withFileLock } from './file-lock.js';
 import { findPython, type Python, requirePython } from './python-interpreter.js';
 import { installPackages, type PackageTools } from './python-packages.js';
@@ -185,8 +186,5 @@ async function readStamp(directory: string): Promise<Stamp | null> {
 }
 
 async function writeStamp(directory: string, stamp: Stamp): Promise<void> {
-  const file = path.join(directory, stampName);
-  const draft = `${file}.${process.pid}`;
-  await writeFile(draft, `${JSON.stringify(stamp, null, 2)}\n`);
-  await rename(draft, file);
+  await writeWhole(path.join(directory, stampName), `${JSON.stringify(stamp, null, 2)}\n`);
 }

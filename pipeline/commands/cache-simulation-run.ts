@@ -5,7 +5,7 @@ import { chunksInGb } from '../../experiments/cache-simulation/cache-sizes.js';
 import { type CacheSimulation, simulateCache } from '../../experiments/cache-simulation/simulate.js';
 import { cacheSimulationCsv, hitRateRows, traceFacts } from '../../report/cache-simulation/cache-simulation-tables.js';
 import { formatNumber } from '../../report/numbers.js';
-import { writeReport, writeWhole } from '../../report/pages/write-report.js';
+import { writeReport } from '../../report/pages/write-report.js';
 import { textTable } from '../../report/text-table.js';
 import {
   type CacheSimulationRecord,
@@ -13,6 +13,7 @@ import {
   cacheSimulationSchemaVersion,
 } from '../../results-schema/cache-simulation.js';
 import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { writeWhole } from '../../results-schema/whole-file.js';
 import { isColumnarFile } from '../../workloads/traces/columnar-reader.js';
 import { convertTrace } from '../../workloads/traces/convert-trace.js';
 import { openTrace } from '../../workloads/traces/open-trace.js';

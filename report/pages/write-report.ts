@@ -1,5 +1,6 @@
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { writeWhole } from '../../results-schema/whole-file.js';
 import { splitChart } from '../charts/line-chart.js';
 import type { ReportDocument } from './report-document.js';
 
@@ -58,17 +59,4 @@ function slug(title: string): string {
       .replace(/^-|-$/g, '')
       .slice(0, 80) || 'chart'
   );
-}
-
-/** A file that is whole or not there at all. @returns its path */
-export async function writeWhole(file: string, content: string | Buffer): Promise<string> {
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, content);
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  return file;
 }

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { readRun } from '../../results-schema/read-run.js';
-import { reportFormats, writeReport, writeWhole } from '../pages/write-report.js';
+import { writeWhole } from '../../results-schema/whole-file.js';
+import { reportFormats, writeReport } from '../pages/write-report.js';
 import { renderSummary } from '../summary-markdown.js';
 import { junitXml } from './junit.js';
 import { readLatencies } from './measured-latencies.js';

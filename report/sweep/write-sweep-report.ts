@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { type SweepSummary, sweepSummarySchema } from '../../results-schema/sweep-summary.js';
-import { type ReportFormat, reportFormats, writeReport, writeWhole } from '../pages/write-report.js';
+import { writeWhole } from '../../results-schema/whole-file.js';
+import { type ReportFormat, reportFormats, writeReport } from '../pages/write-report.js';
 import { sweepReport } from './sweep-report.js';
 
 export const sweepReportFormats = [...reportFormats, 'csv'] as const;

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { draftOf } from '../../results-schema/whole-file.js';
 import {
   encodeHeader,
   groupLayout,
@@ -53,7 +54,8 @@ export class ColumnarWriter {
   }
 
   static async create(path: string, blockTokens: number | null): Promise<ColumnarWriter> {
-    const unfinished = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const unfinished = draftOf(path);
     return new ColumnarWriter(path, unfinished, await open(unfinished, 'wx', 0o644), blockTokens);
   }
 

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { writeWhole } from '../../results-schema/whole-file.js';
 import type { TraceRequest } from './trace.js';
 
 const HEADER = '@timestamp,ConversationId,Turn,CustomerQueryLength,GenerativeModelResponseLength\n';
@@ -18,10 +17,8 @@ export async function writeConversationCsv(
   startedAt: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  const unfinished = `${path}.${randomBytes(4).toString('hex')}.tmp`;
-  const file = await open(unfinished, 'wx', 0o644);
-  try {
-    let rows = 0;
+  let rows = 0;
+  await writeWhole(path, async (file) => {
     let text = HEADER;
     for (const request of requests) {
       text += csvRow(request, startedAt);
@@ -33,15 +30,8 @@ export async function writeConversationCsv(
       }
     }
     await file.appendFile(text);
-    await file.sync();
-    await file.close();
-    await rename(unfinished, path);
-    return rows;
-  } catch (error) {
-    await file.close();
-    await rm(unfinished, { force: true });
-    throw error;
-  }
+  });
+  return rows;
 }
 
 function csvRow(request: TraceRequest, startedAt: number): string {

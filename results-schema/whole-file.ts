@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** A name of its own beside the file, hidden, and known to `lmcache-ci status` as unfinished. */
+export function draftOf(file: string): string {
+  return join(dirname(file), `.${basename(file)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+}
+
+/**
+ * Makes a file that is whole or not there at all, even when the machine fails: written under another name, synced, renamed.
+ * Folders that lack on its way are made.
+ * @param content what it holds, or who writes it piece by piece
+ * @returns its path
+ * @throws the file system's errors and the writer's; nothing is left then
+ */
+export async function writeWhole(
+  file: string,
+  content: string | Buffer | ((handle: FileHandle) => Promise<unknown>),
+): Promise<string> {
+  const directory = dirname(file);
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  const draft = draftOf(file);
+  try {
+    await withFile(draft, 'wx', async (handle) => {
+      await (typeof content === 'function' ? content(handle) : handle.writeFile(content));
+      await handle.sync();
+    });
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  await withFile(directory, 'r', (handle) => handle.sync());
+  return file;
+}
+
+/**
+ * The same at once, for small files that living processes read of each other, in a folder that is there: not synced, so a crash of the machine may
+ * take them.
+ */
+export function writeWholeSync(file: string, content: string, mode = 0o644): void {
+  const draft = draftOf(file);
+  try {
+    writeFileSync(draft, content, { mode });
+    renameSync(draft, file);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
+}
+
+async function withFile(path: string, flags: string, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  const file = await open(path, flags, 0o644);
+  try {
+    await use(file);
+  } finally {
+    await file.close();
+  }
+}

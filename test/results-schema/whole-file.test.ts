@@ -1,0 +1,48 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { writeWhole, writeWholeSync } from '../../results-schema/whole-file.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-whole-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+it('makes the folders on its way, open for writing to nobody else', async () => {
+  const file = path.join(folder, 'a/b/result.json');
+  expect(await writeWhole(file, '{}')).toBe(file);
+  expect(readFileSync(file, 'utf8')).toBe('{}');
+  expect(statSync(path.dirname(file)).mode & 0o022).toBe(0);
+});
+
+it('leaves the file as it was, and nothing beside it, when its writer fails half-way', async () => {
+  const file = path.join(folder, 'rows.csv');
+  writeFileSync(file, 'before');
+  const failing = writeWhole(file, async (handle) => {
+    await handle.appendFile('half of it');
+    throw new Error('the trace ended early');
+  });
+  await expect(failing).rejects.toThrow('the trace ended early');
+  expect(readdirSync(folder)).toEqual(['rows.csv']);
+  expect(readFileSync(file, 'utf8')).toBe('before');
+});
+
+it('takes pieces in their order', async () => {
+  const file = path.join(folder, 'rows.csv');
+  await writeWhole(file, async (handle) => {
+    await handle.appendFile('a,b\n');
+    await handle.appendFile('1,2\n');
+  });
+  expect(readFileSync(file, 'utf8')).toBe('a,b\n1,2\n');
+});
+
+it('at once: with the mode asked for, and nothing left where a folder stands in the way', () => {
+  const file = path.join(folder, 'record.json');
+  writeWholeSync(file, '1', 0o600);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(() => writeWholeSync(folder, '2')).toThrow();
+  expect(readdirSync(folder)).toEqual(['record.json']);
+  expect(readdirSync(path.dirname(folder)).filter((name) => name.includes(`.${path.basename(folder)}.`))).toEqual([]);
+});
