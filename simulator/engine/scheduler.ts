@@ -240,7 +240,7 @@ export class Scheduler {
   /** Cached blocks at the start of the sequence; at least one token is always left to compute. */
   #localHit(sequence: Sequence): number[] {
     const blocks: number[] = [];
-    if (!this.limits.prefixCaching) return blocks;
+    if (!this.limits.prefixCaching || sequence.options.readsCaches === false) return blocks;
     const keys = sequence.blockKeys();
     const longest = Math.floor((sequence.totalTokens - 1) / this.limits.blockTokens);
     for (let index = 0; index < longest; index += 1) {

@@ -10,6 +10,8 @@ export interface SequenceOptions {
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly eosTokenId: number;
+  /** false: every token of the prompt is computed, for its log probability; true if left out. */
+  readonly readsCaches?: boolean;
   /** Made when the first token is due, because the text may depend on where the prompt's KV came from. */
   readonly openStream: (facts: { readonly externalHitTokens: number }) => TokenStream;
 }

@@ -26,6 +26,8 @@ export interface ChunkPart {
   /** Only with return_token_ids. */
   readonly tokenIds: readonly number[] | null;
   readonly promptTokenIds: readonly number[] | null;
+  /** In the form of the endpoint; null where not asked for. */
+  readonly logprobs: unknown;
 }
 
 export interface FinishedChoice {
@@ -35,6 +37,9 @@ export interface FinishedChoice {
   readonly stopReason: string | null;
   readonly tokenIds: readonly number[] | null;
   readonly promptTokenIds: readonly number[] | null;
+  /** In the form of the endpoint; null where not asked for. */
+  readonly logprobs: unknown;
+  readonly promptLogprobs: unknown;
 }
 
 /**
@@ -106,7 +111,13 @@ export function answerBody(head: AnswerHead, choices: readonly FinishedChoice[],
   const tail = { kv_transfer_params: null, ec_transfer_params: null, metrics: null };
   return JSON.stringify(
     chat
-      ? { ...shared, prompt_logprobs: null, prompt_token_ids: promptIds, prompt_text: null, ...tail }
+      ? {
+          ...shared,
+          prompt_logprobs: choices[0]?.promptLogprobs ?? null,
+          prompt_token_ids: promptIds,
+          prompt_text: null,
+          ...tail,
+        }
       : { ...shared, ...tail },
   );
 }
@@ -123,7 +134,7 @@ function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>>
       function_call: null,
       reasoning: null,
     },
-    logprobs: null,
+    logprobs: choice.logprobs,
     finish_reason: choice.finishReason,
     stop_reason: choice.stopReason,
     token_ids: choice.tokenIds,
@@ -135,26 +146,32 @@ function finishedCompletion(choice: FinishedChoice): Readonly<Record<string, unk
   return {
     index: choice.index,
     text: choice.text,
-    logprobs: null,
+    logprobs: choice.logprobs,
     finish_reason: choice.finishReason,
     stop_reason: choice.stopReason,
     token_ids: choice.tokenIds,
-    prompt_logprobs: null,
+    prompt_logprobs: choice.promptLogprobs,
     prompt_token_ids: choice.promptTokenIds,
     routed_experts: null,
   };
 }
 
-function chatChoice({ index, text, finishReason, stopReason, tokenIds }: ChunkPart): string {
+function chatChoice({ index, text, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
   const end =
     finishReason === null
       ? '"finish_reason":null'
       : `"finish_reason":"${finishReason}","stop_reason":${JSON.stringify(stopReason)}`;
-  return `{"index":${index},"delta":{"content":${JSON.stringify(text)}},"logprobs":null,${end},"token_ids":${idsJson(tokenIds)}}`;
+  return `{"index":${index},"delta":{"content":${JSON.stringify(text)}},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
 }
 
-function completionChoice({ index, text, finishReason, stopReason, tokenIds, promptTokenIds }: ChunkPart): string {
-  return `{"index":${index},"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":${JSON.stringify(finishReason)},"stop_reason":${JSON.stringify(stopReason)},"prompt_token_ids":${idsJson(promptTokenIds)},"token_ids":${idsJson(tokenIds)}}`;
+function completionChoice(part: ChunkPart): string {
+  const { index, text, finishReason, stopReason, tokenIds, promptTokenIds, logprobs } = part;
+  return `{"index":${index},"text":${JSON.stringify(text)},"logprobs":${json(logprobs)},"finish_reason":${JSON.stringify(finishReason)},"stop_reason":${JSON.stringify(stopReason)},"prompt_token_ids":${idsJson(promptTokenIds)},"token_ids":${idsJson(tokenIds)}}`;
+}
+
+/** Nothing is the usual case: these strings are built for every token. */
+function json(value: unknown): string {
+  return value === null ? 'null' : JSON.stringify(value);
 }
 
 function usageField(usage: Usage | null): string {

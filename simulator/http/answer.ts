@@ -9,6 +9,7 @@ import {
   type Usage,
 } from './answer-format.js';
 import type { GenerationRequest } from './generation-request.js';
+import { joinedCompletion, SequenceLogprobs } from './logprobs-format.js';
 import { StopStringScanner } from './stop-strings.js';
 
 /** What an answer needs to know about its server. */
@@ -17,6 +18,7 @@ export interface AnswerContext {
   readonly request: GenerationRequest;
   readonly promptTokensDetails: boolean;
   readonly blockTokens: number;
+  readonly vocabularySize: number;
   /** Text a token adds. */
   tokenText(id: number): string;
   /** Ends a sequence whose answer holds a stop string. */
@@ -27,6 +29,8 @@ interface Choice {
   readonly sequence: Sequence;
   readonly index: number;
   readonly scanner: StopStringScanner;
+  /** null: nobody asked. */
+  readonly logprobs: SequenceLogprobs | null;
   /** Whole text; kept only for answers that are not streamed. */
   text: string;
   started: boolean;
@@ -62,6 +66,7 @@ export class Answer {
         sequence,
         index,
         scanner: new StopStringScanner(stop, includeStop),
+        logprobs: this.#logprobsOf(sequence),
         text: echoes[index] ?? '',
         started: false,
         finishReason: null,
@@ -70,13 +75,20 @@ export class Answer {
     }
   }
 
+  #logprobsOf({ promptIds }: Sequence): SequenceLogprobs | null {
+    const { logprobs, temperature } = this.#context.request;
+    if (logprobs.generated === null && logprobs.prompt === null) return null;
+    return new SequenceLogprobs(logprobs, this.#context, promptIds, temperature === 0);
+  }
+
   /** A sequence of this answer got its next token. */
   onToken(sequence: Sequence): void {
     const choice = this.#choices.get(sequence);
     if (choice === undefined || choice.finishReason !== null) return;
     const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
     const ended = sequence.finished;
-    const addedText = ended === 'stop' ? '' : this.#context.tokenText(id);
+    const isShown = ended !== 'stop' && !this.#context.request.echoOnly;
+    const addedText = isShown ? this.#context.tokenText(id) : '';
     const delta = choice.scanner.push(addedText, ended !== null);
     choice.finishReason = delta.stoppedBy === null ? ended : 'stop';
     choice.stopReason = delta.stoppedBy;
@@ -106,6 +118,7 @@ export class Answer {
         stopReason: choice.stopReason,
         tokenIds: request.returnTokenIds ? [tokenId] : null,
         promptTokenIds: promptIds,
+        logprobs: this.#tokenLogprobs(choice, [tokenId], !choice.started),
       },
       usageOf(completionTokens),
       this.#unfinished === 0 && !request.includeUsage,
@@ -119,18 +132,30 @@ export class Answer {
     this.#channel.lastEvents(event + DONE_EVENT);
   }
 
+  /** Of the next tokens, and of the prompt's where it is echoed before them. */
+  #tokenLogprobs({ logprobs }: Choice, ids: readonly number[], atStart: boolean): unknown {
+    if (logprobs === null) return null;
+    const { request, head } = this.#context;
+    if (head.endpoint === 'chat') return logprobs.chat(ids);
+    const echoed = atStart && request.echo && request.logprobs.generated !== null ? logprobs.echoed() : null;
+    return joinedCompletion(echoed, request.echoOnly ? null : logprobs.completion(ids));
+  }
+
   #sendWhole(): void {
     const { returnTokenIds } = this.#context.request;
-    const choices = [...this.#choices.values()].map(
-      ({ sequence, index, text, finishReason, stopReason }): FinishedChoice => ({
+    const choices = [...this.#choices.values()].map((choice): FinishedChoice => {
+      const { sequence, index, text, finishReason, stopReason } = choice;
+      return {
         index,
         text,
         finishReason: finishReason ?? 'length',
         stopReason,
         tokenIds: returnTokenIds ? sequence.outputIds : null,
         promptTokenIds: returnTokenIds ? sequence.promptIds : null,
-      }),
-    );
+        logprobs: this.#tokenLogprobs(choice, sequence.outputIds, true),
+        promptLogprobs: choice.logprobs?.promptLogprobs() ?? null,
+      };
+    });
     this.#channel.body(answerBody(this.#context.head, choices, this.#usage()));
   }
 

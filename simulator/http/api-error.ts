@@ -52,14 +52,15 @@ export function schemaError(problems: readonly SchemaProblem[], parameter?: stri
   return openAiError(400, 'Bad Request', message, parameter ?? problems[0]?.location.join('.') ?? null);
 }
 
-/** A check of the whole body: `Value error, TEXT (parameter=NAME)`. */
-export function valueError(text: string, parameter: string, body: unknown): ApiError {
+/** A check of the whole body: `Value error, TEXT (parameter=NAME[, value=VALUE])`. */
+export function valueError(text: string, parameter: string, body: unknown, value?: number): ApiError {
+  const shown = value === undefined ? '' : `, value=${value}`;
   return schemaError(
     [
       {
         type: 'value_error',
         location: ['body'],
-        message: `Value error, ${text} (parameter=${parameter})`,
+        message: `Value error, ${text} (parameter=${parameter}${shown})`,
         input: body,
         context: `{'error': VLLMValidationError(${pythonRepr(text)})}`,
       },

@@ -7,11 +7,10 @@ import type { SimFaults } from '../faults.js';
 import type { ServedModel } from '../served-model.js';
 import type { SimControlState } from '../sim-control.js';
 import { Answer } from './answer.js';
-import { type AnswerChannel, soundChannel } from './answer-channel.js';
+import { type AnswerChannel, SoundChannel } from './answer-channel.js';
 import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
 import { withFaults } from './faulty-channel.js';
 import {
-  checkSampling,
   type GenerationRequest,
   type PromptInput,
   parseChatRequest,
@@ -20,6 +19,7 @@ import {
 import type { PromptCache } from './prompt-cache.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import { checkSampling } from './sampling-checks.js';
 import type { TurnQueue } from './turn-queue.js';
 
 export interface GenerationContext {
@@ -61,7 +61,7 @@ function startAnswer(
   const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
   const { served, engine } = context;
   const model = checkModel(served, request.model);
-  checkSampling(body);
+  checkSampling(body, served.tokenizer.vocabSize);
   const prompts = request.prompts.map((prompt) => encode(context, request, prompt));
   const sequences = prompts.flatMap((promptIds) => openSequences(context, request, promptIds));
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
@@ -77,6 +77,7 @@ function startAnswer(
       request: { ...request, includeUsage: request.includeUsage || served.options.forceIncludeUsage },
       promptTokensDetails: served.options.promptTokensDetails,
       blockTokens: served.blockTokens,
+      vocabularySize: served.tokenizer.vocabSize,
       tokenText: (id) => served.tokenizer.tokenText(id),
       stop: (sequence) => engine.end(sequence, 'stop'),
     },
@@ -92,7 +93,7 @@ function startAnswer(
 }
 
 function channelOf({ engine }: GenerationContext, reply: Reply): AnswerChannel {
-  const sound = soundChannel(reply.response, (text) => reply.send(200, text));
+  const sound = new SoundChannel(reply.response, engine.outbox, (text) => reply.send(200, text));
   const wire = { response: reply.response, openBody: (length: number | null) => reply.openBody(length) };
   return withFaults(sound, wire, engine.faults, Math.round(reply.arrival * 1e6));
 }
@@ -160,6 +161,7 @@ function openSequences(
         minTokens: request.minTokens,
         ignoreEos: request.ignoreEos,
         eosTokenId: served.tokenizer.eosTokenId,
+        readsCaches: request.logprobs.prompt === null,
         openStream: ({ externalHitTokens }) => {
           const wrong = externalHitTokens > 0 && isStruck(control.fault, ids);
           return served.text.stream(ids, wrong ? { ...key, salt: WRONG_TEXT_SALT } : key);

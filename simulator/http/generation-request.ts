@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
-import { badRequest, badValue, valueError } from './api-error.js';
+import { badRequest, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
+import type { LogprobsWanted } from './logprobs-format.js';
 import { type JsonObject, parseFields } from './request-body.js';
 
 const samplingFields = {
@@ -13,6 +14,11 @@ const samplingFields = {
   stop: z.union([z.string(), z.array(z.string())]).nullish(),
   include_stop_str_in_output: booleanField.nullish(),
   min_tokens: integerField.nullish(),
+  top_k: integerField.nullish(),
+  min_p: numberField.nullish(),
+  presence_penalty: numberField.nullish(),
+  frequency_penalty: numberField.nullish(),
+  repetition_penalty: numberField.nullish(),
   ignore_eos: booleanField.nullish(),
   stream: booleanField.nullish(),
   stream_options: z
@@ -73,15 +79,17 @@ export interface GenerationRequest {
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;
   readonly echo: boolean;
+  /** The answer is the prompt alone (echo with max_tokens 0). */
+  readonly echoOnly: boolean;
+  readonly logprobs: LogprobsWanted;
   readonly returnTokenIds: boolean;
 }
 
-/** vLLM's limit of --max-logprobs. */
-const MAX_LOGPROBS = 20;
 const DEFAULT_COMPLETION_TOKENS = 16;
 
 /** /v1/completions. @throws ApiError */
 export function parseCompletionRequest(body: JsonObject): GenerationRequest {
+  checkLogprobs(body, 'logprobs');
   checkStreamOptions(body);
   const { prompt } = body;
   const empty =
@@ -89,19 +97,25 @@ export function parseCompletionRequest(body: JsonObject): GenerationRequest {
   if (empty) throw valueError('Either prompt or prompt_embeds must be provided and non-empty.', 'prompt', body);
   const fields = parseFields(completionSchema, body);
   if (fields.suffix) throw badRequest('suffix is not currently supported', 'suffix');
+  const echo = fields.echo ?? false;
+  const echoOnly = echo && fields.max_tokens === 0;
+  const logprobs = fields.logprobs ?? null;
   return {
     endpoint: 'completion',
     prompts: promptsOf(fields.prompt),
     ...sampling(fields),
     addSpecialTokens: fields.add_special_tokens ?? true,
-    maxTokens: fields.max_tokens ?? DEFAULT_COMPLETION_TOKENS,
-    echo: fields.echo ?? false,
+    maxTokens: echoOnly ? 1 : (fields.max_tokens ?? DEFAULT_COMPLETION_TOKENS),
+    echo,
+    echoOnly,
+    logprobs: { generated: logprobs, prompt: fields.prompt_logprobs ?? (echo ? logprobs : null) },
   };
 }
 
 /** /v1/chat/completions. @throws ApiError */
 export function parseChatRequest(body: JsonObject): GenerationRequest {
   checkStreamOptions(body);
+  checkLogprobs(body, 'top_logprobs');
   const fields = parseFields(chatSchema, body);
   return {
     endpoint: 'chat',
@@ -112,53 +126,41 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
     addSpecialTokens: false,
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? null,
     echo: false,
+    echoOnly: false,
+    logprobs: {
+      generated: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
+      prompt: fields.prompt_logprobs ?? null,
+    },
   };
-}
-
-/**
- * Values that parse but are refused, in the order in which vLLM looks at them once the model is known to exist.
- * @throws ApiError
- */
-export function checkSampling(body: JsonObject): void {
-  const numberOf = (name: string): number | null => {
-    const value = body[name];
-    return typeof value === 'number' ? value : null;
-  };
-  const n = numberOf('n');
-  if (n !== null && n < 1) throw badValue(`n must be at least 1, got ${n}.`, 'n', n);
-  const temperature = numberOf('temperature');
-  if (temperature !== null && temperature < 0) {
-    const shown = Number.isInteger(temperature) ? `${temperature}.0` : String(temperature);
-    throw badValue(`temperature must be non-negative, got ${shown}.`, 'temperature', temperature, true);
-  }
-  const topP = numberOf('top_p');
-  if (topP !== null && !(topP > 0 && topP <= 1))
-    throw badValue(`top_p must be in (0, 1], got ${topP}.`, 'top_p', topP, true);
-  for (const name of ['max_tokens', 'max_completion_tokens']) {
-    const limit = numberOf(name);
-    if (limit !== null && limit < 1)
-      throw badValue(`max_tokens must be at least 1, got ${limit}.`, 'max_tokens', limit);
-  }
-  checkLogprobs(numberOf('top_logprobs') ?? numberOf('logprobs'), body.logprobs === true, 'sample', 'logprobs');
-  checkLogprobs(numberOf('prompt_logprobs'), false, 'prompt', 'prompt_logprobs');
-}
-
-function checkLogprobs(count: number | null, wanted: boolean, what: string, parameter: string): void {
-  if (count !== null && count > MAX_LOGPROBS) {
-    throw badValue(
-      `Requested ${what} logprobs of ${count}, which is greater than max allowed: ${MAX_LOGPROBS}`,
-      parameter,
-      count,
-    );
-  }
-  if (count !== null || wanted) {
-    throw badValue('The simulator has no log probabilities: its text comes from no model.', parameter, count);
-  }
 }
 
 function checkStreamOptions(body: JsonObject): void {
   if (body.stream_options && !body.stream) {
     throw valueError('Stream options can only be defined when `stream=True`.', 'stream_options', body);
+  }
+}
+
+/** How many log probabilities may be asked for, as far as the body alone tells. */
+function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_logprobs'): void {
+  const { prompt_logprobs: ofPrompt, [parameter]: ofAnswer } = body;
+  if (typeof ofPrompt === 'number') {
+    if (body.stream && (ofPrompt > 0 || ofPrompt === -1)) {
+      throw valueError('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs', body);
+    }
+    if (ofPrompt < -1) {
+      throw valueError('`prompt_logprobs` must be a positive value or -1.', 'prompt_logprobs', body, ofPrompt);
+    }
+  }
+  if (typeof ofAnswer !== 'number') return;
+  if (parameter === 'logprobs') {
+    if (ofAnswer < 0) throw valueError('`logprobs` must be a positive value.', 'logprobs', body, ofAnswer);
+    return;
+  }
+  if (ofAnswer < -1) {
+    throw valueError('`top_logprobs` must be a positive value or -1.', 'top_logprobs', body, ofAnswer);
+  }
+  if (ofAnswer !== 0 && !body.logprobs) {
+    throw valueError('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs', body);
   }
 }
 
@@ -178,7 +180,10 @@ type SamplingFields = z.infer<z.ZodObject<typeof samplingFields>>;
 
 function sampling(
   fields: SamplingFields,
-): Omit<GenerationRequest, 'endpoint' | 'prompts' | 'addSpecialTokens' | 'maxTokens' | 'echo'> {
+): Omit<
+  GenerationRequest,
+  'endpoint' | 'prompts' | 'addSpecialTokens' | 'maxTokens' | 'echo' | 'echoOnly' | 'logprobs'
+> {
   const { stop } = fields;
   return {
     model: fields.model ?? null,

@@ -186,7 +186,7 @@ describe('the simulated server', () => {
   it.each([
     ['/v1/completions', { prompt: [1, 2, 999_999_999] }, 'Token id 999999999 is out of vocabulary'],
     ['/v1/completions', { prompt: 'hi', n: 0 }, 'n must be at least 1, got 0.'],
-    ['/v1/completions', { prompt: 'hi', top_p: 2 }, 'top_p must be in (0, 1], got 2.'],
+    ['/v1/completions', { prompt: 'hi', top_p: 2 }, 'top_p must be in (0, 1], got 2.0. (parameter=top_p, value=2.0)'],
     ['/v1/completions', { prompt: 'hi', stream: 'perhaps' }, "'type': 'bool_parsing'"],
     ['/v1/completions', { prompt: 'hi', max_tokens: 1.5 }, "'type': 'int_from_float'"],
     ['/v1/completions', { prompt: 'hi', temperature: [] }, "'type': 'float_type'"],
