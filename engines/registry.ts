@@ -5,9 +5,9 @@ import path from 'node:path';
 import { z } from 'zod';
 import { writeWholeSync } from '../results-schema/whole-file.js';
 import { BuildIdTakenError, SeveralLiveRunsError } from './errors.js';
+import { withFileLock } from './file-lock.js';
 import { type LiveRun, liveRunSchema } from './live-run.js';
 import { isProcessAlive, readBootId, readPidNamespace } from './process-identity.js';
-import { withFileLock } from './registry-lock.js';
 
 /** `foreign`: its pids belong to another pid namespace, so that it can be neither joined nor judged from here. */
 export type Liveness = 'live' | 'dead' | 'foreign';

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { withFileLock } from '../engines/file-lock.js';
 import { writeWhole } from '../results-schema/whole-file.js';
-import { withFileLock } from './file-lock.js';
 import { findPython, type Python, requirePython } from './python-interpreter.js';
 import { installPackages, type PackageTools } from './python-packages.js';
 import type { StepContext, StepProgress, Venv } from './step.js';
@@ -44,14 +44,17 @@ export async function setupVenv(options: VenvOptions): Promise<Venv> {
   if (present !== null) {
     return present;
   }
-  const lock = {
-    file: `${directory}.lock`,
-    signal: options.signal,
-    onWaiting: (pid: number) => options.progress.log(`Waiting for process ${pid}, which prepares "${directory}".`),
-  };
-  return await withFileLock(lock, async () => {
-    return (await usableVenv(options, directory)) ?? (await makeVenv(options, directory));
-  });
+  await mkdir(path.dirname(directory), { recursive: true });
+  return await withFileLock(
+    `${directory}.lock`,
+    async () => (await usableVenv(options, directory)) ?? (await makeVenv(options, directory)),
+    {
+      signal: options.signal,
+      // The step's own limit ends the waiting.
+      limitMs: Number.POSITIVE_INFINITY,
+      onWaiting: (holder) => options.progress.log(`Waiting for ${holder}, which prepares "${directory}".`),
+    },
+  );
 }
 
 /** null unless it is complete, has every package and its interpreter is the one it was made with. */

@@ -14,22 +14,29 @@ const lockOwnerSchema = processIdentitySchema.extend({
 });
 type LockOwner = z.infer<typeof lockOwnerSchema>;
 
-const defaultLimitMs = 60_000;
 const retryMs = 10;
 /** A half-done breaking of a stale lock is forgotten after this. */
 const breakingLimitMs = 5000;
 
+export interface FileLockOptions {
+  readonly signal?: AbortSignal;
+  /** Default: a minute. */
+  readonly limitMs?: number;
+  /** Told once, when somebody else holds it: `process 4711`. */
+  onWaiting?(holder: string): void;
+}
+
 /**
- * Runs `work` while no other process that uses the same lock file does. The file names its owner; the lock
- * of an owner that died is broken.
+ * Runs `work` while no other process that uses the same lock file does. The file, in a folder that is there, names its
+ * owner; the lock of an owner that died is broken.
  * @throws when the lock cannot be had within `limitMs`, naming the owner; the signal's reason when aborted.
  */
 export async function withFileLock<Result>(
   lockPath: string,
   work: () => Promise<Result>,
-  options: { readonly signal?: AbortSignal; readonly limitMs?: number } = {},
+  options: FileLockOptions = {},
 ): Promise<Result> {
-  const token = await acquire(lockPath, options.signal, options.limitMs ?? defaultLimitMs);
+  const token = await acquire(lockPath, options);
   try {
     return await work();
   } finally {
@@ -37,24 +44,30 @@ export async function withFileLock<Result>(
   }
 }
 
-async function acquire(lockPath: string, signal: AbortSignal | undefined, limitMs: number): Promise<string> {
+async function acquire(lockPath: string, { signal, limitMs = 60_000, onWaiting }: FileLockOptions): Promise<string> {
   const token = randomUUID();
   const owner: LockOwner = { ...identifySelf(), bootId: readBootId(), pidNamespace: readPidNamespace(), token };
   // A link appears with its whole content and fails where a lock stands (as O_EXCL would), so that nobody
   // ever reads a lock without its owner.
   const draft = path.join(path.dirname(lockPath), `.lock-${token}`);
   writeFileSync(draft, JSON.stringify(owner), { mode: 0o600, flag: 'wx' });
+  let announced = false;
   try {
     const deadline = performance.now() + limitMs;
     while (!tryLink(draft, lockPath)) {
-      const holder = readOwner(lockPath);
-      if (holder && isOwnerDead(holder)) breakLock(lockPath, draft, holder);
-      else if (performance.now() > deadline) {
-        throw new Error(
-          `The lock "${lockPath}" was not free within ${limitMs / 1000} s; ${
-            holder ? `process ${holder.pid} holds it` : 'its owner cannot be read'
-          }. If no run of lmcache-ci is alive, delete the file.`,
-        );
+      const owner = readOwner(lockPath);
+      if (owner && isOwnerDead(owner)) {
+        breakLock(lockPath, draft, owner);
+      } else {
+        const holder = owner ? `process ${owner.pid}` : 'somebody who cannot be read in it';
+        if (performance.now() > deadline) {
+          throw new Error(
+            `The lock "${lockPath}" was not free within ${limitMs / 1000} s; ${holder} holds it. ` +
+              'If no run of lmcache-ci is alive, delete the file.',
+          );
+        }
+        if (!announced) onWaiting?.(holder);
+        announced = true;
       }
       await delay(retryMs, undefined, signal ? { signal } : {});
     }

@@ -1,8 +1,8 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { withFileLock } from '../../engines/file-lock.js';
 import { identifySelf, readBootId, readPidNamespace } from '../../engines/process-identity.js';
-import { withFileLock } from '../../engines/registry-lock.js';
 import { temporaryDirectory } from './engine-rig.js';
 
 const owner = (changes: object) =>
@@ -40,7 +40,7 @@ describe('the lock file', () => {
   it.each([
     ['a live owner', owner({}), new RegExp(`process ${process.pid} holds it`)],
     ['an owner of another pid namespace', owner({ pidNamespace: 'pid:[1]', pid: 99 }), /process 99 holds it/],
-    ['something that is no lock', 'garbage', /its owner cannot be read/],
+    ['something that is no lock', 'garbage', /somebody who cannot be read in it holds it/],
   ])('of %s is respected, and named when time runs out', async (_what, content, message) => {
     const lock = path.join(temporaryDirectory(), 'lock');
     writeFileSync(lock, content);
@@ -54,5 +54,22 @@ describe('the lock file', () => {
     const waiting = withFileLock(lock, async () => 1, { signal: abort.signal });
     abort.abort();
     await expect(waiting).rejects.toThrow(/abort/i);
+  });
+
+  it('says once who holds it, and comes in when that one is done', async () => {
+    const lock = path.join(temporaryDirectory(), 'lock');
+    const holders: string[] = [];
+    let release = () => {};
+    const first = withFileLock(lock, () => new Promise<void>((resolve) => (release = resolve)));
+    const second = withFileLock(lock, async () => 'in', {
+      limitMs: Number.POSITIVE_INFINITY,
+      onWaiting: (holder) => {
+        holders.push(holder);
+        setTimeout(() => release(), 30);
+      },
+    });
+    expect(await second).toBe('in');
+    await first;
+    expect(holders).toEqual([`process ${process.pid}`]);
   });
 });
