@@ -24,6 +24,8 @@ export const experimentNotesSchema = z.object({
       failure: z.string().nullable(),
       /** Requests that were sent too late for their figures to count: the client had too little of the machine. */
       clientOverloaded: z.boolean().optional(),
+      /** Where the simulator ran at another speed than `simulated` says: it was measured again, on a busy machine. */
+      simulatedSpeed: z.number().positive().optional(),
     }),
   ),
   /** How to run it again. */

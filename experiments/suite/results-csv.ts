@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { experimentCsvColumns } from '../../results-schema/experiment-csv.js';
 import { pythonFloat } from '../../workloads/python-format.js';
 
@@ -30,6 +30,7 @@ export interface ResultRow {
 export class ResultsCsv {
   readonly #file: number;
   readonly #withLatency: boolean;
+  #bytes = 0;
 
   /** Replaces what is there. @throws the file system's error. */
   constructor(path: string, options: { readonly extraColumns: boolean }) {
@@ -53,13 +54,24 @@ export class ResultsCsv {
     ]);
   }
 
+  /** Bytes written so far: where `cutTo` can cut. */
+  get length(): number {
+    return this.#bytes;
+  }
+
+  /** Takes back the rows of a measurement that does not count. */
+  cutTo(length: number): void {
+    ftruncateSync(this.#file, length);
+    this.#bytes = length;
+  }
+
   close(): void {
     closeSync(this.#file);
   }
 
   /** A line in one call: nobody ever reads half of it. */
   #write(cells: readonly string[]): void {
-    writeSync(this.#file, `${cells.join(',')}\n`);
+    this.#bytes += writeSync(this.#file, `${cells.join(',')}\n`, this.#bytes);
   }
 }
 

@@ -3,8 +3,10 @@ import path from 'node:path';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
 import type { Target } from '../../workloads/target.js';
 import { type Difference, differencesOf, type MeasuredExperiment } from './differences.js';
+import type { LaunchPlan } from './engine-launch.js';
 import type { PlanOptions } from './experiment-engines.js';
 import type { NamedFunction } from './load-functions.js';
+import { measureUntilClear } from './measure-until-clear.js';
 import { ResultsCsv } from './results-csv.js';
 import { type ExperimentResult, runExperiment } from './run-experiment.js';
 import type { Experiment, TestCase } from './terms.js';
@@ -31,6 +33,8 @@ export interface SuiteOptions extends Omit<PlanOptions, 'directory'> {
   readonly readySeconds: number;
   /** Decides every prompt. */
   readonly seed: number;
+  /** Whether an experiment that the client was too slow to judge is measured again. */
+  readonly repeatsUnclear: boolean;
   /** Of this project. */
   readonly version: string;
   readonly reporter: SuiteReporter;
@@ -42,6 +46,8 @@ export interface SuiteReporter {
   /** @param title e.g. `context 8192, 10 requests, 2 engines` */
   experimentStarted(id: number, title: string): void;
   progress(text: string): void;
+  /** The client was too slow; now it is measured again. @param speed of simulated engines; null: real ones */
+  experimentRepeated(id: number, result: ExperimentResult, speed: number | null): void;
   experimentFinished(id: number, title: string, result: ExperimentResult): void;
 }
 
@@ -105,8 +111,12 @@ export async function runSuite(options: SuiteOptions): Promise<readonly Function
     return known;
   };
   const results: FunctionResult[] = [];
-  for (const planned of options.functions) results.push(await runFunction(planned, ratioOf, options));
-  const all = results.flatMap(({ experiments }) => experiments);
+  const all: MeasuredExperiment[] = [];
+  for (const planned of options.functions) {
+    const result = await runFunction(planned, ratioOf, all, options);
+    results.push(result);
+    all.push(...result.experiments);
+  }
   return results.map((result) => ({
     ...result,
     differences: result.experiments.flatMap((experiment) => differencesOf(experiment, all)),
@@ -116,6 +126,7 @@ export async function runSuite(options: SuiteOptions): Promise<readonly Function
 async function runFunction(
   { name, cases }: PlannedFunction,
   ratioOf: (target: Target) => Promise<number>,
+  earlier: readonly MeasuredExperiment[],
   options: SuiteOptions,
 ): Promise<FunctionResult> {
   const { reporter, modelSuffix, outputDirectory } = options;
@@ -138,22 +149,37 @@ async function runFunction(
         const id = experimentId++;
         const title = titleOf(experiment);
         reporter.experimentStarted(id, title);
-        const result = await runExperiment(experiment, engines, {
-          ...options,
-          experimentId: id,
-          // Another prompt for each experiment: servers that outlive an engine must not know it already.
-          seed: options.seed + 7919 * id,
-          directory: path.join(options.directory, `${name}-${id}`),
-          tokensPerWord: ratioOf,
-          onRow: (row) => csv.add(row),
-          onProgress: (text) => reporter.progress(text),
+        const toMeasured = (result: ExperimentResult): MeasuredExperiment => {
+          return { function: name, id, shows, rows: result.rows, overloaded: result.overload !== null };
+        };
+        const before = csv.length;
+        const result = await measureUntilClear({
+          speed: options.launch.simulator?.speed ?? null,
+          measure: (speed, repetition) => {
+            csv.cutTo(before);
+            return runExperiment(experiment, engines, {
+              ...options,
+              launch: atSpeed(options.launch, speed),
+              experimentId: id,
+              // Another prompt for each measurement: servers that outlive an engine must not know it already.
+              seed: options.seed + 7919 * id + 104_729 * repetition,
+              directory: path.join(options.directory, `${name}-${id}-${repetition}`),
+              tokensPerWord: ratioOf,
+              onRow: (row) => csv.add(row),
+              onProgress: (text) => reporter.progress(text),
+            });
+          },
+          isUnclear: (result) =>
+            options.repeatsUnclear &&
+            result.failure === null &&
+            result.overload !== null &&
+            differencesOf(toMeasured(result), [...earlier, ...measured]).some(({ outcome }) => outcome === 'unclear'),
+          onRepetition: (result, speed) => reporter.experimentRepeated(id, result, speed),
         });
         notes.add(id, title, result);
         if (result.failure !== null)
           failures.push({ experimentId: id, message: result.failure, measured: result.measured });
-        else {
-          measured.push({ function: name, id, shows, rows: result.rows, overloaded: result.overload !== null });
-        }
+        else measured.push(toMeasured(result));
         reporter.experimentFinished(id, title, result);
       }
     }
@@ -161,6 +187,11 @@ async function runFunction(
     csv.close();
   }
   return { name, csvPath, failures, differences: [], experiments: measured, notes: notes.content };
+}
+
+function atSpeed(launch: LaunchPlan, speed: number | null): LaunchPlan {
+  const { simulator } = launch;
+  return simulator === null || speed === null ? launch : { ...launch, simulator: { ...simulator, speed } };
 }
 
 /** `context 8192, 10 requests`. */
@@ -197,10 +228,12 @@ class NotesFile {
 
   add(id: number, title: string, result: ExperimentResult): void {
     const { content } = this;
+    const simulated = content.simulated ?? result.simulated;
+    const speed = result.simulated?.speed;
     const engines = result.engines.map(({ id: engineId, label }) => ({ id: engineId, name: label }));
     this.content = {
       ...content,
-      simulated: result.simulated ?? content.simulated,
+      simulated,
       experiments: [
         ...content.experiments,
         {
@@ -209,6 +242,7 @@ class NotesFile {
           engines,
           failure: result.failure,
           ...(result.overload === null ? {} : { clientOverloaded: true }),
+          ...(speed === undefined || speed === simulated?.speed ? {} : { simulatedSpeed: speed }),
         },
       ],
       ...(content.run === undefined

@@ -29,6 +29,11 @@ export class ExperimentsReporter implements SuiteReporter {
     this.#output.write(`\r\u001B[K${this.#shown}${text === '' ? '' : ` ... ${text}`}`);
   }
 
+  experimentRepeated(id: number, { overload }: ExperimentResult, speed: number | null): void {
+    const how = speed === null ? '' : `, at speed x${speed}`;
+    this.line(`  experiment ${id}: ${overload ?? ''} Measured again${how}.`);
+  }
+
   experimentFinished(id: number, title: string, result: ExperimentResult): void {
     const took = formatDuration((performance.now() - this.#startedAt) / 1000);
     const figures = result.engines.map(({ id: engine }) => figuresOf(engine, result.rows)).filter(Boolean);

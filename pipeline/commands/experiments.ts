@@ -88,7 +88,8 @@ export const experimentsCommand: Command = {
       .option('table', {
         type: 'boolean',
         default: false,
-        describe: 'Print for each engine pair the ratio it demonstrates; exit code 1 where it shows none',
+        describe:
+          'Print for each engine pair the ratio it demonstrates; exit code 1 where it shows none. What a busy machine leaves unclear is measured again, twice at most',
       })
       .option('extra-columns', { type: 'boolean', default: false, describe: 'Add latency to the CSV' })
       .option('seed', {
@@ -149,6 +150,7 @@ export const experimentsCommand: Command = {
         outputDirectory,
         modelSuffix: givenModel === null ? null : (givenModel.split('/')[0] ?? givenModel),
         extraColumns: parsed['extraColumns'] === true,
+        repeatsUnclear: parsed['table'] === true,
         conclude: (results, reporter) => (parsed['table'] === true ? concludeWithTable(results, reporter) : null),
       });
     } finally {

@@ -21,6 +21,7 @@ export function experimentReport(
   const context: Context = { notes, simulated: simulated !== null };
   const failures = notes?.experiments.filter(({ failure }) => failure !== null) ?? [];
   const overloaded = notes?.experiments.filter(({ clientOverloaded }) => clientOverloaded === true) ?? [];
+  const repeated = notes?.experiments.filter(({ simulatedSpeed }) => simulatedSpeed !== undefined) ?? [];
   const engines = new Set(csv.rows.map((row) => row.engine_id)).size;
   const failed = csv.rows.filter(isFailed).length;
   const counts = [
@@ -34,6 +35,10 @@ export function experimentReport(
     ...overloaded.map(({ id, title }) => ({
       label: `Experiment ${id} (${title})`,
       value: 'the client was overloaded: requests left late, their figures decide nothing',
+    })),
+    ...repeated.map(({ id, title, simulatedSpeed }) => ({
+      label: `Experiment ${id} (${title})`,
+      value: `simulated at speed x${formatNumber(simulatedSpeed ?? null)}: the machine was too busy for x${formatNumber(simulated?.speed ?? null)}`,
     })),
     ...failures.map(({ id, title, failure }) => ({
       label: `Experiment ${id} (${title}) failed`,

@@ -60,6 +60,17 @@ describe('the report of a test function', () => {
     });
   });
 
+  it('says what was measured again, more slowly', () => {
+    const repeated = {
+      ...notes,
+      experiments: notes.experiments.map((one) => (one.id === 1 ? { ...one, simulatedSpeed: 2.5 } : one)),
+    };
+    expect(experimentReport('x', sampleExperiments(), repeated).facts.at(-1)).toEqual({
+      label: 'Experiment 1 (Context of 16384 tokens, 10 requests, one every 8 s)',
+      value: `simulated at speed x2.5: the machine was too busy for x${notes.simulated?.speed}`,
+    });
+  });
+
   it('does without notes, and claims nothing then', () => {
     const plain = experimentReport('x', sampleExperiments(45), null);
     expect(plain.simulated).toBeNull();

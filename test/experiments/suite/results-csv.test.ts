@@ -53,6 +53,23 @@ describe('the CSV', () => {
     expect(good).toMatch(/,1\.5$/);
   });
 
+  it('loses the rows of a measurement that is repeated, and no others', () => {
+    const file = newFile();
+    const csv = new ResultsCsv(file, { extraColumns: false });
+    csv.add(row);
+    const before = csv.length;
+    csv.add({ ...row, experimentId: 1, ttft: 9 });
+    csv.add({ ...row, experimentId: 1, ttft: 9 });
+    csv.cutTo(before);
+    csv.add({ ...row, experimentId: 1, ttft: 0.5 });
+    csv.close();
+    const { rows } = parseExperimentCsv(readFileSync(file, 'utf8'), file);
+    expect(rows.map(({ expr_id, TTFT }) => [expr_id, TTFT])).toEqual([
+      [0, 0.25],
+      [1, 0.5],
+    ]);
+  });
+
   it('has a row as soon as it is added, and is what the reports read', () => {
     const file = newFile();
     const csv = new ResultsCsv(file, { extraColumns: false });
