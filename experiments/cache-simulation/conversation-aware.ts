@@ -1,33 +1,17 @@
+import {
+  type ConversationAwareOptions,
+  defaultConversationAware,
+  worthUntil,
+} from '../../simulator/lmcache/conversation-worth.js';
 import { forEachRequest, type PolicyHits, type PolicyRun } from './policy.js';
-
-export interface ConversationAwareOptions {
-  /** How fast a conversation's worth fades, and which pause between turns counts as long. */
-  readonly referenceSeconds: number;
-  /** How much more a conversation that came back at once is worth than one that never did. */
-  readonly returnWeight: number;
-}
-
-export const defaultConversationAware: ConversationAwareOptions = { referenceSeconds: 100, returnWeight: 1 };
-
-/**
- * Until when a conversation is worth keeping, on the trace's clock: what is worth least leaves first. The original
- * suite's rule scores what was used `age` seconds ago, after a pause of `pause` seconds since the turn before, with
- * exp(-age / reference) * (1 + weight * exp(-pause / reference)). Its logarithm, in units of the reference, changes by
- * the same for all while time goes by; without that it is the time of use plus this bonus for those who came back.
- * @param pauseSeconds null: the first turn
- */
-export function worthUntil(usedAt: number, pauseSeconds: number | null, options: ConversationAwareOptions): number {
-  const { referenceSeconds, returnWeight } = options;
-  const returned = pauseSeconds === null ? 0 : returnWeight * Math.exp(-Math.max(0, pauseSeconds) / referenceSeconds);
-  return usedAt + referenceSeconds * Math.log1p(returned);
-}
 
 const NOBODY = 0xffff_ffff;
 
 /**
- * Conversation-aware eviction: chunks carry the worth of the request that used them last, or a higher one that they
- * had before; the least worth leaves first, at equal worth what was used earlier, of one request's chunks the last of
- * its path. So nothing leaves before what depends on it. One pass a size.
+ * Conversation-aware eviction as the simulator's tiers have it (simulator/lmcache/conversation-policy.ts): chunks carry
+ * the worth of the request that used them last, or a higher one that they had before; the least worth leaves first, at
+ * equal worth what was used earlier, of one request's chunks the last of its path. So nothing leaves before what depends
+ * on it. A conversation of which nothing is left counts as a new one. One pass a size.
  */
 export async function simulateConversationAware(
   run: PolicyRun,
@@ -44,9 +28,10 @@ export async function simulateConversationAware(
       const time = paths.timeOf(row);
       const conversation = paths.conversationOf(row);
       const before = lastUsedAt[conversation] ?? Number.NaN;
-      const worth = worthUntil(time, Number.isNaN(before) ? null : time - before, options);
+      const present = cache.present(paths.path, paths.length);
+      const worth = worthUntil(time, present === 0 || Number.isNaN(before) ? null : time - before, options);
       lastUsedAt[conversation] = time;
-      cache.use(request, worth, paths.path, paths.lookups, paths.length);
+      cache.use(request, worth, paths.path, present, paths.lookups, paths.length);
     });
     hits.push(cache.hits);
   }
@@ -85,23 +70,28 @@ class WorthCache {
     this.#heap.clear();
   }
 
-  use(request: number, worth: number, path: Uint32Array, lookups: number, length: number): void {
-    const holders = this.#holders;
-    let present = 0;
-    /** From here on chunks are worth no more than this request makes them. */
-    let takeFrom = length;
-    for (; present < length; present += 1) {
-      const holder = holders[path[present] ?? 0] ?? NOBODY;
-      if (holder === NOBODY || present < (this.#from[holder] ?? 0) || present >= (this.#to[holder] ?? 0)) {
-        break;
-      }
-      if ((this.#worth[holder] ?? 0) <= worth) {
-        takeFrom = Math.min(takeFrom, present);
-        this.#from[holder] = present + 1;
+  /** Chunks at the beginning of the path that are there. */
+  present(path: Uint32Array, length: number): number {
+    for (let position = 0; position < length; position += 1) {
+      const holder = this.#holders[path[position] ?? 0] ?? NOBODY;
+      if (holder === NOBODY || position < (this.#from[holder] ?? 0) || position >= (this.#to[holder] ?? 0)) {
+        return position;
       }
     }
+    return length;
+  }
+
+  use(request: number, worth: number, path: Uint32Array, present: number, lookups: number, length: number): void {
+    const holders = this.#holders;
     this.hits += Math.min(present, lookups);
-    takeFrom = Math.min(takeFrom, present);
+    /** Up to here chunks are worth more than this request makes them. */
+    let takeFrom = 0;
+    while (takeFrom < present && (this.#worth[holders[path[takeFrom] ?? 0] ?? 0] ?? 0) > worth) {
+      takeFrom += 1;
+    }
+    for (let position = takeFrom; position < present; position += 1) {
+      this.#from[holders[path[position] ?? 0] ?? 0] = position + 1;
+    }
     if (takeFrom === length) {
       return;
     }

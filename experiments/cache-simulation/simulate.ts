@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks';
+import type { ConversationAwareOptions } from '../../simulator/lmcache/conversation-worth.js';
 import { ColumnarReader } from '../../workloads/traces/columnar-reader.js';
 import { simulateBelady } from './belady.js';
 import { type ChunkFacts, type ChunkOptions, ChunkPaths } from './chunk-paths.js';
-import { type ConversationAwareOptions, simulateConversationAware } from './conversation-aware.js';
+import { simulateConversationAware } from './conversation-aware.js';
 import { simulateFifo } from './fifo.js';
 import { simulateLru } from './lru.js';
 import type { PolicyHits, PolicyName, PolicyRun } from './policy.js';

@@ -8,11 +8,8 @@ import {
   sizeInChunks,
 } from '../../experiments/cache-simulation/cache-sizes.js';
 import type { ChunkFacts } from '../../experiments/cache-simulation/chunk-paths.js';
-import {
-  type ConversationAwareOptions,
-  defaultConversationAware,
-} from '../../experiments/cache-simulation/conversation-aware.js';
 import { type PolicyName, policyNames } from '../../experiments/cache-simulation/policy.js';
+import { type ConversationAwareOptions, defaultConversationAware } from '../../simulator/lmcache/conversation-worth.js';
 import type { TraceReadOptions } from '../../workloads/traces/trace.js';
 import type { BenchFlags } from './bench-flags.js';
 import { FlagProblems } from './flag-problems.js';

@@ -1,4 +1,5 @@
 import type { SimulatedClock } from '../contracts.js';
+import type { ConversationAwareOptions } from './conversation-worth.js';
 import { createEvictionPolicy, type EvictionPolicy, type EvictionPolicyName } from './eviction-policy.js';
 import type { L2Adapter } from './l2-adapter.js';
 import type { TierMetrics } from './tier-metrics.js';
@@ -9,6 +10,8 @@ export interface CacheTierOptions {
   readonly chunkTokens: number;
   readonly l1Bytes: number;
   readonly evictionPolicy: EvictionPolicyName;
+  /** Of the policy `conversation`; its own values if left out. */
+  readonly conversationAware?: ConversationAwareOptions;
   /** Eviction starts when L1 is this full (1: when the next chunk would not fit), and frees this part of what it holds. */
   readonly watermark: number;
   readonly evictionRatio: number;
@@ -70,7 +73,7 @@ export class CacheTier {
 
   constructor(options: CacheTierOptions) {
     this.options = options;
-    this.#policy = createEvictionPolicy(options.evictionPolicy, options.clock);
+    this.#policy = newPolicy(options);
   }
 
   get l1UsedBytes(): number {
@@ -123,7 +126,9 @@ export class CacheTier {
     this.#settle();
     if (this.disabled) return { chunks: 0, l2Seconds: 0 };
     const now = this.options.clock.now();
-    const keys = keysOf(run).slice(fromChunk, toChunk);
+    const prompt = keysOf(run);
+    this.#policy.filling?.(prompt);
+    const keys = prompt.slice(fromChunk, toChunk);
     this.#prefetch(keys, run.chunkBytes);
     const chunks = prefixLength(keys, (key) => this.#l1.has(key));
     let readyAt = now;
@@ -144,6 +149,7 @@ export class CacheTier {
     const now = this.options.clock.now();
     const written: string[] = [];
     const keys = keysOf(run);
+    this.#policy.filling?.(keys);
     for (const [index, key] of keys.entries()) {
       if (index < fromChunk) continue;
       if (this.#l1.has(key)) {
@@ -153,7 +159,7 @@ export class CacheTier {
       if (this.options.l2.some((adapter) => adapter.stored.has(key))) continue;
       if (!this.#makeRoom(run.chunkBytes)) break;
       const chunk = { bytes: run.chunkBytes, writtenAt: now, touchedAt: now, readyAt: now, temporary: false };
-      this.#add(key, keys[index - 1] ?? null, chunk);
+      this.#add(key, chunk);
       written.push(key);
     }
     if (this.options.tailFirst) this.#touchAll(keys);
@@ -169,7 +175,7 @@ export class CacheTier {
     this.#settle();
     this.#l1.clear();
     this.#l1UsedBytes = 0;
-    this.#policy = createEvictionPolicy(this.options.evictionPolicy, this.options.clock);
+    this.#policy = newPolicy(this.options);
   }
 
   #storeToL2(keys: readonly string[], chunkBytes: number): void {
@@ -213,10 +219,10 @@ export class CacheTier {
     adapter.freeAt = doneAt;
     const temporary = prefetchPolicy === 'default';
     let fetched = 0;
-    for (const [index, key] of keys.entries()) {
+    for (const key of keys) {
       if (!this.#makeRoom(chunkBytes)) break;
       const chunk = { bytes: chunkBytes, writtenAt: now, touchedAt: now, readyAt: doneAt, temporary };
-      this.#add(key, keys[index - 1] ?? null, chunk);
+      this.#add(key, chunk);
       refresh(adapter, key);
       fetched += 1;
     }
@@ -262,10 +268,10 @@ export class CacheTier {
     return this.#l1UsedBytes + bytes <= l1Bytes;
   }
 
-  #add(key: string, previous: string | null, chunk: Omit<L1Chunk, 'touchNumber'>): void {
+  #add(key: string, chunk: Omit<L1Chunk, 'touchNumber'>): void {
     this.#l1.set(key, { ...chunk, touchNumber: this.#touches });
     this.#l1UsedBytes += chunk.bytes;
-    this.#policy.added(key, previous);
+    this.#policy.added(key);
   }
 
   /** In the order of the prompt, or against it, so that the end of a prompt is older than its beginning. */
@@ -306,6 +312,10 @@ export class CacheTier {
   #sampled(key: string): boolean {
     return Number.parseInt(key.slice(-6), 16) < this.options.sampleRate * 0x1000000;
   }
+}
+
+function newPolicy({ evictionPolicy, clock, conversationAware }: CacheTierOptions): EvictionPolicy {
+  return createEvictionPolicy(evictionPolicy, clock, conversationAware);
 }
 
 function keysOf(run: ChunkRun): string[] {

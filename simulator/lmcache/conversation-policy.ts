@@ -1,129 +1,126 @@
 import type { SimulatedClock } from '../contracts.js';
+import { type ConversationAwareOptions, worthUntil } from './conversation-worth.js';
 import type { EvictionPolicy } from './eviction-policy.js';
 
-/** Assumed seconds between two turns until some were seen. */
-const FIRST_GAP_SECONDS = 60;
-/** Weight of the newest gap in a running mean. */
-const GAP_WEIGHT = 0.3;
-/** A conversation of one turn is expected to be over this many times sooner than one that has gone on before. */
-const SINGLE_TURN_PENALTY = 2;
-
-/** A stretch of chunks that always came together: a conversation's own turns, or a beginning that several share. */
-interface Stretch {
+interface Prompt {
+  readonly worth: number;
+  readonly usedAt: number;
+  /** Its last chunk, held or not. */
+  last: string | null;
+  /** What it is the most worthy prompt of, in its order. */
   readonly keys: string[];
-  parent: Stretch | null;
-  children: number;
-  turns: number;
-  lastUsed: number;
-  /** Mean seconds between its turns; NaN until it had two. */
-  gap: number;
+}
+
+interface Chunk {
+  /** The most worthy prompt that has it; at equal worth the latest. */
+  holder: Prompt;
+  /** The prompt that used it last. */
+  user: Prompt;
 }
 
 /**
- * Evicts whole conversations, the most overdue one first: idle for longest in units of the time that usually passes
- * between its turns (all conversations' mean for one that had a single turn, and twice as overdue for it). Within a
- * conversation the end goes first, and a beginning that others continue stays as long as any of them.
+ * Conversation-aware eviction: chunks carry the worth of the prompt that used them last, or a higher one that they had
+ * before; the least worth leaves first, at equal worth what was used earlier, of one prompt the end. So nothing leaves
+ * before what depends on it. What is worth less than all that is there is not stored. A prompt that has the whole of an
+ * earlier one as its beginning is the next turn of its conversation.
  * It stands for `LMCACHE_EXTRA_CONFIG={"use_conversation_eviction": true}`.
  */
 export class ConversationPolicy implements EvictionPolicy {
   readonly #clock: SimulatedClock;
-  readonly #stretchOf = new Map<string, Stretch>();
-  #meanGap = FIRST_GAP_SECONDS;
-  /** Keys in the order they would go, until something is used again. */
-  #queue: string[] = [];
+  readonly #options: ConversationAwareOptions;
+  readonly #chunks = new Map<string, Chunk>();
+  /** By worth, the least first; equal worth by age. Those that hold nothing any more are dropped now and then. */
+  #prompts: Prompt[] = [];
+  /** Whose chunks are added. */
+  #filling: Prompt | null = null;
 
-  constructor(clock: SimulatedClock) {
+  constructor(clock: SimulatedClock, options: ConversationAwareOptions) {
     this.#clock = clock;
+    this.#options = options;
   }
 
   used(keys: readonly string[]): void {
-    const now = this.#clock.now();
-    this.#queue = [];
-    const known = keys.findIndex((key) => !this.#stretchOf.has(key));
-    const deepest = keys[(known < 0 ? keys.length : known) - 1];
-    const last = deepest === undefined ? undefined : this.#stretchOf.get(deepest);
-    // A prompt that leaves a conversation in its middle is not a turn of it.
-    if (last === undefined || last.keys.at(-1) !== deepest) return;
-    const sinceLast = now - last.lastUsed;
-    for (let stretch: Stretch | null = last; stretch !== null; stretch = stretch.parent) stretch.lastUsed = now;
-    last.turns += 1;
-    last.gap = Number.isNaN(last.gap) ? sinceLast : mix(last.gap, sinceLast);
-    this.#meanGap = mix(this.#meanGap, sinceLast);
+    const held = this.#held(keys);
+    const last = held.at(-1)?.user;
+    if (last === undefined) return;
+    const pause = isBeginning(last, keys) ? this.#clock.now() - last.usedAt : null;
+    const prompt = this.#add(pause);
+    prompt.last = keys[held.length - 1] ?? null;
+    for (const [index, chunk] of held.entries()) {
+      const key = keys[index];
+      chunk.user = prompt;
+      if (key === undefined || chunk.holder.worth > prompt.worth) continue;
+      take(chunk.holder, key);
+      chunk.holder = prompt;
+      prompt.keys.push(key);
+    }
   }
 
-  added(key: string, previous: string | null): void {
-    const lastUsed = this.#clock.now();
-    const before = previous === null ? undefined : this.#stretchOf.get(previous);
-    if (before !== undefined && before.children === 0 && before.keys.at(-1) === previous) {
-      before.keys.push(key);
-      before.lastUsed = lastUsed;
-      this.#stretchOf.set(key, before);
-      return;
-    }
-    const parent = before === undefined || previous === null ? null : this.#split(before, previous);
-    if (parent !== null) {
-      parent.children += 1;
-      parent.lastUsed = lastUsed;
-    }
-    this.#stretchOf.set(key, { keys: [key], parent, children: 0, turns: 1, lastUsed, gap: Number.NaN });
+  filling(keys: readonly string[]): void {
+    const user = this.#held(keys).at(-1)?.user;
+    this.#filling = user !== undefined && isBeginning(user, keys) ? user : this.#add(null);
+  }
+
+  added(key: string): void {
+    this.#filling ??= this.#add(null);
+    const prompt = this.#filling;
+    prompt.last = key;
+    prompt.keys.push(key);
+    this.#chunks.set(key, { holder: prompt, user: prompt });
   }
 
   touched(): void {}
 
   removed(key: string): void {
-    const stretch = this.#stretchOf.get(key);
-    if (stretch === undefined) return;
-    this.#stretchOf.delete(key);
-    const index = stretch.keys.lastIndexOf(key);
-    if (index >= 0) stretch.keys.splice(index, 1);
-    if (stretch.keys.length === 0 && stretch.parent !== null) stretch.parent.children -= 1;
+    const chunk = this.#chunks.get(key);
+    if (chunk === undefined) return;
+    this.#chunks.delete(key);
+    take(chunk.holder, key);
   }
 
+  /** Of prompts that are worth less than the one that is being stored. */
   victims(count: number): readonly string[] {
-    this.#queue = this.#queue.filter((key) => this.#stretchOf.has(key));
-    if (this.#queue.length < count) this.#queue = this.#ordered();
-    return this.#queue.slice(0, count);
-  }
-
-  /** Cuts a stretch behind a key, so that others can go on from there; returns the first part. */
-  #split(stretch: Stretch, key: string): Stretch {
-    const at = stretch.keys.indexOf(key) + 1;
-    if (at === stretch.keys.length) return stretch;
-    const head: Stretch = { ...stretch, keys: stretch.keys.splice(0, at), children: 1 };
-    stretch.parent = head;
-    for (const own of head.keys) this.#stretchOf.set(own, head);
-    return head;
-  }
-
-  #ordered(): string[] {
-    const now = this.#clock.now();
-    const waiting = new Map<Stretch, number>();
-    for (const stretch of this.#stretchOf.values()) waiting.set(stretch, stretch.children);
-    const order: string[] = [];
-    let round = [...waiting.keys()].filter((stretch) => stretch.children === 0);
-    while (round.length > 0) {
-      round.sort((left, right) => this.#overdue(right, now) - this.#overdue(left, now));
-      const next: Stretch[] = [];
-      for (const { keys, parent } of round) {
-        order.push(...keys.toReversed());
-        if (parent === null) continue;
-        const left = (waiting.get(parent) ?? 0) - 1;
-        waiting.set(parent, left);
-        if (left === 0) next.push(parent);
-      }
-      round = next;
+    const victims: string[] = [];
+    for (const prompt of this.#prompts) {
+      if (victims.length >= count || prompt === this.#filling) break;
+      victims.push(...prompt.keys.slice(-(count - victims.length)).reverse());
     }
-    return order;
+    return victims;
   }
 
-  #overdue(stretch: Stretch, now: number): number {
-    const idle = now - stretch.lastUsed;
-    return stretch.turns > 1 && !Number.isNaN(stretch.gap)
-      ? idle / stretch.gap
-      : (SINGLE_TURN_PENALTY * idle) / this.#meanGap;
+  /** Chunks at the beginning of the prompt that are there. */
+  #held(keys: readonly string[]): Chunk[] {
+    const held: Chunk[] = [];
+    for (const key of keys) {
+      const chunk = this.#chunks.get(key);
+      if (chunk === undefined) break;
+      held.push(chunk);
+    }
+    return held;
+  }
+
+  #add(pauseSeconds: number | null): Prompt {
+    const usedAt = this.#clock.now();
+    const worth = worthUntil(usedAt, pauseSeconds, this.#options);
+    const prompt = { worth, usedAt, last: null, keys: [] };
+    // More than that, and most of them hold nothing.
+    if (this.#prompts.length > 2 * this.#chunks.size + 16) {
+      this.#prompts = this.#prompts.filter((other) => other.keys.length > 0 || other === this.#filling);
+    }
+    let at = this.#prompts.length;
+    while (at > 0 && (this.#prompts[at - 1]?.worth ?? 0) > worth) at -= 1;
+    this.#prompts.splice(at, 0, prompt);
+    return prompt;
   }
 }
 
-function mix(mean: number, newest: number): number {
-  return mean + GAP_WEIGHT * (newest - mean);
+/** Whether all of the earlier prompt stands at the beginning of these chunks. */
+function isBeginning({ last }: Prompt, keys: readonly string[]): boolean {
+  return last !== null && keys.includes(last);
+}
+
+/** Its first key or its last one, but for chunks that are removed one by one. */
+function take({ keys }: Prompt, key: string): void {
+  if (keys.at(-1) === key) keys.pop();
+  else keys.splice(keys.indexOf(key), 1);
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { type ConversationAwareOptions, defaultConversationAware } from './conversation-worth.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,7 +30,12 @@ const fields = {
     (value) => (typeof value === 'string' ? parseYaml(value) : value),
     z.looseObject({
       use_conversation_eviction: booleanField.nullish(),
-      conversation_eviction_config: z.unknown().optional(),
+      conversation_eviction_config: z
+        .looseObject({
+          reference_seconds: z.number().positive().optional(),
+          return_weight: z.number().nonnegative().optional(),
+        })
+        .nullish(),
     }),
   ),
   /** Older names. */
@@ -52,6 +58,7 @@ export interface EngineCacheConfig {
   readonly pipelined: boolean;
   readonly saveDecodeCache: boolean;
   readonly evictionPolicy: 'LRU' | 'ARC' | 'conversation';
+  readonly conversationAware: ConversationAwareOptions;
   /** Keys that the simulator does not know. */
   readonly ignored: readonly string[];
 }
@@ -94,6 +101,7 @@ function arrange(get: (key: Key) => unknown, ignored: readonly string[]): Engine
   const onDisk = device !== null && /^(file:\/\/|\/)/.test(device);
   const diskPath = text('local_disk') ?? (onDisk ? device.replace(/^file:\/\//, '') : null);
   const url = text('remote_url');
+  const { unknownOptions, ...eviction } = evictionOf(text('cache_policy'), get('extra_config'));
   const memoryIsOff = get('local_cpu') === false || onDisk || newerGib === 0;
   return {
     chunkTokens: number('chunk_size') ?? DEFAULT_CHUNK_TOKENS,
@@ -106,8 +114,8 @@ function arrange(get: (key: Key) => unknown, ignored: readonly string[]): Engine
     remote: url === null ? null : { url, serde: serdeOf(text('remote_serde')) },
     pipelined: get('pipelined_backend') === true,
     saveDecodeCache: get('save_decode_cache') === true,
-    evictionPolicy: evictionOf(text('cache_policy'), get('extra_config')),
-    ignored,
+    ...eviction,
+    ignored: [...ignored, ...unknownOptions],
   };
 }
 
@@ -115,10 +123,21 @@ function serdeOf(name: string | null): 'naive' | 'cachegen' | 'safetensor' {
   return name === 'cachegen' || name === 'safetensor' ? name : 'naive';
 }
 
-function evictionOf(policy: string | null, extra: unknown): EngineCacheConfig['evictionPolicy'] {
-  const parsed = fields.extra_config.safeParse(extra);
-  if (parsed.data?.use_conversation_eviction) return 'conversation';
-  return policy === 'ARC' ? 'ARC' : 'LRU';
+function evictionOf(
+  policy: string | null,
+  extra: unknown,
+): Pick<EngineCacheConfig, 'evictionPolicy' | 'conversationAware'> & { readonly unknownOptions: readonly string[] } {
+  const { use_conversation_eviction: isConversationAware, conversation_eviction_config: given } =
+    fields.extra_config.safeParse(extra).data ?? {};
+  const { reference_seconds, return_weight, ...unknown } = given ?? {};
+  return {
+    evictionPolicy: isConversationAware ? 'conversation' : policy === 'ARC' ? 'ARC' : 'LRU',
+    conversationAware: {
+      referenceSeconds: reference_seconds ?? defaultConversationAware.referenceSeconds,
+      returnWeight: return_weight ?? defaultConversationAware.returnWeight,
+    },
+    unknownOptions: Object.keys(unknown).map((key) => `conversation_eviction_config.${key}`),
+  };
 }
 
 function isKey(key: string): key is Key {

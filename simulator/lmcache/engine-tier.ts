@@ -52,6 +52,7 @@ function localTier({ config, clock }: EngineTierOptions): CacheTier | null {
     chunkTokens: config.chunkTokens,
     l1Bytes: (memory?.gib ?? config.stagingGib) * GIB,
     evictionPolicy: config.evictionPolicy,
+    conversationAware: config.conversationAware,
     watermark: 1,
     evictionRatio: EVICTION_RATIO,
     // Without memory of its own everything passes through and leaves.

@@ -1,5 +1,6 @@
 import type { SimulatedClock } from '../contracts.js';
 import { ConversationPolicy } from './conversation-policy.js';
+import { type ConversationAwareOptions, defaultConversationAware } from './conversation-worth.js';
 
 export const EVICTION_POLICIES = ['LRU', 'ARC', 'IsolatedLRU', 'noop'] as const;
 /** `conversation` is an engine's own tier's only, by LMCACHE_EXTRA_CONFIG. */
@@ -7,22 +8,27 @@ export type EvictionPolicyName = (typeof EVICTION_POLICIES)[number] | 'conversat
 
 /** Decides which chunks leave L1; it knows keys only. */
 export interface EvictionPolicy {
-  /** @param previous the chunk before it in its prompt; null at the beginning. */
-  added(key: string, previous: string | null): void;
+  added(key: string): void;
   /** A prompt was looked up: its keys in order, those not held included. */
   used?(keys: readonly string[]): void;
+  /** What is added next belongs to this prompt. */
+  filling?(keys: readonly string[]): void;
   /** Read or written again. */
   touched(key: string): void;
   removed(key: string): void;
-  /** Up to `count` keys to evict, the first to go first; they stay tracked until `removed`. */
+  /** Up to `count` keys to evict, the first to go first; they stay tracked until `removed`. None: what comes is not kept. */
   victims(count: number): readonly string[];
 }
 
 /** IsolatedLRU separates tenants by cache salt; with the simulator's single salt it is LRU. */
-export function createEvictionPolicy(name: EvictionPolicyName, clock: SimulatedClock): EvictionPolicy {
+export function createEvictionPolicy(
+  name: EvictionPolicyName,
+  clock: SimulatedClock,
+  conversationAware: ConversationAwareOptions = defaultConversationAware,
+): EvictionPolicy {
   switch (name) {
     case 'conversation':
-      return new ConversationPolicy(clock);
+      return new ConversationPolicy(clock, conversationAware);
     case 'LRU':
     case 'IsolatedLRU':
       return new LruPolicy();

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultConversationAware } from '../../experiments/cache-simulation/conversation-aware.js';
 import { policyNames } from '../../experiments/cache-simulation/policy.js';
 import { type SimulateOptions, simulateCache } from '../../experiments/cache-simulation/simulate.js';
+import { CacheTier } from '../../simulator/lmcache/cache-tier.js';
+import { defaultConversationAware } from '../../simulator/lmcache/conversation-worth.js';
+import { NO_METRICS } from '../../simulator/lmcache/tier-metrics.js';
 import { type ColumnarRow, ColumnarWriter } from '../../workloads/traces/columnar-writer.js';
 import { type NaiveRequest, naiveCaches } from './naive-caches.js';
 
@@ -137,7 +139,50 @@ async function expectNaive(result: Awaited<ReturnType<typeof simulate>>, request
   expect(result.curves[0]?.points.at(-1)?.hits).toBe(result.trace.reusedLookups);
 }
 
+/** Chunks that a tier of the simulator hits when an engine sends it the requests one after the other. */
+function tierHits(requests: readonly NaiveRequest[], size: number, evictionPolicy: 'LRU' | 'conversation'): number {
+  const clock = { seconds: 0, now: () => clock.seconds };
+  const tier = new CacheTier({
+    clock,
+    metrics: NO_METRICS,
+    chunkTokens: CHUNK,
+    l1Bytes: size,
+    evictionPolicy,
+    watermark: 1,
+    evictionRatio: 0,
+    storePolicy: 'default',
+    prefetchPolicy: 'retain',
+    l2: [],
+    prefetchMaxInFlight: 1,
+    tailFirst: true,
+    sampleRate: 0,
+  });
+  let hits = 0;
+  for (const { path, lookups, timeSeconds } of requests) {
+    clock.seconds = timeSeconds;
+    hits += tier.lookup({ model: 'm', hashes: path.slice(0, lookups), chunkBytes: 1 });
+    tier.store({ model: 'm', hashes: path, chunkBytes: 1 }, 0);
+  }
+  return hits;
+}
+
 describe('offline cache simulation', () => {
+  it.each(['LRU', 'conversation'] as const)("hits as often as the simulator's tier under %s", async (policy) => {
+    await fc.assert(
+      fc.asyncProperty(conversationTrace, fc.boolean(), async (rows, storeAnswers) => {
+        const requests = asConversations(rows, storeAnswers);
+        const longest = Math.max(1, ...requests.map(({ path }) => path.length));
+        // An engine whose tier cannot hold one prompt is another matter.
+        const fitting = sizes.filter((size) => policy === 'conversation' || size >= longest);
+        const policies = [policy === 'LRU' ? ('lru' as const) : policy];
+        const { curves } = await simulate(rows, null, fitting, { storeAnswers, policies });
+        const offline = curves[0]?.points.map(({ hits }) => hits);
+        expect(fitting.map((size) => tierHits(requests, size, policy))).toEqual(offline);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('hits as often as naive caches do, on conversations', async () => {
     await fc.assert(
       fc.asyncProperty(conversationTrace, fc.boolean(), async (rows, storeAnswers) => {

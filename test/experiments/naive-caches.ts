@@ -1,4 +1,4 @@
-import { type ConversationAwareOptions, worthUntil } from '../../experiments/cache-simulation/conversation-aware.js';
+import { type ConversationAwareOptions, worthUntil } from '../../simulator/lmcache/conversation-worth.js';
 
 /** One request as the naive caches take it: its chunks by name, of which the first `lookups` are looked up. */
 export interface NaiveRequest {
@@ -42,7 +42,8 @@ export const naiveCaches = {
     for (const [request, { path, lookups, conversation, timeSeconds }] of requests.entries()) {
       hits += prefixHits(path, lookups, (chunk) => cached.has(chunk));
       const before = usedAt.get(conversation);
-      const worth = worthUntil(timeSeconds, before === undefined ? null : timeSeconds - before, options);
+      const isNew = before === undefined || !cached.has(path[0] ?? '');
+      const worth = worthUntil(timeSeconds, isNew ? null : timeSeconds - before, options);
       usedAt.set(conversation, timeSeconds);
       for (const [position, chunk] of path.entries()) {
         if ((cached.get(chunk)?.worth ?? Number.NEGATIVE_INFINITY) <= worth)

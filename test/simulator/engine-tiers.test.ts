@@ -100,6 +100,16 @@ describe("an engine's LMCache configuration", () => {
       { remote: { url: 'lm://localhost:65431', serde: 'cachegen' }, saveDecodeCache: true },
     ],
     [{ LMCACHE_EXTRA_CONFIG: '{"use_conversation_eviction": true}' }, { evictionPolicy: 'conversation' }],
+    [
+      {
+        LMCACHE_EXTRA_CONFIG:
+          '{"use_conversation_eviction": true, "conversation_eviction_config": {"reference_seconds": 60, "threshold": 3}}',
+      },
+      {
+        conversationAware: { referenceSeconds: 60, returnWeight: 1 },
+        ignored: ['conversation_eviction_config.threshold'],
+      },
+    ],
   ])('from the variables %j', (environment, wanted) => {
     expect(readEngineCacheConfig(environment)).toMatchObject(wanted);
   });
