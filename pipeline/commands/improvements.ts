@@ -90,7 +90,6 @@ export const improvementsCommand: Command = {
         modelSuffix: null,
         extraColumns: false,
         repeatsUnclear: false,
-        repeatsUnclear: false,
         conclude: ([result], reporter) => {
           if (result === undefined || result.failures.length > 0) return null;
           reporter.line(`\n${improvementsTable(result.experiments.flatMap(({ rows }) => rows))}`);
