@@ -1,20 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import { type BenchRequest, benchFigures, toBenchRequest } from './bench/bench-metrics.js';
+import { availableParallelism } from 'node:os';
+import { type BenchRequest, BenchRequests, benchFigures, toBenchRequest } from './bench/bench-metrics.js';
+import { describeTable, sendLagsMs, wallTtftsMs } from './bench/describe-table.js';
 import { FailureLimit } from './bench/failure-limit.js';
 import type { BenchBackend, BenchPrompt, BenchServeOptions, BenchServeResult } from './bench/options.js';
 import { dueTimes, openTokenizer, prepareBenchServe, rpsChanges } from './bench/prepare.js';
 import { BENCH_PATHS, benchRequestBody } from './bench/request-body.js';
-import { type BenchServeExtras, buildBenchServeJson, type LatencySummary } from './bench/result-json.js';
-import { ClientWatch } from './client-health.js';
+import { type BenchServeExtras, buildBenchServeJson } from './bench/result-json.js';
+import { ClientWatch, summariseDelays, type ThreadHealth } from './client-health.js';
 import { type ConversationsResult, runConversations } from './conversations.js';
 import { MeasuringClient } from './measuring-client.js';
 import { multiRoundQaConversations, summariseMultiRoundQa } from './multi-round-qa.js';
 import { reportProgress } from './progress.js';
 import { rehearse } from './rehearsal.js';
-import { describeOutcome, type RequestRecord, ttftFromIntendedSeconds, ttftSeconds } from './request.js';
-import type { RoundOptions, RoundRequest, RoundResult } from './request-round.js';
-import { mean, median, percentile } from './statistics.js';
+import { describeOutcome, type RequestRecord } from './request.js';
+import type { RoundOptions, RoundProgress, RoundRequest, RoundResult } from './request-round.js';
+import { RequestTable } from './request-table.js';
 import type { Target, WorkloadOptions } from './target.js';
+import { chooseWorkers } from './workers/worker-count.js';
 
 export { prepareBenchServe } from './bench/prepare.js';
 
@@ -39,32 +42,34 @@ export async function runBenchServe(
   const limit = new FailureLimit(options);
   const client = await MeasuringClient.connect(target, options.signal);
   try {
+    const workers = workersFor(options, arrivals, client.speed);
     const warmup = await runPhase(client, requestsFor(client, plan.warmupPrompts, options), 'warm-up', options);
-    const send = timedPart(client, plan.prompts, arrivals, options, limit);
-    await rehearse(limit.signal);
-    const startedAt = new Date();
+    const send = await timedPart(client, plan.prompts, arrivals, { ...options, workers }, limit);
     const watch = new ClientWatch();
+    const startedAt = new Date();
     const round = await send().catch((error) => {
       watch.stop([], []);
       throw error;
     });
-    const health = watch.stop(round.sendLagsMs, wallTtfts(round.records, client.speed));
-    const benchRequests = await toBenchRequests(target, round.records, prompts, options);
+    const { table, threads } = round;
+    const tryWorkers = Math.max(workers + 1, Math.min(workers * 2, availableParallelism() - 1));
+    const health = watch.stop(
+      sendLagsMs(table, client.speed),
+      wallTtftsMs(table, client.speed),
+      options.workers === undefined ? undefined : { threads, tryWorkers },
+    );
+    const benchRequests = await toBenchRequests(target, table, prompts, options);
     const extras: BenchServeExtras = {
       client: 'lmcache-ci',
+      workers,
       simulated: client.simulated,
       interrupted: round.interrupted,
       stopped_by: round.interrupted ? (limit.isExceeded ? 'failure-rate' : 'signal') : null,
       valid: !round.interrupted && !health.overloaded,
-      ttft_from_intended_ms: summary(successes(round.records).map((record) => ttftFromIntendedSeconds(record) ?? 0)),
-      client_queue_ms: summary(
-        successes(round.records).map(({ sentAt, intendedStart }) => (sentAt ?? 0) - intendedStart),
-      ),
-      cached_tokens: cachedTokens(round.records),
-      failures: failuresByReason(round.records),
+      ...describeTable(table),
       client_health: health,
       ...(dataset?.name === 'multi-round-qa'
-        ? { multi_round_qa: summariseMultiRoundQa(round.records, round.durationSeconds, dataset.qps) }
+        ? { multi_round_qa: summariseMultiRoundQa([...table], round.durationSeconds, dataset.qps) }
         : {}),
     };
     return {
@@ -78,7 +83,10 @@ export async function runBenchServe(
         extras,
         startedAt,
       }),
-      records: round.records,
+      table,
+      get records() {
+        return [...table];
+      },
       turns: round.turns,
       warmup: warmup.records,
       prompts,
@@ -114,27 +122,90 @@ export async function replayPrompts(
   }
 }
 
-/** Everything that can be made ahead is made now; the call sends it. */
-function timedPart(
+/** The timed part, as measured. */
+interface TimedResult extends Pick<ConversationsResult, 'durationSeconds' | 'interrupted' | 'turns'> {
+  readonly table: RequestTable;
+  /** Empty where this thread sent. */
+  readonly threads: readonly ThreadHealth[];
+}
+
+/** How many threads send. @throws RangeError where they cannot be several */
+function workersFor(options: BenchServeOptions, arrivals: readonly number[], speed: number): number {
+  const { workers = 1, dataset } = options;
+  if (dataset?.name === 'multi-round-qa') {
+    if (workers !== 'auto' && workers > 1) {
+      throw new RangeError('Each request of multi-round-qa is made of the answer before: it takes one worker.');
+    }
+    return 1;
+  }
+  const dueSeconds = arrivals.map((due) => due / speed);
+  return chooseWorkers(workers, { dueSeconds, maxConcurrency: options.maxConcurrency ?? null }, availableParallelism());
+}
+
+/** Everything that can be made ahead is made now, rehearsals too; the call sends it. */
+async function timedPart(
   client: MeasuringClient,
   prompts: readonly BenchPrompt[],
   arrivals: readonly number[],
-  options: BenchServeOptions & WorkloadOptions,
+  options: BenchServeOptions & WorkloadOptions & { readonly workers: number },
   limit: FailureLimit,
-): () => Promise<ConversationsResult> {
-  const { dataset } = options;
+): Promise<() => Promise<TimedResult>> {
+  const { dataset, workers } = options;
   const limited = { ...options, signal: limit.signal };
-  if (dataset?.name !== 'multi-round-qa') {
-    const requests = requestsFor(client, prompts, options, arrivals);
-    return async () => ({ ...(await runPhase(client, requests, 'requests', limited, limit)), turns: [] });
+  if (dataset?.name === 'multi-round-qa') {
+    const conversations = multiRoundQaConversations(client, dataset, {
+      path: options.endpointPath ?? BENCH_PATHS[options.backend],
+      requestIdPrefix: options.requestIdPrefix ?? newRequestIdPrefix(),
+      headers: options.headers ?? {},
+      extraBody: { ...(options.ignoreEos ? { ignore_eos: true } : {}), ...options.extraBody },
+    });
+    const sending = sendingOptions('requests', options.numPrompts, limited, limit);
+    await rehearse(limit.signal);
+    return async () => {
+      const { records, ...rest } = await runConversations(client, conversations, sending);
+      return { ...rest, table: RequestTable.of(records), threads: [] };
+    };
   }
-  const conversations = multiRoundQaConversations(client, dataset, {
-    path: options.endpointPath ?? BENCH_PATHS[options.backend],
-    requestIdPrefix: options.requestIdPrefix ?? newRequestIdPrefix(),
-    headers: options.headers ?? {},
-    extraBody: { ...(options.ignoreEos ? { ignore_eos: true } : {}), ...options.extraBody },
+  const requests = requestsFor(client, prompts, options, arrivals);
+  const table = new RequestTable(requests.length);
+  const keepsTexts = (options.keepTexts ?? true) || (options.saveDetailed ?? false);
+  const maxInFlight = options.maxConcurrency ?? null;
+  const { onRecord, ...sending } = sendingOptions('requests', requests.length, limited, limit);
+  const take = (record: RequestRecord, progress: RoundProgress): void => {
+    // A text is also kept when its tokens are still to be counted.
+    table.add(record, keepsTexts || record.completionTokens === null);
+    onRecord(record, progress);
+  };
+  if (workers === 1) {
+    await rehearse(limit.signal);
+    return async () => {
+      const round = await client.run(requests, { ...sending, maxInFlight, keepRecords: false, onRecord: take });
+      return { ...round, table, turns: [], threads: [] };
+    };
+  }
+  const { readyWorkers } = await import('./workers/ready-workers.js');
+  const workerOf = new Uint16Array(requests.length);
+  const run = await readyWorkers(client.endpoint, requests, {
+    ...sending,
+    workers,
+    maxInFlight,
+    speed: client.speed,
+    needsTexts: keepsTexts || options.onRecord !== undefined,
+    onRecord: (record, progress, worker) => {
+      workerOf[record.index] = worker;
+      take(record, progress);
+    },
   });
-  return () => runConversations(client, conversations, sendingOptions('requests', options.numPrompts, limited, limit));
+  return async () => {
+    const round = await run();
+    table.settleReadyTimes(maxInFlight ?? Number.POSITIVE_INFINITY, 0);
+    const threads = round.eventLoopDelaysMs.map((eventLoopDelayMs, worker): ThreadHealth => {
+      const requestsOfThread = workerOf.reduce((count, own) => count + (own === worker ? 1 : 0), 0);
+      const lagsMs = sendLagsMs(table, client.speed, (index) => workerOf[index] === worker);
+      return { requests: requestsOfThread, sendLagMs: summariseDelays(lagsMs), eventLoopDelayMs };
+    });
+    return { ...round, table, turns: [], threads };
+  };
 }
 
 function newRequestIdPrefix(): string {
@@ -169,11 +240,10 @@ function runPhase(
   requests: readonly RoundRequest[],
   phase: string,
   options: BenchServeOptions & WorkloadOptions,
-  limit: FailureLimit | null = null,
 ): Promise<RoundResult> {
   return client.run(requests, {
     maxInFlight: options.maxConcurrency ?? null,
-    ...sendingOptions(phase, requests.length, options, limit),
+    ...sendingOptions(phase, requests.length, options, null),
   });
 }
 
@@ -182,12 +252,11 @@ function sendingOptions(
   total: number,
   options: BenchServeOptions & WorkloadOptions,
   limit: FailureLimit | null,
-): Pick<RoundOptions, 'requestTimeoutSeconds' | 'signal' | 'keepTexts' | 'onRecord'> {
+): Pick<RoundOptions, 'requestTimeoutSeconds' | 'signal'> & Required<Pick<RoundOptions, 'onRecord'>> {
   const report = reportProgress(options, phase, total);
   return {
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     signal: options.signal,
-    keepTexts: (options.keepTexts ?? true) || (options.saveDetailed ?? false),
     onRecord: (record, progress) => {
       if (limit !== null) {
         limit.count(progress);
@@ -201,54 +270,35 @@ function sendingOptions(
 /** Output tokens: what the server says, else its text counted by the tokenizer. */
 async function toBenchRequests(
   target: Target,
-  records: readonly RequestRecord[],
+  table: RequestTable,
   prompts: readonly BenchPrompt[],
   options: BenchServeOptions & WorkloadOptions,
-): Promise<BenchRequest[]> {
-  const uncounted = records.some((record) => record.outcome.state === 'ok' && record.completionTokens === null);
-  const tokenizer = uncounted ? await openTokenizer(target, options).catch(() => null) : null;
-  try {
-    const requests: BenchRequest[] = [];
-    for (const record of records) {
-      const counted =
-        record.completionTokens ?? (tokenizer === null ? 1 : (await tokenizer.encode(record.text)).length || 1);
-      const promptLen = prompts[record.index]?.promptLen ?? 0;
-      requests.push(toBenchRequest(record, promptLen, counted, describeOutcome(record.outcome)));
+): Promise<BenchRequests> {
+  const counted = await countTokens(target, table, options);
+  const rows = function* (): Generator<BenchRequest, void> {
+    for (const record of table) {
+      const outputLen = record.completionTokens ?? counted.get(record.index) ?? 1;
+      yield toBenchRequest(record, prompts[record.index]?.promptLen ?? 0, outputLen, describeOutcome(record.outcome));
     }
-    return requests;
+  };
+  return new BenchRequests(table.size, table.tokenTimes, rows(), options.saveDetailed ?? false);
+}
+
+/** Tokens of the answers of which the server did not say how many they have. */
+async function countTokens(
+  target: Target,
+  table: RequestTable,
+  options: BenchServeOptions & WorkloadOptions,
+): Promise<ReadonlyMap<number, number>> {
+  const counts = new Map<number, number>();
+  const uncounted = table.indexes((record) => record.outcome.state === 'ok' && record.completionTokens === null);
+  const tokenizer = uncounted.length === 0 ? null : await openTokenizer(target, options).catch(() => null);
+  try {
+    for (const index of tokenizer === null ? [] : uncounted) {
+      counts.set(index, (await tokenizer?.encode(table.at(index)?.text ?? ''))?.length || 1);
+    }
+    return counts;
   } finally {
     await tokenizer?.close();
   }
-}
-
-function successes(records: readonly RequestRecord[]): readonly RequestRecord[] {
-  return records.filter((record) => record.outcome.state === 'ok');
-}
-
-function wallTtfts(records: readonly RequestRecord[], speed: number): number[] {
-  return successes(records).flatMap((record) => {
-    const ttft = ttftSeconds(record);
-    return ttft === null ? [] : [(ttft * 1000) / speed];
-  });
-}
-
-function summary(seconds: readonly number[]): LatencySummary {
-  const values = seconds.map((value) => value * 1000);
-  return { mean: mean(values), median: median(values), p99: percentile(values, 99) };
-}
-
-function cachedTokens(records: readonly RequestRecord[]): number | null {
-  const told = successes(records).flatMap((record) => (record.cachedTokens === null ? [] : [record.cachedTokens]));
-  return told.length === 0 ? null : told.reduce((total, tokens) => total + tokens, 0);
-}
-
-function failuresByReason(records: readonly RequestRecord[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { outcome } of records) {
-    if (outcome.state === 'failed') {
-      const reason = outcome.reason === 'http-error' ? `http-${outcome.status}` : outcome.reason;
-      counts[reason] = (counts[reason] ?? 0) + 1;
-    }
-  }
-  return counts;
 }

@@ -9,13 +9,13 @@ export class MeasuringClient {
   readonly target: Target;
   /** null: a real server. */
   readonly simulated: SimulatedBy | null;
-  readonly #endpoint: Endpoint;
+  readonly endpoint: Endpoint;
   readonly #pool: ConnectionPool;
 
   private constructor(target: Target, endpoint: Endpoint, simulated: SimulatedBy | null, signal: AbortSignal) {
     this.target = target;
     this.simulated = simulated;
-    this.#endpoint = endpoint;
+    this.endpoint = endpoint;
     this.#pool = new ConnectionPool(endpoint, signal);
   }
 
@@ -45,7 +45,7 @@ export class MeasuringClient {
     },
   ): RoundRequest {
     return {
-      parts: serialiseRequest(this.#endpoint, this.target, path, body, options.requestId ?? null, options.headers),
+      parts: serialiseRequest(this.endpoint, this.target, path, body, options.requestId ?? null, options.headers),
       intendedStart: options.intendedStart ?? 0,
       expectedTokens: options.expectedTokens,
     };

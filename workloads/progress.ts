@@ -4,6 +4,8 @@ import { median } from './statistics.js';
 import type { WorkloadOptions } from './target.js';
 
 const INTERVAL_MS = 200;
+/** The median is that of the latest answers: sorting all of a long run would disturb what is measured. */
+const LATEST = 500;
 
 /**
  * What a round hands its records to: reports the phase at its start, at most five times a second, and at its end.
@@ -24,6 +26,9 @@ export function reportProgress(
     const ttft = ttftSeconds(record);
     if (record.outcome.state === 'ok' && ttft !== null) {
       ttfts.push(ttft);
+      if (ttfts.length > LATEST) {
+        ttfts.shift();
+      }
     }
     if (performance.now() >= nextAt || progress.done === total) {
       nextAt = performance.now() + INTERVAL_MS;

@@ -9,21 +9,14 @@ export function pythonFloat(value: number): string {
   if (value === 0) {
     return Object.is(value, -0) ? '-0.0' : '0.0';
   }
-  const [mantissa = '', exponentText = '0'] = value.toExponential().split('e');
-  const exponent = Number(exponentText);
-  if (exponent < -4 || exponent >= 16) {
-    const digits = String(Math.abs(exponent)).padStart(2, '0');
-    return `${mantissa}e${exponent < 0 ? '-' : '+'}${digits}`;
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e-4 && magnitude < 1e16) {
+    const plain = String(value);
+    return plain.includes('.') ? plain : `${plain}.0`;
   }
-  const plain = exponent < 0 ? plainFraction(mantissa, exponent) : value.toString();
-  return plain.includes('.') ? plain : `${plain}.0`;
-}
-
-/** JavaScript writes 0.00001 plainly where Python has an exponent already, so this only meets -1 to -4. */
-function plainFraction(mantissa: string, exponent: number): string {
-  const sign = mantissa.startsWith('-') ? '-' : '';
-  const digits = mantissa.replace(/[-.]/g, '');
-  return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
+  const [mantissa = '', exponentText = '0'] = value.toExponential().split('e');
+  const digits = String(Math.abs(Number(exponentText))).padStart(2, '0');
+  return `${mantissa}e${exponentText.startsWith('-') ? '-' : '+'}${digits}`;
 }
 
 /** A string as Python's `json.dumps` writes it: nothing but ASCII. */

@@ -14,6 +14,13 @@ export interface RoundRequest {
   readonly expectedTokens: number;
 }
 
+/** The requests of a round: an array, or what stands for one. */
+export interface RequestList {
+  readonly length: number;
+  /** Negative: from the end. */
+  at(index: number): RoundRequest | undefined;
+}
+
 export interface RoundProgress {
   readonly done: number;
   readonly failed: number;
@@ -28,10 +35,12 @@ export interface RoundOptions {
   /** Seconds of the server's time a wall-clock second: 1 for a real server. */
   readonly speed: number;
   readonly signal: AbortSignal;
-  /** Where this round is a part of a longer one; default: it begins now. */
-  readonly clock?: RoundClock;
-  /** false: the text of an answer is dropped once `onRecord` saw it, unless its tokens are still to be counted. */
-  readonly keepTexts?: boolean;
+  /** Where this round is a part of a longer one, or waits for others once it is ready; default: it begins then. */
+  readonly clock?: RoundClock | (() => Promise<RoundClock>);
+  /** [0] counts the requests that somebody has taken; shared, where several threads send the same ones. */
+  readonly taken?: Int32Array;
+  /** false: the result has no records; `onRecord` saw each. */
+  readonly keepRecords?: boolean;
   /** Called with each record as soon as its answer is read, in order of completion. */
   onRecord?(record: RequestRecord, progress: RoundProgress): void;
 }
@@ -45,7 +54,7 @@ export interface RoundClock {
 }
 
 export interface RoundResult {
-  /** In the order of the requests. */
+  /** Those that this round took, in the order of the requests. */
   readonly records: readonly RequestRecord[];
   /** From the start to the last ending, seconds of the server's time. */
   readonly durationSeconds: number;
@@ -74,20 +83,17 @@ interface Flight {
  * Sends requests on their schedule under a concurrency limit and records each. Never retries. Resolves when the last
  * answer is read; an abort ends what is in flight and resolves with the records so far, the rest as aborted.
  */
-export function runRound(
-  pool: ConnectionPool,
-  requests: readonly RoundRequest[],
-  options: RoundOptions,
-): Promise<RoundResult> {
+export function runRound(pool: ConnectionPool, requests: RequestList, options: RoundOptions): Promise<RoundResult> {
   return new Round(pool, requests, options).run();
 }
 
 class Round {
   readonly #pool: ConnectionPool;
-  readonly #requests: readonly RoundRequest[];
+  readonly #requests: RequestList;
   readonly #options: RoundOptions;
   readonly #queue: ParseQueue;
   readonly #flights = new Map<Exchange, Flight>();
+  readonly #taken: Int32Array;
   readonly #records: (RequestRecord | undefined)[];
   readonly #sendLagsMs: number[] = [];
   /** When each free place under the limit became free, oldest first; unused without a limit. */
@@ -97,7 +103,7 @@ class Round {
   #startedAt = 0;
   #freeAt = 0;
   #lastEndAt = 0;
-  #next = 0;
+  #started = 0;
   #inFlight = 0;
   #done = 0;
   #failed = 0;
@@ -105,12 +111,13 @@ class Round {
   #wake: (() => void) | null = null;
   #onAllRead: () => void = () => undefined;
 
-  constructor(pool: ConnectionPool, requests: readonly RoundRequest[], options: RoundOptions) {
+  constructor(pool: ConnectionPool, requests: RequestList, options: RoundOptions) {
     this.#pool = pool;
     this.#requests = requests;
     this.#options = options;
     this.#queue = new ParseQueue((exchange) => this.#record(exchange));
-    this.#records = new Array(requests.length);
+    this.#taken = options.taken ?? new Int32Array(1);
+    this.#records = new Array(options.keepRecords === false ? 0 : requests.length);
     this.#limit = options.maxInFlight ?? Number.POSITIVE_INFINITY;
     this.#isOpenLoop = (requests.at(-1)?.intendedStart ?? 0) > 0;
   }
@@ -124,8 +131,10 @@ class Round {
     if (!signal.aborted) {
       await this.#openConnections();
     }
-    this.#startedAt = this.#options.clock?.startedAt ?? performance.now();
-    this.#freeAt = this.#options.clock?.freeAt ?? this.#startedAt;
+    const { clock } = this.#options;
+    const { startedAt, freeAt } = typeof clock === 'function' ? await clock() : (clock ?? roundClockNow());
+    this.#startedAt = startedAt;
+    this.#freeAt = freeAt;
     this.#lastEndAt = this.#freeAt;
     if (this.#limit < Number.POSITIVE_INFINITY) {
       for (let place = Math.min(this.#limit, this.#requests.length); place > 0; place -= 1) {
@@ -139,9 +148,7 @@ class Round {
       } else {
         this.#dispatch();
       }
-      if (this.#requests.length > 0) {
-        await allRead;
-      }
+      await allRead;
     } finally {
       signal.removeEventListener('abort', onAbort);
       this.#wake?.();
@@ -165,9 +172,11 @@ class Round {
   }
 
   #dispatch(): void {
-    while (this.#next < this.#requests.length && this.#inFlight < this.#limit && !this.#interrupted) {
-      const request = this.#requests[this.#next];
+    while (this.#inFlight < this.#limit && !this.#interrupted) {
+      const index = Atomics.load(this.#taken, 0);
+      const request = index < this.#requests.length ? this.#requests.at(index) : undefined;
       if (request === undefined) {
+        this.#settle();
         return;
       }
       const intendedAt = this.#startedAt + (request.intendedStart * 1000) / this.#options.speed;
@@ -175,10 +184,11 @@ class Round {
         this.#wakeAt(intendedAt);
         return;
       }
-      const placeFreeAt = this.#freePlaces.shift() ?? this.#freeAt;
-      const index = this.#next;
-      this.#next += 1;
-      this.#start(index, request, Math.max(intendedAt, placeFreeAt));
+      // Another thread may have been faster.
+      if (Atomics.compareExchange(this.#taken, 0, index, index + 1) === index) {
+        const placeFreeAt = this.#freePlaces.shift() ?? this.#freeAt;
+        this.#start(index, request, Math.max(intendedAt, placeFreeAt));
+      }
     }
   }
 
@@ -186,6 +196,7 @@ class Round {
     const exchange = new Exchange(request.expectedTokens, this.#queue, (ended, time) => this.#ended(ended, time));
     const flight: Flight = { index, readyAt, connection: null, timer: null };
     this.#flights.set(exchange, flight);
+    this.#started += 1;
     this.#inFlight += 1;
     const connection = this.#pool.take();
     if (connection !== null) {
@@ -253,17 +264,29 @@ class Round {
         this.#giveUp(exchange, flight, failure);
       }
     }
-    while (this.#next < this.#requests.length) {
+    for (let index = this.#take(); index < this.#requests.length; index = this.#take()) {
       const exchange = new Exchange(0, this.#queue, () => undefined);
-      this.#flights.set(exchange, { index: this.#next, readyAt: performance.now(), connection: null, timer: null });
-      this.#next += 1;
+      this.#flights.set(exchange, { index, readyAt: performance.now(), connection: null, timer: null });
+      this.#started += 1;
       exchange.fail(failure, performance.now());
+    }
+    this.#settle();
+  }
+
+  #take(): number {
+    return Atomics.add(this.#taken, 0, 1);
+  }
+
+  /** Nothing is left to take, and all that was started is read. */
+  #settle(): void {
+    if (this.#done === this.#started && Atomics.load(this.#taken, 0) >= this.#requests.length) {
+      this.#onAllRead();
     }
   }
 
   #record(exchange: Exchange): void {
     const flight = this.#flights.get(exchange);
-    const request = flight === undefined ? undefined : this.#requests[flight.index];
+    const request = flight === undefined ? undefined : this.#requests.at(flight.index);
     if (flight === undefined || request === undefined) {
       return;
     }
@@ -294,14 +317,13 @@ class Round {
       text,
       outcome,
     };
-    const keepsText = (this.#options.keepTexts ?? true) || record.completionTokens === null;
-    this.#records[flight.index] = keepsText ? record : { ...record, text: '' };
+    if (this.#options.keepRecords !== false) {
+      this.#records[flight.index] = record;
+    }
     this.#done += 1;
     this.#failed += outcome.state === 'failed' ? 1 : 0;
     this.#options.onRecord?.(record, { done: this.#done, failed: this.#failed, inFlight: this.#inFlight });
-    if (this.#done === this.#requests.length) {
-      this.#onAllRead();
-    }
+    this.#settle();
   }
 
   #wakeAt(at: number): void {
@@ -323,6 +345,11 @@ class Round {
   #secondsOrNull(time: number): number | null {
     return Number.isNaN(time) ? null : this.#seconds(time);
   }
+}
+
+function roundClockNow(): RoundClock {
+  const now = performance.now();
+  return { startedAt: now, freeAt: now };
 }
 
 function messageOf(error: unknown): string {

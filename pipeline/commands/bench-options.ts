@@ -52,6 +52,7 @@ export function readBenchOptions(flags: BenchFlags): BenchServeOptions {
     burstiness: flags.number('burstiness', { above: 0 }) ?? 1,
     ...(rampUp === null ? {} : { rampUp }),
     maxConcurrency: flags.count('max-concurrency', 1) ?? null,
+    workers: flags.text('workers') === 'auto' ? 'auto' : (flags.count('workers', 1) ?? 'auto'),
     numWarmups: flags.count('num-warmups') ?? 0,
     ignoreEos,
     extraBody: { ...readSampling(flags), ...flags.object('extra-body') },

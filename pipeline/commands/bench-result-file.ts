@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
 import type { BenchServeJson } from '../../workloads/bench/result-json.js';
@@ -21,14 +21,40 @@ export function resultFile(flags: BenchFlags, options: BenchServeOptions, json: 
   return path.join(flags.text('result-dir') ?? '', name);
 }
 
+/** So many characters are written with one call. */
+const BATCH = 256 * 1024;
+
 /** All of the text or nothing: never half a file. */
-export async function writeWhole(file: string, text: string): Promise<void> {
+export async function writeWhole(file: string, pieces: Iterable<string>): Promise<void> {
   const unfinished = `${file}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    await writeFile(unfinished, text);
+    await writePieces(unfinished, 'w', pieces);
     await rename(unfinished, file);
   } catch (error) {
     await rm(unfinished, { force: true });
     throw error;
+  }
+}
+
+/** Behind what the file holds, on a line of its own. */
+export async function appendLine(file: string, pieces: Iterable<string>): Promise<void> {
+  await writePieces(file, 'a', pieces, '\n');
+}
+
+/** @param separator stands before, where the file holds something already */
+async function writePieces(file: string, flags: 'w' | 'a', pieces: Iterable<string>, separator = ''): Promise<void> {
+  const handle = await open(file, flags);
+  try {
+    let batch = (await handle.stat()).size === 0 ? '' : separator;
+    for (const piece of pieces) {
+      batch += piece;
+      if (batch.length >= BATCH) {
+        await handle.appendFile(batch);
+        batch = '';
+      }
+    }
+    await handle.appendFile(batch);
+  } finally {
+    await handle.close();
   }
 }

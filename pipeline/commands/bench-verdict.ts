@@ -10,10 +10,10 @@ export interface BenchVerdict {
 
 /** 0 all answered; 1 requests failed; 3 none succeeded, or this client did not keep up; else the signal's code. */
 export function benchVerdict(
-  result: Pick<BenchServeResult, 'json' | 'records' | 'simulated' | 'clientHealth'>,
+  result: Pick<BenchServeResult, 'json' | 'table' | 'simulated' | 'clientHealth'>,
   interruptedBy: InterruptSignal | null,
 ): BenchVerdict {
-  const { json, records, simulated } = result;
+  const { json, table, simulated } = result;
   const { sendLagMs, overloaded, remedy } = result.clientHealth;
   const ms = (value: number): string => value.toFixed(2);
   const lines = [
@@ -22,14 +22,16 @@ export function benchVerdict(
     ...(overloaded ? [`INVALID: ${remedy ?? 'this client did not keep up.'}`] : []),
   ];
   if (interruptedBy !== null) {
-    lines.push(`${interruptedBy}: the figures cover ${json.completed} of ${records.length} requests.`);
+    lines.push(`${interruptedBy}: the figures cover ${json.completed} of ${table.size} requests.`);
     return { exitCode: interruptExitCodes[interruptedBy], lines };
   }
-  const failures = records.flatMap(({ outcome }) => (outcome.state === 'failed' ? [outcome] : []));
+  const failures = table.failures();
   // Those ended by us say nothing about why.
   const first = failures.find(({ reason }) => reason !== 'aborted') ?? failures[0];
   if (first !== undefined) {
-    lines.push(`${json.failed} of ${records.length} requests failed; the first: ${describeOutcome(first)}`);
+    lines.push(
+      `${json.failed} of ${table.size} requests failed; the first: ${describeOutcome({ state: 'failed', ...first })}`,
+    );
     if (json.lmcache_ci.stopped_by === 'failure-rate') {
       lines.push('Stopped: more failed than --abort-on-failure-rate allows.');
     }

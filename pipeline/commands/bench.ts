@@ -1,9 +1,9 @@
-import { appendFile, mkdir, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { interruptExitCodes } from '../../results-schema/run-verdict.js';
 import { findLocalTokenizer } from '../../workloads/bench/local-tokenizer.js';
 import type { BenchServeOptions, BenchServeResult } from '../../workloads/bench/options.js';
-import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
+import { benchServeJsonPieces } from '../../workloads/bench/result-json.js';
 import { formatBenchTable } from '../../workloads/bench/result-table.js';
 import { prepareBenchServe, runBenchServe } from '../../workloads/bench-serve.js';
 import { parseEndpoint } from '../../workloads/endpoint.js';
@@ -20,7 +20,7 @@ import { addBenchFlags, BenchFlags } from './bench-flags.js';
 import { readBenchOptions } from './bench-options.js';
 import { BenchProgress } from './bench-progress.js';
 import { RequestLog } from './bench-request-log.js';
-import { resultFile, writeWhole } from './bench-result-file.js';
+import { appendLine, resultFile, writeWhole } from './bench-result-file.js';
 import { benchVerdict } from './bench-verdict.js';
 
 const readyPollMs = 500;
@@ -40,6 +40,7 @@ export const benchCommand: Command = {
         '$0 bench --dataset-name timed_trace --dataset-path mooncake.jsonl --timed-trace-chunk-hash-size 512 --timed-trace-sec-multiplier 0.001',
         'a Mooncake trace at its own times',
       )
+      .example('$0 bench --request-rate 15000 --num-prompts 900000 --workers auto', 'more than one thread can send')
       .example(
         '$0 bench --dataset-name long-doc-qa --num-documents 30 --document-length 10000',
         'documents, asked again',
@@ -132,22 +133,13 @@ async function conclude(
   process.stdout.write(formatBenchTable(json, options.percentiles ?? [99]));
   const file = resultFile(flags, options, json);
   if (file !== null) {
-    const text = formatBenchServeJson(json);
-    if (flags.isOn('append-result')) {
-      const isEmpty = await stat(file).then(
-        ({ size }) => size === 0,
-        () => true,
-      );
-      await appendFile(file, isEmpty ? text : `\n${text}`);
-    } else {
-      await writeWhole(file, text);
-    }
+    await (flags.isOn('append-result') ? appendLine : writeWhole)(file, benchServeJsonPieces(json));
     process.stderr.write(`Result file: ${file}\n`);
   }
   const table = flags.text('output');
   if (table !== undefined && options.dataset?.name === 'multi-round-qa') {
     const { multiRoundQaCsv } = await import('../../workloads/multi-round-qa-csv.js');
-    await writeWhole(table, multiRoundQaCsv(result.records, result.turns, multiRoundQaUsers(options.dataset)));
+    await writeWhole(table, [multiRoundQaCsv(result.records, result.turns, multiRoundQaUsers(options.dataset))]);
   }
   const verdict = benchVerdict(result, interruptedBy);
   process.stderr.write(`${verdict.lines.join('\n')}\n`);

@@ -39,15 +39,16 @@ test('every request has its line, with the text that the result does not keep', 
       },
     );
     await log.close();
+    const { records } = result;
     const lines = (await readFile(file, 'utf8'))
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(lines.map(({ index }) => index).sort((a, b) => a - b)).toEqual(result.records.map(({ index }) => index));
+    expect(lines.map(({ index }) => index).sort((a, b) => a - b)).toEqual(records.map(({ index }) => index));
     const failed = lines.filter(({ outcome }) => outcome.state === 'failed');
     expect(failed).toMatchObject([{ status: 429, outcome: { reason: 'http-error' } }]);
     for (const line of lines.filter(({ outcome }) => outcome.state === 'ok')) {
-      const record = result.records[line.index];
+      const record = records[line.index];
       expect(line).toMatchObject({ text: 't0 t1 t2 ', sentAt: record?.sentAt, endedAt: record?.endedAt });
       expect(line.tokenTimes).toEqual([...(record?.tokenTimes ?? [])]);
       expect(record?.text).toBe('');

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { type BenchRequest, benchFigures, metricValues, statisticsOf } from '../../workloads/bench/bench-metrics.js';
+import { BenchRequests, benchFigures, metricValues, statisticsOf } from '../../workloads/bench/bench-metrics.js';
 import { loadLocalTokenizer } from '../../workloads/bench/local-tokenizer.js';
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
 import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
@@ -36,7 +36,7 @@ async function run(options: Partial<BenchServeOptions> = {}, fake: FakeOpenAiOpt
 describe.each(recordedMetrics.cases.map((recordedCase) => ({ count: recordedCase.requests.length, recordedCase })))(
   'figures equal those of calculate_metrics to the last bit ($count requests)',
   ({ recordedCase }) => {
-    const requests: readonly BenchRequest[] = recordedCase.requests;
+    const requests = BenchRequests.of(recordedCase.requests);
     const { metrics } = recordedCase;
 
     test('totals and peaks', () => {

@@ -53,3 +53,25 @@ test('an event loop that is always late is an overload, although nothing left la
   expect(health.overloaded).toBe(true);
   expect(health.remedy).toMatch(/^The event loop was \d+\.\d ms late \(p50; 10\.0 ms allowed\): send fewer at once/);
 });
+
+test('several threads: judged by the worst of them, and more of them are the remedy', () => {
+  const quiet = { p50: 0.1, p99: 0.2, max: 0.3 };
+  const thread = (p99: number, p50 = 0.1) => ({
+    requests: 100,
+    sendLagMs: { ...quiet, p99 },
+    eventLoopDelayMs: { p50, p99: p50, max: p50 },
+  });
+  const stop = (...threads: ReturnType<typeof thread>[]) =>
+    new ClientWatch().stop(lags(1), [50], { threads, tryWorkers: 6 });
+  expect(stop(thread(1), thread(2), thread(4.9, 9))).toMatchObject({
+    overloaded: false,
+    eventLoopDelayMs: { p50: 9 },
+    threads: [{ requests: 100 }, {}, {}],
+  });
+  const late = stop(thread(1), thread(7), thread(2));
+  expect(late.overloaded).toBe(true);
+  expect(late.remedy).toBe(
+    'Requests left 7.0 ms late (p99 of a thread; 5.0 ms allowed): send fewer at once, give the client a core of its own, or send from more threads (--workers 6).',
+  );
+  expect(stop(thread(1), thread(1, 11)).overloaded).toBe(true);
+});

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import type { BenchServeOptions } from '../../workloads/bench/options.js';
 import { runBenchServe } from '../../workloads/bench-serve.js';
 import { multiRoundQaCsv } from '../../workloads/multi-round-qa-csv.js';
 import {
@@ -61,7 +62,11 @@ describe('a run', () => {
     server = null;
   });
 
-  async function run(fake: FakeOpenAiOptions = {}, signal = new AbortController().signal) {
+  async function run(
+    fake: FakeOpenAiOptions = {},
+    signal = new AbortController().signal,
+    more: Partial<BenchServeOptions> = {},
+  ) {
     server = await startFakeOpenAi({
       // Five simulated seconds a second.
       versionHeaders: { 'x-lmcache-ci-simulated': 'h200', 'x-lmcache-ci-sim-speed': '5' },
@@ -77,6 +82,7 @@ describe('a run', () => {
         ignoreEos: false,
         saveDetailed: true,
         signal,
+        ...more,
       },
     );
     return { result, requests: server.requests.slice(10) };
@@ -109,6 +115,17 @@ describe('a run', () => {
     for (const record of result.records) {
       expect(record.sentAt).toBeGreaterThanOrEqual(record.intendedStart);
     }
+  });
+
+  test('... also when no text is kept for the result', async () => {
+    const { result, requests } = await run({}, undefined, { saveDetailed: false, keepTexts: false });
+    const second = requests.map(({ body }) => JSON.parse(body).messages).find(({ length }) => length === 3);
+    expect(second[1]).toEqual({ role: 'assistant', content: 't0 t1 t2 t3 ' });
+    expect(result.json.generated_texts).toBeUndefined();
+  });
+
+  test('takes one thread: asking for more is refused', async () => {
+    await expect(run({}, undefined, { workers: 2 })).rejects.toThrow('it takes one worker');
   });
 
   test('gives the summary and the CSV file', async () => {

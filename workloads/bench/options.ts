@@ -4,6 +4,7 @@ import type { JsonText } from '../json-text.js';
 import type { LongDocQaPlanOptions } from '../long-doc-qa-plan.js';
 import type { MultiRoundQaOptions } from '../multi-round-qa.js';
 import type { RequestRecord } from '../request.js';
+import type { RequestTable } from '../request-table.js';
 import type { SimulatedBy } from '../target.js';
 import type { RampUp } from './arrivals.js';
 import type { CustomDatasetOptions } from './custom-dataset.js';
@@ -126,6 +127,8 @@ export interface BenchServeOptions extends RandomDatasetOptions {
   readonly tokenizerDirectory?: string;
   /** Hugging Face home whose `hub` is searched; default HF_HOME's own default. */
   readonly hfHome?: string;
+  /** Threads that send, `auto`: as many as the load needs; default: this one. */
+  readonly workers?: number | 'auto';
   /** false: answers' texts are not kept, except where the result needs them; default true. */
   readonly keepTexts?: boolean;
   /** Called with each timed request as soon as its answer is read. */
@@ -147,6 +150,8 @@ export interface BenchPlan {
 export interface BenchServeResult {
   /** What `vllm bench serve --save-result` writes; text by `formatBenchServeJson`. */
   readonly json: BenchServeJson;
+  readonly table: RequestTable;
+  /** The same as objects, made at each call. */
   readonly records: readonly RequestRecord[];
   /** For each record its conversation and the turn within; empty where there are none. */
   readonly turns: ConversationsResult['turns'];

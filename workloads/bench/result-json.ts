@@ -2,7 +2,7 @@ import type { ClientHealth } from '../client-health.js';
 import type { MultiRoundQaSummary } from '../multi-round-qa.js';
 import { pythonFloat, pythonJsonString } from '../python-format.js';
 import type { SimulatedBy } from '../target.js';
-import { type BenchFigures, type BenchRequest, metricValues, statisticsOf } from './bench-metrics.js';
+import { type BenchFigures, type BenchRequests, metricValues, statisticsOf } from './bench-metrics.js';
 import type { BenchMetric, BenchServeOptions } from './options.js';
 
 /** Milliseconds. */
@@ -22,6 +22,8 @@ export interface RpsChange {
 /** What we add to the file, under one key of its own. */
 export interface BenchServeExtras {
   readonly client: 'lmcache-ci';
+  /** Threads that sent. */
+  readonly workers: number;
   readonly simulated: SimulatedBy | null;
   readonly interrupted: boolean;
   readonly stopped_by: 'signal' | 'failure-rate' | null;
@@ -85,7 +87,7 @@ export interface BenchServeReport {
   readonly model: string;
   readonly tokenizerId: string | null;
   readonly options: BenchServeOptions;
-  readonly requests: readonly BenchRequest[];
+  readonly requests: BenchRequests;
   readonly figures: BenchFigures;
   /** Empty without a ramp. */
   readonly rpsChanges: readonly RpsChange[];
@@ -153,19 +155,19 @@ export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
     total_token_throughput: perSecond(figures.totalInput + figures.totalOutput, figures),
     ...(detailed
       ? {
-          input_lens: requests.map((request) => request.promptLen),
-          output_lens: requests.map((request) => request.outputLen),
-          ttfts: requests.map((request) => request.ttft),
-          itls: requests.map((request) => request.itls),
+          input_lens: [...requests.promptLen],
+          output_lens: [...requests.outputLen],
+          ttfts: [...requests.ttft],
+          itls: Array.from(requests.ttft, (_, index) => [...requests.itls(index)]),
         }
       : {}),
-    latencies: requests.map((request) => request.latency),
-    ...(detailed ? { start_times: requests.map((request) => request.startTime) } : {}),
-    queue_times: requests.map((request) => request.queueTime),
+    latencies: [...requests.latency],
+    ...(detailed ? { start_times: [...requests.startTime] } : {}),
+    queue_times: [...requests.queueTime],
     ...(detailed
       ? {
-          generated_texts: requests.map((request) => request.text),
-          errors: requests.map((request) => request.error),
+          generated_texts: requests.texts,
+          errors: requests.errors,
         }
       : {}),
     max_output_tokens_per_s: figures.maxOutputTokensPerSecond,
@@ -182,18 +184,29 @@ export function buildBenchServeJson(report: BenchServeReport): BenchServeJson {
  * nothing but ASCII, no line feed at the end.
  */
 export function formatBenchServeJson(json: BenchServeJson): string {
-  const members = Object.entries(json).map(([key, value]) => {
-    const number = INTEGER_KEYS.has(key) || key === 'lmcache_ci' ? String : pythonFloat;
-    return `${pythonJsonString(key)}: ${dump(value, number)}`;
-  });
-  return `{${members.join(', ')}}`;
+  return [...benchServeJsonPieces(json)].join('');
 }
 
-function statistics(
-  options: BenchServeOptions,
-  requestRate: number,
-  requests: readonly BenchRequest[],
-): Record<string, number> {
+/** The same text in pieces, each made when it is asked for: the whole of a long run's is larger than what it measured. */
+export function* benchServeJsonPieces(json: BenchServeJson): Generator<string, void> {
+  let separator = '{';
+  for (const [key, value] of Object.entries(json)) {
+    const number = INTEGER_KEYS.has(key) || key === 'lmcache_ci' ? String : pythonFloat;
+    yield `${separator}${pythonJsonString(key)}: `;
+    if (Array.isArray(value) && value.length > 0) {
+      for (const [index, item] of value.entries()) {
+        yield `${index === 0 ? '[' : ', '}${dump(item, number)}`;
+      }
+      yield ']';
+    } else {
+      yield dump(value, number);
+    }
+    separator = ', ';
+  }
+  yield '}';
+}
+
+function statistics(options: BenchServeOptions, requestRate: number, requests: BenchRequests): Record<string, number> {
   const wanted = new Set(options.percentileMetrics ?? DEFAULT_METRICS);
   const hasLimit = (options.maxConcurrency ?? null) !== null;
   const offered = METRIC_ORDER.filter(
