@@ -42,9 +42,12 @@ const defaultUtilization = 0.8;
 const containerCache = '/root/.cache/huggingface';
 const containerToken = '/run/secrets/hf-token';
 
-/** An engine as its configuration says. */
+/** An engine as its configuration says. @throws Error for an SGLang with an LMCache server, which it cannot use. */
 export function engineSpec(engine: StartedEngineConfiguration, place: EnginePlace, plan: LaunchPlan): ServerSpec {
   if (engine.program === 'command') return commandSpec(engine, place, plan);
+  if (engine.program === 'sglang' && engine.lmcache?.server !== undefined) {
+    throw new Error('SGLang has LMCache in its own process: give it lmcache(...), not lmcacheServer(...)');
+  }
   // The simulator stands in for both: it has vLLM's command line.
   const isSglang = engine.program === 'sglang' && plan.engine === 'vllm';
   const program = isSglang ? ['python3', '-m', 'sglang.launch_server'] : ['vllm', 'serve'];

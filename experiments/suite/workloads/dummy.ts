@@ -1,8 +1,6 @@
 import type { GeneratorInput, Workload, WorkloadGenerator } from '../terms.js';
 import { DummyText } from './dummy-text.js';
-import { indexedQuestion, timestamps } from './schedule.js';
-
-const defaultMaxTokens = 200;
+import { longestContext, singleRequests } from './single-requests.js';
 
 /** DUMMY: every request has the same context and another question. */
 export class DummyGenerator implements WorkloadGenerator {
@@ -13,19 +11,9 @@ export class DummyGenerator implements WorkloadGenerator {
   }
 
   generate(): Workload {
-    const { configuration, seed, maxModelLength, tokensPerWord } = this.#input;
-    const { queryLength, maxTokens = defaultMaxTokens } = configuration;
-    const contextLength = Math.min(configuration.contextLength, maxModelLength - queryLength - maxTokens);
+    const { configuration, seed, tokensPerWord } = this.#input;
+    const contextLength = Math.min(configuration.contextLength, longestContext(this.#input));
     const context = new DummyText(seed, tokensPerWord).ofLength(contextLength);
-    return {
-      requests: timestamps(configuration).map((timestamp, index) => ({
-        timestamp,
-        context,
-        question: indexedQuestion(index, queryLength, tokensPerWord),
-        contextLength,
-        queryLength,
-        maxTokens,
-      })),
-    };
+    return singleRequests(this.#input, () => ({ context, contextLength }));
   }
 }

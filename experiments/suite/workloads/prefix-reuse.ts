@@ -1,9 +1,8 @@
 import { MersenneTwister } from '../../../workloads/mersenne-twister.js';
 import type { GeneratorInput, Workload, WorkloadGenerator } from '../terms.js';
 import { DummyText } from './dummy-text.js';
-import { indexedQuestion, timestamps } from './schedule.js';
+import { longestContext, singleRequests } from './single-requests.js';
 
-const defaultMaxTokens = 200;
 const defaultPool = 4;
 
 /**
@@ -18,22 +17,16 @@ export class PrefixReuseGenerator implements WorkloadGenerator {
   }
 
   generate(): Workload {
-    const { configuration, seed, maxModelLength, tokensPerWord } = this.#input;
-    const { queryLength, maxTokens = defaultMaxTokens, pool = defaultPool } = configuration;
-    const contextLength = Math.min(configuration.contextLength, maxModelLength - queryLength - maxTokens);
+    const { configuration, seed, tokensPerWord } = this.#input;
+    const { pool = defaultPool } = configuration;
+    const contextLength = Math.min(configuration.contextLength, longestContext(this.#input));
     const contexts = Array.from({ length: pool }, (_, index) =>
       new DummyText(seed + 1 + index, tokensPerWord).ofLength(contextLength),
     );
     const random = MersenneTwister.fromWord(seed >>> 0);
-    return {
-      requests: timestamps(configuration).map((timestamp, index) => ({
-        timestamp,
-        context: contexts[index < pool ? index : Math.floor(random.nextDouble() * pool)] ?? '',
-        question: indexedQuestion(index, queryLength, tokensPerWord),
-        contextLength,
-        queryLength,
-        maxTokens,
-      })),
-    };
+    return singleRequests(this.#input, (index) => ({
+      context: contexts[index < pool ? index : Math.floor(random.nextDouble() * pool)] ?? '',
+      contextLength,
+    }));
   }
 }

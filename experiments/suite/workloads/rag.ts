@@ -1,9 +1,8 @@
 import { MersenneTwister } from '../../../workloads/mersenne-twister.js';
 import type { GeneratorInput, Workload, WorkloadGenerator } from '../terms.js';
 import { DummyText } from './dummy-text.js';
-import { indexedQuestion, timestamps } from './schedule.js';
+import { longestContext, singleRequests } from './single-requests.js';
 
-const defaultMaxTokens = 200;
 const defaultPool = 8;
 const retrieved = 3;
 
@@ -19,24 +18,18 @@ export class RagGenerator implements WorkloadGenerator {
   }
 
   generate(): Workload {
-    const { configuration, seed, maxModelLength, tokensPerWord } = this.#input;
-    const { queryLength, maxTokens = defaultMaxTokens, pool = defaultPool } = configuration;
-    const contextLength = Math.min(configuration.contextLength, maxModelLength - queryLength - maxTokens);
+    const { configuration, seed, tokensPerWord } = this.#input;
+    const { pool = defaultPool } = configuration;
+    const contextLength = Math.min(configuration.contextLength, longestContext(this.#input));
     const count = Math.min(retrieved, pool);
     const documents = Array.from({ length: pool }, (_, index) =>
       new DummyText(seed + 1 + index, tokensPerWord).ofLength(contextLength / count),
     );
     const random = MersenneTwister.fromWord(seed >>> 0);
-    return {
-      requests: timestamps(configuration).map((timestamp, index) => ({
-        timestamp,
-        context: retrieve(documents, count, random).join('\n\n'),
-        question: indexedQuestion(index, queryLength, tokensPerWord),
-        contextLength,
-        queryLength,
-        maxTokens,
-      })),
-    };
+    return singleRequests(this.#input, () => ({
+      context: retrieve(documents, count, random).join('\n\n'),
+      contextLength,
+    }));
   }
 }
 

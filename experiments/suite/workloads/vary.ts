@@ -1,8 +1,6 @@
 import type { GeneratorInput, Workload, WorkloadGenerator } from '../terms.js';
 import { DummyText } from './dummy-text.js';
-import { indexedQuestion, timestamps } from './schedule.js';
-
-const defaultMaxTokens = 200;
+import { longestContext, singleRequests } from './single-requests.js';
 
 /** VARY: contexts of a, 2a, 2a, 3a, 3a, ... tokens, each the beginning of the next one. */
 export class VaryGenerator implements WorkloadGenerator {
@@ -13,22 +11,12 @@ export class VaryGenerator implements WorkloadGenerator {
   }
 
   generate(): Workload {
-    const { configuration, seed, maxModelLength, tokensPerWord } = this.#input;
-    const { queryLength, maxTokens = defaultMaxTokens } = configuration;
+    const { configuration, seed, tokensPerWord } = this.#input;
     const text = new DummyText(seed, tokensPerWord);
-    const longest = maxModelLength - queryLength - maxTokens;
-    return {
-      requests: timestamps(configuration).map((timestamp, index) => {
-        const contextLength = Math.min(configuration.contextLength * (Math.floor((index + 1) / 2) + 1), longest);
-        return {
-          timestamp,
-          context: text.ofLength(contextLength),
-          question: indexedQuestion(index, queryLength, tokensPerWord),
-          contextLength,
-          queryLength,
-          maxTokens,
-        };
-      }),
-    };
+    const longest = longestContext(this.#input);
+    return singleRequests(this.#input, (index) => {
+      const contextLength = Math.min(configuration.contextLength * (Math.floor((index + 1) / 2) + 1), longest);
+      return { context: text.ofLength(contextLength), contextLength };
+    });
   }
 }

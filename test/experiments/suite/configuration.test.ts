@@ -75,6 +75,8 @@ describe('an engine', () => {
     const simulated = engineSpec(engine, place, { ...plan, engine: 'sim', simulator });
     expect(simulated.command).toEqual(['node', 'main.js', 'vllm', 'serve']);
     expect(simulated.environment).toMatchObject({ SIM_PROFILE: 'l40s', SIM_SPEED: '10' });
+    const served = sglang({ lmcache: lmcacheServer({ port: 6555 }) });
+    expect(() => engineSpec(served, place, plan)).toThrow('SGLang has LMCache in its own process');
   });
 
   it('in a container sees its own cards from 0 on, with its files mounted', () => {
