@@ -66,3 +66,8 @@ function group(digits: string): string {
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
+
+/** `1 experiment`, `1,200 experiments`. */
+export function countOf(number: number, word: string): string {
+  return `${formatNumber(number)} ${word}${number === 1 ? '' : 's'}`;
+}

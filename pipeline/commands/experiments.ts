@@ -187,6 +187,8 @@ async function chooseFunctions(file: string, filter: string | null): Promise<rea
 }
 
 function readPattern(text: string): RegExp {
+  if (text === '')
+    throw new UsageError('-f "" is empty, which would match every function: leave it out, or name some.');
   try {
     return new RegExp(text);
   } catch (error) {

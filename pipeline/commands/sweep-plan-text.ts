@@ -3,7 +3,7 @@ import type { PlannedExperiment } from '../../experiments/sweep/grid.js';
 import { estimateMakespan } from '../../experiments/sweep/scheduler.js';
 import { serverSpec } from '../../experiments/sweep/server-spec.js';
 import { parseShellPrefix } from '../../experiments/sweep/shell-prefix.js';
-import { formatDuration } from '../../report/numbers.js';
+import { countOf, formatDuration } from '../../report/numbers.js';
 import { textTable } from '../../report/text-table.js';
 import type { ExperimentSettings } from './experiments-settings.js';
 import type { SweepPlan } from './sweep-plan.js';
@@ -28,13 +28,13 @@ export function describeSweeps(plan: SweepPlan, settings: ExperimentSettings, gp
     `environment ${plan.environment.name}`,
     ...plan.sweeps.flatMap(({ definition, grid }) => [
       '',
-      `${definition.tag}${shard}: ${grid.length} experiments with ${definition.modelName}, in ${definition.logBaseDir}`,
+      `${definition.tag}${shard}: ${countOf(grid.length, 'experiment')} with ${definition.modelName}, in ${definition.logBaseDir}`,
       gridTable(grid),
       '',
       ...grid.map((experiment) => commandLine(experiment, plan, settings)),
     ]),
     '',
-    `about ${formatDuration(makespan)} on ${count} GPUs${gpus === 0 && launch.engine === 'vllm' ? ' (less where there are more)' : ''}: an estimate from time limits and request rates`,
+    `about ${formatDuration(makespan)} on ${countOf(count, 'GPU')}${gpus === 0 && launch.engine === 'vllm' ? ' (less where there are more)' : ''}: an estimate from time limits and request rates`,
     'Nothing was started.',
   ].join('\n');
 }

@@ -17,6 +17,7 @@ import {
   findEarlierSweep,
   SweepDirectoryError,
 } from '../../experiments/sweep/sweep-directory.js';
+import { countOf } from '../../report/numbers.js';
 import { openResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { type SweepSummary, sweepSummarySchemaVersion } from '../../results-schema/sweep-summary.js';
 import { raisePriority } from '../../simulator/priority.js';
@@ -71,7 +72,9 @@ export async function runSweeps(plan: SweepPlan, settings: ExperimentSettings, f
       return store === undefined ? [] : jobsOf(sweep, store, plan, settings, flags, common);
     });
     const run = new SweepRun(jobs, { gpuCount, signal, observer: view });
-    view.line(`${jobs.length} experiments on ${gpuCount} ${cards === null ? 'simulated ' : ''}GPUs`);
+    view.line(
+      `${countOf(jobs.length, 'experiment')} on ${countOf(gpuCount, cards === null ? 'simulated GPU' : 'GPU')}`,
+    );
     view.begin(() => run.state);
     await run.run();
   } catch (error) {
@@ -224,7 +227,7 @@ function headerLines(
   const directories = stores.map(({ root, summary }) => {
     const { successful, failed } = summary.totals;
     const done = successful + failed > 0 ? `, ${successful} successful and ${failed} failed before` : '';
-    return `${summary.tag}: ${summary.experiments.length} experiments${done}, results in ${root}`;
+    return `${summary.tag}: ${countOf(summary.experiments.length, 'experiment')}${done}, results in ${root}`;
   });
   const shard = plan.shard === null ? [] : [`shard ${plan.shard.index} of ${plan.shard.of}`];
   return [...simulated, `environment ${plan.environment.name}`, ...documents, ...shard, ...directories];

@@ -42,12 +42,12 @@ export class SweepView implements SweepObserver {
     if (!this.#output.isTTY) this.line(`${gpuNames(gpus)}: ${name} started`);
   }
 
-  finished({ name }: PlannedExperiment, result: SweepResult): void {
+  finished({ name, configuration }: PlannedExperiment, result: SweepResult): void {
     if (result.outcome === 'pending') return;
     const took = formatDuration(result.executionSeconds);
     const what =
       result.outcome === 'successful'
-        ? successText(result)
+        ? successText(result, configuration.mockDecoding)
         : `FAILED (${result.reason}, ${result.cause}): ${result.message}`;
     this.line(`${gpuNames(result.gpus)}: ${name}: ${what} (${took})`);
     if (result.outcome === 'successful') for (const warning of result.warnings) this.line(`  warning: ${warning}`);
@@ -106,13 +106,17 @@ function totalsText({ running, waiting, successful, failed, total, leftSeconds }
   return `${ended}, ${running.length} running, ${waiting} waiting${left}`;
 }
 
-function successText({ measurement }: Extract<SweepResult, { outcome: 'successful' }>): string {
-  const { ttftMs, requests, outputThroughput, cache } = measurement;
+/** With mock_decoding every answer has one token: only prompts say how much went through. */
+export function successText(
+  { measurement }: Extract<SweepResult, { outcome: 'successful' }>,
+  isMocked: boolean,
+): string {
+  const { ttftMs, requests, outputThroughput, totalTokenThroughput, cache } = measurement;
   const percent = (share: number | null) => (share === null ? 'unknown' : `${(share * 100).toFixed(1)} %`);
   return [
     `${requests.completed} requests`,
     `TTFT ${formatNumber(ttftMs.mean)} ms`,
-    `${formatNumber(outputThroughput)} tok/s`,
+    isMocked ? `${formatNumber(totalTokenThroughput)} tok/s with prompts` : `${formatNumber(outputThroughput)} tok/s`,
     `hit rate GPU ${percent(cache.gpu.hitRate)}, LMCache ${percent(cache.lmcache.hitRate)}`,
   ].join(', ');
 }

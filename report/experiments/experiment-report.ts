@@ -2,7 +2,7 @@ import type { ExperimentRow, ParsedExperimentCsv } from '../../results-schema/ex
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
 import type { LineChart } from '../charts/line-chart.js';
 import { groupBy } from '../group-by.js';
-import { formatNumber } from '../numbers.js';
+import { countOf, formatNumber } from '../numbers.js';
 import type { Fact, ReportDocument, ReportSection, ReportTable, TableCell } from '../pages/report-document.js';
 import { ascending, mean, quantile } from '../quantiles.js';
 import { simulatedSentence } from '../simulated-mark.js';
@@ -25,9 +25,9 @@ export function experimentReport(
   const engines = new Set(csv.rows.map((row) => row.engine_id)).size;
   const failed = csv.rows.filter(isFailed).length;
   const counts = [
-    count(experiments.length, 'experiment'),
-    count(engines, 'engine'),
-    `${count(csv.rows.length, 'request')}${failed === 0 ? '' : `, of which ${failed} failed`}`,
+    countOf(experiments.length, 'experiment'),
+    countOf(engines, 'engine'),
+    `${countOf(csv.rows.length, 'request')}${failed === 0 ? '' : `, of which ${failed} failed`}`,
   ];
   const facts: Fact[] = [
     ...(notes?.model == null ? [] : [{ label: 'Model', value: notes.model }]),
@@ -189,8 +189,4 @@ function isFailed(row: ExperimentRow): boolean {
 
 function inRequestOrder(rows: readonly ExperimentRow[]): ExperimentRow[] {
   return [...rows].sort((left, right) => left.request_id - right.request_id);
-}
-
-function count(number: number, word: string): string {
-  return `${formatNumber(number)} ${word}${number === 1 ? '' : 's'}`;
 }

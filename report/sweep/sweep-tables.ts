@@ -1,5 +1,5 @@
 import type { SweepExperiment, SweepMeasurement, SweepSummary } from '../../results-schema/sweep-summary.js';
-import { formatDuration, formatFixed, formatNumber } from '../numbers.js';
+import { countOf, formatDuration, formatFixed, formatNumber } from '../numbers.js';
 import type { ReportTable, TableCell } from '../pages/report-document.js';
 import { measurementOf, percent, type SweepFigure, throughputOf } from './sweep-figures.js';
 
@@ -84,7 +84,7 @@ export function warningsTable({ experiments }: SweepSummary): ReportTable {
 }
 
 export function totalsLine({ totals, experiments }: SweepSummary): string {
-  const parts = [`${formatNumber(totals.total)} experiments`, `${formatNumber(totals.successful)} successful`];
+  const parts = [countOf(totals.total, 'experiment'), `${formatNumber(totals.successful)} successful`];
   if (totals.failed > 0) parts.push(`${formatNumber(totals.failed)} failed`);
   if (totals.pending > 0) parts.push(`${formatNumber(totals.pending)} not run yet`);
   const warned = experiments.filter(

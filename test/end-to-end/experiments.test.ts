@@ -74,6 +74,7 @@ describe('lmcache-ci experiments', () => {
       stderr: expect.stringContaining('Which test file?'),
     });
     expect(await run([file, '-f', '['])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "["') });
+    expect(await run([file, '-f', ''])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "" is empty') });
     expect(readdirSync(directory).filter((name) => name.endsWith('.csv') || name === 'outputs')).toEqual([]);
   });
 

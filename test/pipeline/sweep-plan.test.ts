@@ -5,8 +5,9 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { planSweep } from '../../pipeline/commands/sweep-plan.js';
 import { simulatedGpuCount } from '../../pipeline/commands/sweep-settings.js';
-import { gpuTable } from '../../pipeline/commands/sweep-view.js';
+import { gpuTable, successText } from '../../pipeline/commands/sweep-view.js';
 import { UsageError } from '../../pipeline/usage-error.js';
+import { sampleSweep } from '../report/sample-sweep.js';
 
 let directory = '';
 beforeEach(() => {
@@ -69,4 +70,15 @@ it('the table shows each GPU with what runs there, and what is left', () => {
   expect(second).toContain('a_64gb_1rps_lru');
   expect(third).toBe('GPU 2  free');
   expect(totals).toBe('3/8 experiments done (1 failed), 1 running, 4 waiting, about 75.0 s left');
+});
+
+it("an experiment's line tells what went through it, with mock_decoding that of the prompts", () => {
+  const grid = { dataset: 'a.csv', cacheSizes: [64], requestRates: [1], evictions: [false] };
+  const result = sampleSweep([grid]).experiments[0]?.result;
+  if (result?.outcome !== 'successful') throw new Error('the sample has succeeded');
+  const { outputThroughput, totalTokenThroughput } = result.measurement;
+  const rate = (text: string) => Number(/, ([\d,]+(?:\.\d+)?) tok\/s/.exec(text)?.[1]?.replaceAll(',', ''));
+  expect(rate(successText(result, false))).toBeCloseTo(outputThroughput, 0);
+  expect(rate(successText(result, true))).toBeCloseTo(totalTokenThroughput, 0);
+  expect(successText(result, true)).toContain('tok/s with prompts, hit rate GPU');
 });
