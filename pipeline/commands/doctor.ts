@@ -1,6 +1,6 @@
 import { painter, wantsColor } from '../../report/colors.js';
 import type { Command } from '../cli.js';
-import { configure } from '../config/configure.js';
+import { configure, warnOfNearMisses } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { examine } from '../doctor.js';
@@ -20,8 +20,9 @@ export const doctorCommand: Command = {
     return addSettingFlags(parser, await loadSteps());
   },
   async run(parsed) {
-    const { settings } = configure(collectDefinitions(await loadSteps()), parsed, {});
-    const findings = await examine(settingValues(await completeSettings(settings, new Date())));
+    const configuration = configure(collectDefinitions(await loadSteps()), parsed, {});
+    warnOfNearMisses(configuration);
+    const findings = await examine(settingValues(await completeSettings(configuration.settings, new Date())));
     const paint = painter(wantsColor(process.env, process.stdout));
     const marks = { ok: paint.green('ok'), missing: paint.red('missing'), note: paint.yellow('note') };
     const width = Math.max(...findings.map(({ subject }) => subject.length));

@@ -6,7 +6,7 @@ import type { LaunchPlan } from '../../experiments/suite/engine-launch.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import { launchSettings } from '../../steps/launch-settings.js';
 import { defineSettings, type SettingDefinitions } from '../../steps/settings.js';
-import { configure } from '../config/configure.js';
+import { configure, warnOfNearMisses } from '../config/configure.js';
 import { flagName } from '../config/definitions.js';
 import { defaultText } from '../config/settings-flags.js';
 import { chooseEngine, type EngineSetting, type RuntimeSetting } from '../engine-choice.js';
@@ -82,7 +82,9 @@ export async function readEngineSettings(
   needs: { readonly fewestGpus?: number; readonly definitions?: SettingDefinitions } = {},
 ): Promise<ExperimentSettings> {
   const ci = detectCi(process.env);
-  const values = settingValues(configure(needs.definitions ?? engineSettings, parsed, {}).settings);
+  const configuration = configure(needs.definitions ?? engineSettings, parsed, {});
+  warnOfNearMisses(configuration);
+  const values = settingValues(configuration.settings);
   const text = (name: keyof typeof engineSettings): string | null => {
     const value = values[name];
     return value === null || value === undefined ? null : String(value);

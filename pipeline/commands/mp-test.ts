@@ -4,7 +4,7 @@ import { secrets } from '../../results-schema/secrets.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
-import { configure } from '../config/configure.js';
+import { configure, warnOfNearMisses } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { describeExitCodes } from '../exit-codes.js';
@@ -86,6 +86,7 @@ export const mpTestCommand: Command = {
     });
     const plan = await planNewRun(settings, ci);
     if (parsed['dryRun'] === true) {
+      warnOfNearMisses({ nearMisses });
       process.stdout.write(secrets.hide(`${await describePlan(plan, steps)}\n`));
       return 0;
     }

@@ -1,3 +1,4 @@
+import { secrets } from '../../results-schema/secrets.js';
 import type { SettingDefinitions } from '../../steps/settings.js';
 import { UsageError } from '../usage-error.js';
 import { engineVariableDefinitions } from './engine-variables.js';
@@ -28,13 +29,22 @@ export function configure(
   const sources = gatherSources(definitions, parsed, weaker);
   const engineVariables = engineVariableDefinitions(sources);
   const resolved = resolveSettings({ ...definitions, ...engineVariables.definitions }, sources);
-  const problems = [...engineVariables.errors, ...resolved.errors, ...(isStrict(resolved) ? resolved.nearMisses : [])];
+  const strict = isStrict(resolved);
+  const problems = [...engineVariables.errors, ...resolved.errors, ...(strict ? resolved.nearMisses : [])];
   if (problems.length > 0) {
     const count = problems.length === 1 ? 'A setting cannot be used' : `${problems.length} settings cannot be used`;
-    throw new UsageError(`${count}. Nothing was started.\n${problems.map(({ message }) => `  ${message}`).join('\n')}`);
+    const lines = [...problems.map(({ message }) => message), ...(strict ? [] : resolved.nearMisses.map(warningOf))];
+    throw new UsageError(`${count}. Nothing was started.\n${lines.map((line) => `  ${line}`).join('\n')}`);
   }
   return resolved;
 }
+
+/** For commands without a run, whose reporter would tell them. */
+export function warnOfNearMisses({ nearMisses }: Pick<Configuration, 'nearMisses'>): void {
+  for (const problem of nearMisses) process.stderr.write(`${secrets.hide(warningOf(problem))}\n`);
+}
+
+const warningOf = ({ message }: SettingProblem) => `warning: ${message}`;
 
 function isStrict({ settings }: ResolvedSettings): boolean {
   return settings.some(({ name, value }) => name === 'STRICT_ENV' && value === true);

@@ -48,6 +48,11 @@ describe('a variable that is nearly a setting', () => {
     const meant = 'MAX_LMCACHE_TTTF (environment) is not a setting and has no effect; did you mean MAX_LMCACHE_TTFT?';
     const environment = { MAX_LMCACHE_TTTF: '0.3' };
     expect(await expectRefusal(bench, 2, ['mp-test'], { ...environment, STRICT_ENV: '1' })).toContain(meant);
+    const refused = await expectRefusal(bench, 2, ['mp-test'], { ...environment, LIMIT: '0' });
+    expect(refused).toContain('A setting cannot be used');
+    expect(refused).toContain(`warning: ${meant}`);
+    for (const args of [['mp-test', '--dry-run'], ['doctor']])
+      expect((await bench.run(args, environment)).stderr).toBe(`warning: ${meant}\n`);
 
     const ended = await bench.run(['mp-test', '--only', 'wait-for-vllm'], environment);
     expect(ended.code, ended.output).toBe(0);
