@@ -14,6 +14,7 @@ import { flagName, orchestratorSettings } from './config/definitions.js';
 import { autoPort, valueSchema } from './config/parse-value.js';
 import type { ResolvedSetting } from './config/resolve-settings.js';
 import { flagValues } from './config/sources.js';
+import { startsRun } from './step-selection.js';
 import { UsageError } from './usage-error.js';
 
 /** A run that was cut off, and what there is left to do of it. */
@@ -80,11 +81,16 @@ export async function planResumption(request: ResumeRequest): Promise<Resumption
     record,
     settings: restoreSettings(request, record, live),
     planned,
-    todo: isOver ? [] : planned.filter((step) => step.kind !== 'test' || open.includes(step)),
+    todo: isOver ? [] : planned.filter((step) => isOpen(step, open, live)),
     done,
     begun: history.filter(({ name }) => !done.some((step) => step.name === name)),
     live,
   };
+}
+
+/** What the tests stand on is made anew, unless it was left up. */
+function isOpen(step: Step, openTests: readonly Step[], live: LiveRun | null): boolean {
+  return step.kind === 'test' ? openTests.includes(step) : live === null || !startsRun.has(step.name);
 }
 
 /** The steps of a resumed run, old and new, in the order of the pipeline. */

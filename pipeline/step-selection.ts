@@ -3,6 +3,9 @@ import type { Step } from '../steps/step.js';
 import { didYouMean } from './config/suggest.js';
 import { UsageError } from './usage-error.js';
 
+/** Steps that begin a run instead of joining one: there is nothing left for them to do where its engines are up. */
+export const startsRun: ReadonlySet<string> = new Set(['build-image', 'launch-containers']);
+
 /** Names from `--only a,b --only c`. @throws UsageError for a name that is no step, with what was probably meant. */
 export function parseStepNames(
   flag: string,

@@ -22,11 +22,8 @@ import { identifyRun, unknownIdentity } from '../run-identity.js';
 import { type RunPlan, settingValues, workspace } from '../run-plan.js';
 import { runStep } from '../run-step.js';
 import { runSession, type SessionWork } from '../session.js';
-import { parseStepNames } from '../step-selection.js';
+import { parseStepNames, startsRun } from '../step-selection.js';
 import { UsageError } from '../usage-error.js';
-
-/** Steps that begin a run of their own instead of joining one. */
-const startsRun = new Set(['build-image', 'launch-containers']);
 
 const settledByLaunch: ReadonlySet<string> = new Set([
   ...['BUILD_ID', 'RESULTS_DIR', 'ENGINE', 'RUNTIME', 'SIM_PROFILE', 'SIM_SPEED', 'SIM_FAULT'],

@@ -55,6 +55,28 @@ describe('mp-test --resume', () => {
     expect(over.stderr).toContain('that run has ended');
   });
 
+  test('goes on with engines that were left up, and ends them', async ({ bench }) => {
+    const kept = await bench.run(['mp-test', '--only', 'long-doc-qa', '--keep'], {
+      NUM_DOCUMENTS: '4',
+      SIM_SPEED: '2',
+      TEST_TIMEOUT_SECONDS: '1',
+    });
+    expect(kept.code, kept.output).toBe(3);
+    expect(kept.stdout).toContain('long-doc-qa" was not done after TEST_TIMEOUT_SECONDS=1');
+    const engines = bench.liveRun().engines;
+    const resumed = await bench.run(['mp-test', '--resume', bench.buildId, '--test-timeout-seconds', '60']);
+    expect(resumed.code, resumed.output).toBe(0);
+    const launched = bench.events().flatMap((event) => (event.type === 'engine-starting' ? [event.role] : []));
+    expect(launched.sort()).toEqual(Object.keys(engines).sort());
+    expect(bench.record().steps.map(({ name, result }) => [name, result.outcome])).toEqual([
+      ['build-image', 'skipped'],
+      ['launch-containers', 'passed'],
+      ['wait-for-vllm', 'passed'],
+      ['long-doc-qa', 'passed'],
+      ['cleanup', 'passed'],
+    ]);
+  });
+
   test('refuses a run that is still going on, and one that is not there', async ({ bench }) => {
     const run = bench.start(['mp-test', '--only', 'lm-eval'], tiny);
     await run.says(/=== Wait for vLLM/);
