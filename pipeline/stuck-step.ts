@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openConnections } from '../engines/port-owner.js';
+import { describeProcess } from '../engines/process-identity.js';
 import { probe } from '../engines/readiness.js';
 import { scrapeMetrics } from '../workloads/metrics.js';
 import { executeOwned } from './execute.js';
@@ -36,7 +37,7 @@ async function describeEngine(run: Run, role: (typeof roles)[number]): Promise<r
   const tail = await fleet.logTail(role, shownLogLines);
   const stack = ready ? [] : await stackOf(run, state);
   return [
-    `${role}: ${state.status}, answers ${answer}${requests}; ${connections} connections to it are open`,
+    `${role}: ${state.status}, answers ${answer}${requests}; ${connections} connections to it are open${await holderOf(state)}`,
     ...tail.map((line) => `  | ${line}`),
     ...stack.map((line) => `  > ${line}`),
   ];
@@ -50,6 +51,17 @@ async function openRequests(baseUrl: string, signal: AbortSignal): Promise<strin
   } catch {
     return ', its open requests are not known';
   }
+}
+
+/** `; it is running: process 4711 (vllm serve ...), state S in futex`: its container's state as Docker sees it, its process's. */
+async function holderOf(state: ReturnType<Run['fleet']['state']>): Promise<string> {
+  if (state.status !== 'starting' && state.status !== 'ready') return '';
+  if (state.handle.kind === 'process') return `; it is ${describeProcess(state.handle.pid)}`;
+  const [{ openContainerHost }, { describeHolder }] = await Promise.all([
+    import('../docker/client.js'),
+    import('../docker/labelled-containers.js'),
+  ]);
+  return describeHolder(openContainerHost(), state.handle.id);
 }
 
 async function stackOf(run: Run, state: ReturnType<Run['fleet']['state']>): Promise<readonly string[]> {

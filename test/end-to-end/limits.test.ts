@@ -35,6 +35,7 @@ describe('a step that is stuck', () => {
     expect(result).toMatchObject({ message: expect.stringContaining('TEST_TIMEOUT_SECONDS=4') });
     const evidence = result?.outcome === 'failed' ? result.evidence.join('\n') : '';
     expect(evidence).toMatch(/vllm: ready, answers no answer in time; [1-9]\d* connections to it are open/);
+    expect(evidence).toMatch(new RegExp(`; it is process ${pid} \\(.*\\), state T`));
     expect(evidence).toContain(`  > Thread 0x1 (idle): "MainThread" of ${pid}`);
     expect(evidence).toMatch(/baseline: ready, answers HTTP 200, \d+ requests running, \d+ waiting/);
     const names = bench.record().settings.map(({ name }) => name);
