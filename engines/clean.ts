@@ -3,7 +3,8 @@ import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
 import { identifyProcess, readBootId } from './process-identity.js';
 import { openRegistry, type Registry } from './registry.js';
-import { ReleaseLog, releaseGroups, releaseStrays, strayProcesses } from './release-leftovers.js';
+import { ReleaseLog, releaseDirectories, releaseGroups, releaseStrays, strayProcesses } from './release-leftovers.js';
+import { isTemporaryDirectory } from './temporary-directory.js';
 
 const defaultGraceMs = 5000;
 
@@ -33,6 +34,7 @@ export async function releaseDeadRun(
       registryName: registry.name,
       daemonLimitMs: 0,
     });
+    releaseDirectories(run.directories ?? [], log);
     if (!options.keepRecord) registry.remove(run.buildId);
   } catch (error) {
     log.problems.push(`run ${run.buildId}: ${error instanceof Error ? error.message : String(error)}`);
@@ -88,6 +90,7 @@ function describeLeftovers(run: LiveRun, registryName: string): readonly string[
   return [
     ...(sameBoot ? ledGroups(run).map((group) => `process group ${group.pgid} of run ${run.buildId}`) : []),
     ...(sameBoot ? strayProcesses(run, registryName).map((stray) => `process ${stray.pid} of run ${run.buildId}`) : []),
+    ...(run.directories ?? []).filter(isTemporaryDirectory).map((directory) => `temporary directory ${directory}`),
     `record of run ${run.buildId}`,
   ];
 }

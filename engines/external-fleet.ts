@@ -9,6 +9,7 @@ import type { ReservedGpu } from './live-run.js';
 import { identifyProcess } from './process-identity.js';
 import { defaultRegistryDirectory } from './registry.js';
 import type { ExternalServers, RunFleet } from './run-fleet.js';
+import { makeTemporaryDirectory } from './temporary-directory.js';
 
 /**
  * Servers that somebody else runs: they are asked, never launched, stopped or removed. The run's own child
@@ -98,6 +99,13 @@ export class ExternalFleet implements RunFleet {
 
   async disown(processGroup: number): Promise<void> {
     await this.#guard?.then((guard) => guard.request({ op: 'disown', pgid: processGroup })).catch(() => undefined);
+  }
+
+  temporaryDirectory(purpose: string): Promise<string> {
+    return makeTemporaryDirectory(purpose, async (directory) => {
+      this.#guard ??= startGuard();
+      await this.#guard.then((guard) => guard.request({ op: 'own-directory', directory })).catch(() => undefined);
+    });
   }
 
   async stop(): Promise<void> {}

@@ -30,6 +30,8 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('stop'), role: engineRoleSchema }),
   z.object({ id, op: z.literal('own'), group: processGroupSchema }),
   z.object({ id, op: z.literal('disown'), pgid: z.int().positive() }),
+  /** A temporary directory that is about to be made: it goes with the run, or with the step that joined. */
+  z.object({ id, op: z.literal('own-directory'), directory: z.string().min(1) }),
   /** Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. */
   z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema).readonly() }),
   /** Without `ttlMs` it stays until somebody ends it. */

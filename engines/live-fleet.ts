@@ -25,6 +25,7 @@ import { identifyProcess, identifySelf, readBootId, readPidNamespace } from './p
 import { openRegistry, type Registry } from './registry.js';
 import type { CreateFleetOptions, EngineEvent, ExternalServers, JoinFleetOptions, RunFleet } from './run-fleet.js';
 import { runMark } from './run-labels.js';
+import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const defaultStopGraceMs = 10_000;
 /** The driver gave memory back within 1 s of SIGTERM where it was measured; minutes were seen elsewhere. */
@@ -244,6 +245,12 @@ class LiveFleet implements RunFleet {
 
   async disown(processGroup: number): Promise<void> {
     await this.#keeper?.request({ op: 'disown', pgid: processGroup }).catch(() => undefined);
+  }
+
+  temporaryDirectory(purpose: string): Promise<string> {
+    return makeTemporaryDirectory(purpose, async (directory) => {
+      await this.#opened.then(() => this.#keeper?.request({ op: 'own-directory', directory })).catch(() => undefined);
+    });
   }
 
   async stop(role: EngineRole): Promise<void> {

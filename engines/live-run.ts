@@ -113,6 +113,8 @@ export const liveRunSchema = z.object({
   gpus: z.array(reservedGpuSchema).readonly(),
   engines: z.record(z.string(), liveEngineSchema),
   processGroups: z.array(processGroupSchema),
+  /** Temporary directories; some may be gone already. */
+  directories: z.array(z.string()).optional(),
 });
 export type LiveRun = z.infer<typeof liveRunSchema>;
 /** The ports of an mp-test. */

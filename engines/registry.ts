@@ -93,6 +93,11 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
     remove(buildId) {
       rmSync(registry.socketPath(buildId), { force: true });
       rmSync(recordPath(buildId), { force: true });
+      // Of a process that was killed while it wrote.
+      for (const name of readdirSync(directory)) {
+        const isDraft = name.startsWith(`.${buildId}.`) && /^\d+\.draft$/.test(name.slice(buildId.length + 2));
+        if (isDraft) rmSync(path.join(directory, name), { force: true });
+      }
     },
     withLock: (work, options) => withFileLock(path.join(directory, 'registry.lock'), work, options),
     socketPath(buildId) {

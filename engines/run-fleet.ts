@@ -79,6 +79,11 @@ export interface RunFleet extends Fleet {
    */
   own(processGroup: number): Promise<void>;
   disown(processGroup: number): Promise<void>;
+  /**
+   * A new temporary directory, mode 0700. Whoever asks removes it; where that does not happen, the keeper does.
+   * @param purpose a part of its name
+   */
+  temporaryDirectory(purpose: string): Promise<string>;
   /** Ends one server of the run; its role is free again. Harmless when it has ended. @throws when it survives SIGKILL. */
   stop(role: EngineRole): Promise<void>;
   /** The run outlives this process: its keeper stays until `cleanup`, or until `ttlMs` have passed. */

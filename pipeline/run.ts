@@ -42,7 +42,7 @@ export function stepContext<Definitions extends SettingDefinitions>(
         ...options,
         // A child that leaves its group, or that the keeper has not heard of yet, is still known as this run's.
         environment: { ...options.environment, ...fleet.mark },
-        signal,
+        signal: options.signal === undefined ? signal : AbortSignal.any([signal, options.signal]),
         owner: fleet,
       });
       end = result;
@@ -74,6 +74,7 @@ export function stepContext<Definitions extends SettingDefinitions>(
     signal,
     execute,
     workload,
+    temporaryDirectory: (purpose) => fleet.temporaryDirectory(purpose),
     setupVenv: (...packages) =>
       setupVenv({
         packages,

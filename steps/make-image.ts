@@ -56,7 +56,7 @@ export async function buildSimulator(
     return passed(`The simulator's image "${content.reference}" is up to date.`);
   }
   return await asBuild(context, content.reference, async () => {
-    const assembled = await assembleContext(content);
+    const assembled = await assembleContext(content, await context.temporaryDirectory('simulator-image'));
     try {
       const result = await build(context, host, {
         contextDirectory: assembled.directory,

@@ -31,6 +31,8 @@ export interface OwnedProcessOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
   readonly timeoutMs?: number;
+  /** Ends the program like the run's own signal; `execute` then throws its reason. */
+  readonly signal?: AbortSignal;
   /** Full output, both streams, appended here. */
   readonly logPath?: string;
   onLine?(line: string, stream: 'stdout' | 'stderr'): void;
@@ -66,6 +68,12 @@ export interface StepContext<Values> {
   emit(event: RunEventInput): void;
   /** Aborted on Ctrl-C, SIGTERM, SIGHUP, a time limit: goes into everything that waits. */
   readonly signal: AbortSignal;
+  /**
+   * A new temporary directory, mode 0700, for this step to remove; registered with the run's keeper, which removes it
+   * where the step cannot.
+   * @param purpose a part of its name
+   */
+  temporaryDirectory(purpose: string): Promise<string>;
   /** A virtual environment with these packages, made once, shared, under a lock. */
   setupVenv(...packages: readonly string[]): Promise<Venv>;
   /**

@@ -69,9 +69,9 @@ export async function imageContent(root: string): Promise<ImageContent> {
   return { reference, files, texts, libraryPath, dockerfile };
 }
 
-/** Copies the content into a temporary directory. The caller removes it. */
-export async function assembleContext(content: ImageContent): Promise<AssembledContext> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'lmcache-ci-simulator-image-'));
+/** Copies the content into an empty directory, a temporary one unless it is named. The caller removes it. */
+export async function assembleContext(content: ImageContent, given: string | null = null): Promise<AssembledContext> {
+  const directory = given ?? (await mkdtemp(path.join(tmpdir(), 'lmcache-ci-simulator-image-')));
   const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
   try {
     await writeFile(path.join(directory, 'Dockerfile'), content.dockerfile);

@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
@@ -34,13 +33,15 @@ export interface DriverOptions {
   /** False: prepared data sets are kept in a cache that ends with the process. */
   readonly keepDatasets: boolean;
   readonly workingDirectory: string;
+  /** Empty, for its socket and caches; removed when it has ended. */
+  readonly directory: string;
   /** For what Python itself prints. */
   readonly logPath: string;
 }
 
 /** Starts the Python process; it works while the caller does something else. */
 export async function startDriver(options: DriverOptions): Promise<LmEvalDriver> {
-  const directory = await mkdtemp(path.join(os.tmpdir(), 'lmcache-ci-lm-eval-'));
+  const { directory } = options;
   const socketPath = path.join(directory, 'driver.sock');
   const { server, connection } = await listen(socketPath);
   const exited = options

@@ -11,7 +11,7 @@ import type { TaskPass, TaskRunner } from './task-run.js';
 
 type RunnerContext = Pick<
   StepContext<LmEvalSettingValues>,
-  'settings' | 'results' | 'progress' | 'signal' | 'setupVenv' | 'execute'
+  'settings' | 'results' | 'progress' | 'signal' | 'setupVenv' | 'execute' | 'temporaryDirectory'
 >;
 
 const watchPauseMs = 500;
@@ -36,6 +36,7 @@ export async function startLmEvalRunner(context: RunnerContext, task: ChosenTask
     },
     keepDatasets: task.name !== localTaskName,
     workingDirectory: results.root,
+    directory: await context.temporaryDirectory('lm-eval'),
     logPath: results.path('logs', 'lm-eval.python.log'),
   });
   return {

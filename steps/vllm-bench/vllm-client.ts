@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import os from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type VllmBenchFile, vllmBenchSchema } from '../../results-schema/vllm-bench.js';
 import type { OwnedProcessResult, StepContext } from '../step.js';
@@ -44,11 +43,18 @@ export async function createVllmClient(
     const file = `${server}-${purpose}.json`;
     const logPath = results.path('logs', `vllm-bench.${server}.${purpose}.log`);
     const argv = benchArguments({ target, settings, prompts, seed: ownSeed, directory: vllm.directory, file });
-    const result = await context.execute([...vllm.command, 'bench', 'serve', ...argv], {
-      timeoutMs: benchLimitMs,
-      logPath,
-      onLine: (line) => context.progress.update({ task: `${server}, ${purpose}`, figures: line.trim().slice(0, 80) }),
-    });
+    const silence = new SilenceLimit(settings.REQUEST_TIMEOUT_SECONDS, () => noAnswer(server, purpose, logPath));
+    const result = await context
+      .execute([...vllm.command, 'bench', 'serve', ...argv], {
+        timeoutMs: benchLimitMs,
+        signal: silence.signal,
+        logPath,
+        onLine: (line) => {
+          silence.hear(line);
+          context.progress.update({ task: `${server}, ${purpose}`, figures: line.trim().slice(0, 80) });
+        },
+      })
+      .finally(() => silence.end());
     if (result.exitCode !== 0) {
       throw describeFailure(server, purpose, result, logPath);
     }
@@ -69,6 +75,39 @@ export async function createVllmClient(
     },
     dispose: () => vllm.dispose(),
   };
+}
+
+/**
+ * `vllm bench serve` has no time limit of a request. It sends all of them at once, and its progress bar moves with each
+ * that is answered: a bar that stands still for that long shows a request that has waited as long (in wall time).
+ */
+class SilenceLimit {
+  readonly #over = new AbortController();
+  readonly #limitMs: number;
+  readonly #failure: () => Error;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(limitSeconds: number, failure: () => Error) {
+    // Node's timers end at 2^31 - 1 ms.
+    this.#limitMs = Math.min(limitSeconds * 1000, 2 ** 31 - 1);
+    this.#failure = failure;
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** A bar as tqdm draws it: ` 12%|# | 6/50 [00:03<00:21]`. */
+  hear(line: string): void {
+    const percent = /(\d+)%\|/.exec(line)?.[1];
+    if (percent === undefined) return;
+    this.end();
+    if (Number(percent) < 100) this.#timer = setTimeout(() => this.#over.abort(this.#failure()), this.#limitMs);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 /** The command line of the original suite. */
@@ -98,18 +137,20 @@ async function findVllm(context: ClientContext): Promise<Vllm> {
   const { execute, fleet, run } = context;
   const onPath = await execute(['vllm', '--version'], { timeoutMs: 120_000 });
   if (onPath.exitCode === 0) {
-    return await hostVllm('vllm on PATH', ['vllm']);
+    return await hostVllm(context, 'vllm on PATH', ['vllm']);
   }
   const container = fleet.require('vllm').containerName;
   if (run.runtime === 'docker' && run.engine === 'vllm' && container !== null) {
     return containerVllm(context, container);
   }
   const venv = await context.setupVenv(vllmPackage);
-  return await hostVllm(`${vllmPackage} in "${venv.directory}"`, [path.join(path.dirname(venv.python), 'vllm')]);
+  return await hostVllm(context, `${vllmPackage} in "${venv.directory}"`, [
+    path.join(path.dirname(venv.python), 'vllm'),
+  ]);
 }
 
-async function hostVllm(label: string, command: readonly string[]): Promise<Vllm> {
-  const directory = await mkdtemp(path.join(os.tmpdir(), 'lmcache-ci-bench-'));
+async function hostVllm(context: ClientContext, label: string, command: readonly string[]): Promise<Vllm> {
+  const directory = await context.temporaryDirectory('bench');
   return {
     label,
     command,
@@ -142,6 +183,13 @@ function parseResult(text: string, logPath: string): VllmBenchFile {
       cause: error,
     });
   }
+}
+
+function noAnswer(server: BenchServer, purpose: string, logPath: string): StepFailure {
+  return new StepFailure(
+    `"vllm bench serve" (${server}, ${purpose}): no open request was answered for REQUEST_TIMEOUT_SECONDS; see "${logPath}".`,
+    { reason: 'unknown', failureCause: 'timeout' },
+  );
 }
 
 function describeFailure(

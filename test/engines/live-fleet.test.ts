@@ -1,3 +1,4 @@
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -206,6 +207,28 @@ describe("the run's own children", () => {
     expect(groups()).toEqual([]);
     await fleet.own(2 ** 22 + 1);
     expect(groups()).toEqual([]);
+  });
+});
+
+describe('temporary directories', () => {
+  it('are registered before they are made, and go with the run', async () => {
+    const { fleet, registryDir } = await openFleet();
+    const directory = await fleet.temporaryDirectory('test');
+    expect(openRegistry(registryDir).read('fleet-run')?.directories).toEqual([directory]);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
+    writeFileSync(path.join(directory, 'large'), 'x');
+    const removedByItsStep = await fleet.temporaryDirectory('test');
+    rmSync(removedByItsStep, { recursive: true });
+    expect(await fleet.release()).toMatchObject({ removed: [`temporary directory ${directory}`], problems: [] });
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  it('go with a run on external servers too, whatever ends it', async () => {
+    const fleet = externalFleet({ vllmUrl: 'http://127.0.0.1:1', baselineUrl: null, lmcacheUrl: null });
+    const directory = await fleet.temporaryDirectory('test');
+    expect(existsSync(directory)).toBe(true);
+    await fleet.close();
+    await expectSoon(() => !existsSync(directory), 'removed by its keeper');
   });
 });
 

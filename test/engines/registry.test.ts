@@ -53,6 +53,17 @@ describe('the registry of live runs', () => {
     expect(await registry.create(sampleRun())).toEqual({ replaced: dead });
   });
 
+  it('removes what a process that was killed in the middle of a record has left, with that record', () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'a.5' }));
+    const drafts = ['.a.5.4711.draft', '.a.4711.draft'];
+    for (const name of drafts) writeFileSync(path.join(registry.directory, name), '{"vers');
+    registry.remove('a');
+    expect(readdirSync(registry.directory).sort()).toEqual(['.a.5.4711.draft', 'a.5.json']);
+    registry.remove('a.5');
+    expect(readdirSync(registry.directory)).toEqual([]);
+  });
+
   it('tells live, dead and foreign runs and unreadable files apart', () => {
     const registry = openEmpty();
     const gone = { pid: process.pid, startTime: 1 };

@@ -56,6 +56,7 @@ export async function fakeContext<Values>(options: FakeContextOptions<Values>): 
     signal: options.signal ?? new AbortController().signal,
     emit: (event) => events.push(event),
     setupVenv: options.setupVenv ?? (() => Promise.reject(new Error('no virtual environment in this test'))),
+    temporaryDirectory: (purpose) => mkdtemp(path.join(parent, `${purpose}-`)),
     execute: options.execute ?? (() => Promise.reject(new Error('no programs in this test'))),
     workload: (name, target, work) => {
       workloads.push(`${name} on ${target}`);

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -47,6 +48,7 @@ async function setScene({ onJob, diesWith }: Scene = {}) {
     environment: { HF_HUB_OFFLINE: '1' },
     keepDatasets: false,
     workingDirectory: os.tmpdir(),
+    directory: await mkdtemp(path.join(os.tmpdir(), 'lmcache-ci-lm-eval-')),
     logPath: '/logs/python.log',
   });
   onTestFinished(() => driver.close());

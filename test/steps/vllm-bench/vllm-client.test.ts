@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { OwnedProcessResult } from '../../../steps/step.js';
+import type { OwnedProcessOptions, OwnedProcessResult } from '../../../steps/step.js';
 import type { VllmBenchSettingValues } from '../../../steps/vllm-bench/settings.js';
 import { vllmBenchSettings } from '../../../steps/vllm-bench/settings.js';
 import { createVllmClient } from '../../../steps/vllm-bench/vllm-client.js';
@@ -71,6 +71,37 @@ describe('createVllmClient', () => {
   it('tells of prompts that failed although vllm ended with 0', async () => {
     const { client } = await setScene(() => ended(0), { ...file, completed: 48 });
     expect((await client.measure(target, 'lmcache')).failures[0]).toContain('2 prompts failed');
+  });
+
+  it('ends it when no open request is answered within REQUEST_TIMEOUT_SECONDS', async () => {
+    const stuck = async (
+      _command: readonly string[],
+      options: OwnedProcessOptions = {},
+    ): Promise<OwnedProcessResult> => {
+      // Before the requests are sent nothing moves either.
+      options.onLine?.('Starting initial single prompt test run...', 'stdout');
+      for (const bar of ['100%|##########| 3/3', '  0%|          | 0/50 [00:00<?, ?it/s]', '  2%|2    | 1/50'])
+        options.onLine?.(bar, 'stderr');
+      return await new Promise((_resolve, reject) => {
+        options.signal?.addEventListener('abort', () => reject(options.signal?.reason));
+      });
+    };
+    const context = await fakeContext<VllmBenchSettingValues>({
+      settings: { ...settingsFor({ settings: vllmBenchSettings }), REQUEST_TIMEOUT_SECONDS: 0.05 },
+      urls: { vllm: target.baseUrl },
+      execute: async (command, options) => (command.includes('serve') ? stuck(command, options) : ended(0)),
+    });
+    const client = await createVllmClient(context, 42);
+    onTestFinished(async () => {
+      await client.dispose();
+      await context.dispose();
+    });
+    await expect(client.measure(target, 'lmcache')).rejects.toMatchObject({
+      name: 'StepFailure',
+      reason: 'unknown',
+      failureCause: 'timeout',
+      message: expect.stringContaining('no open request was answered for REQUEST_TIMEOUT_SECONDS'),
+    });
   });
 
   it('fails with the end of its output when vllm does, and when it leaves no result', async () => {
