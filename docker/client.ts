@@ -19,6 +19,7 @@ import type {
 import type { CreateRequest } from './create-request.js';
 import { dockerErrorFrom } from './error-normaliser.js';
 import { DockerError } from './errors.js';
+import { endForgottenTask } from './forgotten-task.js';
 import { trackConnections } from './tracked-connections.js';
 
 const pingLimitMs = 5_000;
@@ -271,10 +272,11 @@ class DockerodeHost implements ContainerHost {
     );
   }
 
-  async removeContainer(id: string): Promise<boolean> {
-    return await this.#unlessGone(`remove container "${id}"`, (abortSignal) =>
+  async removeContainer(id: string): Promise<{ readonly existed: boolean; readonly forced: boolean }> {
+    const existed = await this.#unlessGone(`remove container "${id}"`, (abortSignal) =>
       this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
     );
+    return { existed, ...(await endForgottenTask(id)) };
   }
 
   async #unlessGone(action: string, call: (abortSignal: AbortSignal) => Promise<unknown>): Promise<boolean> {

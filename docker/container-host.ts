@@ -73,7 +73,7 @@ export interface SessionBuildOptions {
 
 /**
  * A container engine behind the few operations this project needs; the implementation is the only one that
- * knows dockerode. Every method rejects with a DockerError and nothing else; every method is bounded in time.
+ * knows dockerode. Every method rejects with a DockerError and nothing else, unless it says so; every method is bounded in time.
  */
 export interface ContainerHost {
   /** How the daemon is reached, for messages: `unix:///var/run/docker.sock`. */
@@ -107,8 +107,13 @@ export interface ContainerHost {
   inspectContainer(id: string): Promise<ContainerState | null>;
   /** False when it was not running or not there. */
   killContainer(id: string, signalName: 'SIGTERM' | 'SIGKILL'): Promise<boolean>;
-  /** Kills it if it runs, removes it and its anonymous volumes. False when it was not there. */
-  removeContainer(id: string): Promise<boolean>;
+  /**
+   * Kills it if it runs, removes it and its anonymous volumes, and ends what the daemon had forgotten of it.
+   * @param id the whole id
+   * @returns `existed` false when it was not there; `forced` when something had to be killed that the daemon did not know
+   * @throws SurvivorError when that could not be ended
+   */
+  removeContainer(id: string): Promise<{ readonly existed: boolean; readonly forced: boolean }>;
   listContainers(labels: readonly string[]): Promise<readonly ContainerSummary[]>;
   /**
    * Resolves once all that the container will print goes to the sinks, demultiplexed: to be called before it is

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EngineStartError } from '../engines/errors.js';
+import { EngineStartError, SurvivorError } from '../engines/errors.js';
 import type { LaunchSpec } from '../engines/launch-spec.js';
 import type { EngineRuntime, StartedEngine } from '../engines/runtime.js';
 import { containerExit } from './container-exit.js';
@@ -96,8 +96,10 @@ class StartedContainer implements StartedEngine {
       }
       // The last lines of the log go with the container.
       await this.#endsWithin(logDrainMs, hurry);
-      await this.#host.removeContainer(this.#id);
+      const removal = await this.#host.removeContainer(this.#id);
+      forced ||= removal.forced;
     } catch (error) {
+      if (error instanceof SurvivorError) throw error;
       throw new Error(`${messageOf(error)}${await describeHolder(this.#host, this.#id)}`, { cause: error });
     } finally {
       this.#watching.abort();

@@ -15,16 +15,6 @@ export async function listByLabel(
   );
 }
 
-/**
- * Kills (if need be) and removes a container with its anonymous volumes. Removing what is gone, or what another
- * process is just removing, is fine.
- * @returns whether this call found it there.
- * @throws DockerError
- */
-export async function removeContainer(host: ContainerHost, idOrName: string): Promise<{ readonly removed: boolean }> {
-  return { removed: await host.removeContainer(idOrName) };
-}
-
 /** What a container that does not go is held by: `; it is running: process 4711 (vllm serve ...), state D in nv_ioctl`. Never throws. */
 export async function describeHolder(host: ContainerHost, idOrName: string): Promise<string> {
   try {
@@ -41,23 +31,24 @@ export async function describeHolder(host: ContainerHost, idOrName: string): Pro
 /**
  * SIGTERM, SIGKILL after `graceMs`, then removal; for containers another process started.
  * @returns `existed` false when it was gone; `forced` when SIGKILL was needed.
- * @throws DockerError
+ * @throws DockerError, SurvivorError
  */
 export async function stopAndRemoveContainer(
   host: ContainerHost,
-  idOrName: string,
+  id: string,
   graceMs: number,
 ): Promise<{ readonly existed: boolean; readonly forced: boolean }> {
   let forced = false;
-  if (await host.killContainer(idOrName, 'SIGTERM')) {
+  if (await host.killContainer(id, 'SIGTERM')) {
     const grace = new AbortController();
     const timer = setTimeout(() => grace.abort(), graceMs);
-    const ended = await host.waitForExit(idOrName, grace.signal).then(
+    const ended = await host.waitForExit(id, grace.signal).then(
       () => true,
       () => false,
     );
     clearTimeout(timer);
-    if (!ended) forced = await host.killContainer(idOrName, 'SIGKILL');
+    if (!ended) forced = await host.killContainer(id, 'SIGKILL');
   }
-  return { existed: await host.removeContainer(idOrName), forced };
+  const removal = await host.removeContainer(id);
+  return { existed: removal.existed, forced: forced || removal.forced };
 }

@@ -12,6 +12,11 @@ export class EngineStartError extends ExpectedFailure {
   }
 }
 
+/** Something of a run lives on, and this process cannot end it; the message names it. */
+export class SurvivorError extends Error {
+  override readonly name = 'SurvivorError';
+}
+
 /** A live run of the same BUILD_ID exists: the new one must not touch its containers or results. */
 export class BuildIdTakenError extends Error {
   override readonly name = 'BuildIdTakenError';

@@ -3,7 +3,7 @@ import { secrets } from '../results-schema/secrets.js';
 import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
-import { EngineStartError } from './errors.js';
+import { EngineStartError, SurvivorError } from './errors.js';
 import type { ReleaseReport } from './fleet.js';
 import { complain, hasVerdict, noteExpiry, writeLostNote } from './keeper-notes.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
@@ -11,7 +11,7 @@ import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
 import { identifySelf, isProcessAlive } from './process-identity.js';
 import type { Registry } from './registry.js';
-import { ReleaseLog, releaseGroups, releaseStrays } from './release-leftovers.js';
+import { ReleaseLog, releaseDirectories, releaseGroups, releaseStrays } from './release-leftovers.js';
 import { runLabels, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
 import { waitUntil } from './wait-until.js';
@@ -62,6 +62,8 @@ export class Keeper {
   readonly #stopping = new Set<EngineRole>();
   /** Groups by pgid, each with the client that handed it over. */
   readonly #groups = new Map<number, { readonly group: ProcessGroup; readonly owner: KeeperConnection }>();
+  /** Temporary directories, likewise. */
+  readonly #directories = new Map<string, KeeperConnection>();
   #run: LiveRun | null = null;
   #runtime: Promise<EngineRuntime> | null = null;
   #stopGraceMs = 10_000;
@@ -84,14 +86,7 @@ export class Keeper {
   async disconnect(connection: KeeperConnection): Promise<void> {
     this.#connections.delete(connection);
     if (connection.kind === 'joined' || this.#detached) {
-      const left = [...this.#groups.values()].filter((entry) => entry.owner === connection);
-      for (const { group } of left) this.#groups.delete(group.pgid);
-      this.#publish();
-      await releaseGroups(
-        left.map((entry) => entry.group),
-        leftGroupGraceMs,
-        new ReleaseLog(),
-      );
+      await this.#releaseOf(connection);
       return;
     }
     const run = this.#run;
@@ -106,6 +101,22 @@ export class Keeper {
       writeLostNote(run, report);
     }
     this.#dependencies.finish();
+  }
+
+  /** A joined step has gone: what it owned goes, the run stays. */
+  async #releaseOf(connection: KeeperConnection): Promise<void> {
+    const left = [...this.#groups.values()].filter((entry) => entry.owner === connection);
+    for (const { group } of left) this.#groups.delete(group.pgid);
+    const directories = [...this.#directories].flatMap(([name, owner]) => (owner === connection ? [name] : []));
+    for (const directory of directories) this.#directories.delete(directory);
+    this.#publish();
+    const log = new ReleaseLog();
+    await releaseGroups(
+      left.map((entry) => entry.group),
+      leftGroupGraceMs,
+      log,
+    );
+    releaseDirectories(directories, log);
   }
 
   /** Takes one line of a client and answers it. Never throws. */
@@ -161,6 +172,10 @@ export class Keeper {
         return {};
       case 'disown':
         this.#groups.delete(request.pgid);
+        this.#publish();
+        return {};
+      case 'own-directory':
+        this.#directories.set(request.directory, connection);
         this.#publish();
         return {};
       case 'claim':
@@ -282,7 +297,11 @@ export class Keeper {
   /** The record is for others; that it cannot be written (disk full) must not end the run. */
   #publish(): void {
     if (!this.#run) return;
-    this.#run = { ...this.#run, processGroups: [...this.#groups.values()].map((entry) => entry.group) };
+    this.#run = {
+      ...this.#run,
+      processGroups: [...this.#groups.values()].map((entry) => entry.group),
+      directories: [...this.#directories.keys()],
+    };
     try {
       this.#dependencies.registry.write(this.#run);
     } catch (error) {
@@ -317,6 +336,7 @@ export class Keeper {
     const stops = [...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log));
     const [failures] = await Promise.all([Promise.all(stops), releaseGroups(groups, graceMs, log, this.#hurry.signal)]);
     const failed = failures.flatMap((failure) => (failure === null ? [] : [failure]));
+    releaseDirectories([...this.#directories.keys()], log);
     if (!this.#run) return;
     const { registry, openCleaner } = this.#dependencies;
     const { containersGone } = await releaseStrays(this.#run, {
@@ -360,7 +380,10 @@ export class Keeper {
       if (wasRunning) this.#setState(role, { status: 'stopped', exit: await engine.exited, forced });
       return null;
     } catch (error) {
-      return `${name}: ${keeperErrorOf(error).message}`;
+      const failure = `${name}: ${keeperErrorOf(error).message}`;
+      if (!(error instanceof SurvivorError)) return failure;
+      log.problems.push(failure);
+      return null;
     }
   }
 }

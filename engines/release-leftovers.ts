@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerCleaner } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
@@ -5,6 +6,7 @@ import type { LiveRun, ProcessGroup } from './live-run.js';
 import { type EndOutcome, endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
 import { type ProcessStat, readBootId, readCommandLine } from './process-identity.js';
 import { runMark } from './run-labels.js';
+import { isTemporaryDirectory } from './temporary-directory.js';
 
 /** Collects what was ended while things are ended in parallel. */
 export class ReleaseLog {
@@ -55,6 +57,19 @@ export async function releaseGroups(
   );
 }
 
+/** Those that whoever made them has not removed; after the processes that write into them. */
+export function releaseDirectories(directories: readonly string[], log: ReleaseLog): void {
+  for (const directory of directories.filter(isTemporaryDirectory)) {
+    const name = `temporary directory ${directory}`;
+    try {
+      rmSync(directory, { recursive: true });
+      log.removed.push(name);
+    } catch (error) {
+      log.problems.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
 /** Processes with the run's mark that are neither its orchestrator nor its keeper, and younger than the run. */
 export function strayProcesses(
   run: Pick<LiveRun, 'buildId' | 'bootId' | 'orchestrator' | 'keeper'>,
@@ -85,16 +100,18 @@ export async function releaseStrays(
   run: LiveRun,
   options: StrayOptions,
 ): Promise<{ readonly containersGone: boolean }> {
-  const { log, graceMs } = options;
   const containersGone = run.runtime === 'docker' && (await removeContainers(run, options));
-  // After them: what a killed daemon has forgotten is no container any more, but its processes carry the mark.
+  await endStrays(run, options);
+  return { containersGone };
+}
+
+async function endStrays(run: LiveRun, { log, graceMs, registryName }: StrayOptions): Promise<void> {
   await Promise.all(
-    strayProcesses(run, options.registryName).map(async (stray) => {
+    strayProcesses(run, registryName).map(async (stray) => {
       const command = readCommandLine(stray.pid) ?? 'unknown command';
       log.ended(`process ${stray.pid} (${shorten(command)})`, await endProcesses([stray], graceMs));
     }),
   );
-  return { containersGone };
 }
 
 /** @returns whether the daemon knows none of them any more */
@@ -102,7 +119,9 @@ async function removeContainers(run: LiveRun, options: StrayOptions): Promise<bo
   const { log, graceMs } = options;
   try {
     const cleaner = await options.openCleaner();
-    const left = await whenAnswered(() => cleaner.list(run.buildId), options.daemonLimitMs);
+    // While nobody answers, containers' processes hold memory and GPUs all the same: they carry the mark.
+    const away = () => endStrays(run, options);
+    const left = await whenAnswered(() => cleaner.list(run.buildId), away, options.daemonLimitMs);
     const removal = await cleaner.remove(left, graceMs);
     log.add(removal);
     return removal.problems.length === 0;
@@ -115,13 +134,22 @@ async function removeContainers(run: LiveRun, options: StrayOptions): Promise<bo
   }
 }
 
-/** Asks again until the daemon answers. @throws its last error when the time is over. */
-async function whenAnswered<Answer>(ask: () => Promise<Answer>, limitMs: number): Promise<Answer> {
+/**
+ * Asks again until the daemon answers.
+ * @param away what to do once when it does not
+ * @throws its last error when the time is over.
+ */
+async function whenAnswered<Answer>(
+  ask: () => Promise<Answer>,
+  away: () => Promise<void>,
+  limitMs: number,
+): Promise<Answer> {
   const deadline = performance.now() + limitMs;
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     try {
       return await ask();
     } catch (error) {
+      if (tries === 1) await away();
       if (performance.now() >= deadline) throw error;
       await delay(daemonPauseMs);
     }

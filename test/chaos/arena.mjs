@@ -1,5 +1,5 @@
 // One run's corner of the machine for the chaos program: its own home, registry and results, and how it is judged.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -28,11 +28,14 @@ const smallRun = {
 };
 
 export class Arena {
-  /** @param dockerHost of the daemon that containers are made by; null: the machine's */
-  constructor(buildId, runtime, dockerHost = null) {
+  static #open = new Set();
+
+  /** @param daemon that makes the containers; null on the process runtime */
+  constructor(buildId, runtime, daemon = null) {
+    Arena.#open.add(this);
     this.buildId = buildId;
     this.runtime = runtime;
-    this.dockerHost = dockerHost;
+    this.daemon = daemon;
     this.directory = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-chaos-'));
     this.resultsDir = path.join(this.directory, 'results');
     this.faultyResults = null;
@@ -52,7 +55,7 @@ export class Arena {
         HOME: path.join(this.directory, 'home'),
         TMPDIR: path.join(this.directory, 'tmp'),
         XDG_RUNTIME_DIR: path.join(this.directory, 'runtime'),
-        ...(this.dockerHost === null ? {} : { DOCKER_HOST: this.dockerHost }),
+        ...(this.daemon?.dockerHost ? { DOCKER_HOST: this.daemon.dockerHost } : {}),
         BUILD_ID: this.buildId,
         RESULTS_DIR: this.resultsDir,
         RUNTIME: this.runtime,
@@ -104,9 +107,16 @@ export class Arena {
   async enginePid(role, ended) {
     const handle = await this.#recorded((record) => record?.engines?.[role]?.state?.handle, ended);
     if (handle === null || handle.kind === 'process') return handle?.pid ?? null;
-    const shown = docker(this.dockerHost, 'inspect', '--format', '{{.State.Pid}}', handle.id);
+    const shown = this.daemon.ask('inspect', '--format', '{{.State.Pid}}', handle.id);
     // A container that has ended has pid 0, which is our own group to `kill`.
     return Number(shown.stdout) || null;
+  }
+
+  /** Waits for the first container of the run, in whatever state. */
+  async firstContainer(ended) {
+    let isOver = false;
+    void ended.then(() => (isOver = true));
+    await waitUntil(() => isOver || this.#names().length > 0, runLimitMs);
   }
 
   keeperPid(ended) {
@@ -139,21 +149,34 @@ export class Arena {
     await waitUntil(() => this.processes().length === 0, goneLimitMs);
     const left = this.processes().map((name) => `process ${name}`);
     if (this.record() !== null) left.push('its record in the registry');
-    if (this.runtime === 'docker') left.push(...(await this.#containers()).map((name) => `container ${name}`));
+    left.push(...readdirSync(path.join(this.directory, 'tmp')).map((name) => `temporary file ${name}`));
+    if (this.runtime === 'docker') {
+      left.push(...(await this.#containers()).map((name) => `container ${name}`));
+      left.push(...(await this.#forgotten()).map((name) => `forgotten by its daemon: ${name}`));
+    }
+    return left;
+  }
+
+  /** What the daemon has forgotten, and what does not go within 5 s. Other lanes' containers come and go. */
+  async #forgotten() {
+    let left = this.daemon.forgotten();
+    await waitUntil(() => {
+      const now = this.daemon.forgotten();
+      left = left.filter((name) => now.includes(name));
+      return left.length === 0;
+    }, goneLimitMs);
     return left;
   }
 
   /** Names of the run's containers that do not go within 5 s, whatever their state. */
   async #containers() {
+    await waitUntil(() => this.#names().length === 0, goneLimitMs);
+    return this.#names();
+  }
+
+  #names() {
     const filter = `label=ci.lmcache.build-id=${this.buildId}`;
-    let names = [];
-    await waitUntil(() => {
-      const listed = docker(this.dockerHost, 'ps', '--all', '--filter', filter, '--format', '{{.Names}}');
-      if (listed.status !== 0) throw new Error(`docker ps: ${listed.stderr}`);
-      names = listed.stdout.split('\n').filter(Boolean);
-      return names.length === 0;
-    }, goneLimitMs);
-    return names;
+    return this.daemon.list('--filter', filter, '--format', '{{.Names}}');
   }
 
   /** The results after the end; problems are files that cannot be read as what they are. */
@@ -172,7 +195,12 @@ export class Arena {
     rmSync(this.resultsDir, { recursive: true, force: true });
   }
 
+  static removeAll() {
+    for (const arena of Arena.#open) arena.remove();
+  }
+
   remove() {
+    Arena.#open.delete(this);
     this.afterwards?.();
     for (const name of this.processes()) killQuietly(Number.parseInt(name, 10), 'SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
@@ -186,10 +214,6 @@ export function killQuietly(pid, signal) {
   } catch {
     return false;
   }
-}
-
-function docker(host, ...args) {
-  return spawnSync('docker', [...(host === null ? [] : ['--host', host]), ...args], { encoding: 'utf8' });
 }
 
 function commandOf(pid) {

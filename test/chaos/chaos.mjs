@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { bootstrap } from '../../pipeline/bootstrap.mjs';
 
 bootstrap();
+const { Arena } = await import('./arena.mjs');
 const { faultsOf } = await import('./faults.mjs');
 const { killPoints } = await import('./kill-points.mjs');
 const { runOn } = await import('./runs.mjs');
@@ -31,12 +32,15 @@ const wanted = options['kill-points'] === undefined ? null : Number(options['kil
 const runtimes = options.runtime === 'both' ? ['process', 'docker'] : [options.runtime];
 /** Each fault this often; in the short form once, and the faults of the process runtime only where the code is the same. */
 const tries = Number(options.tries ?? (options.short ? 1 : 10));
-/** What containers do differently from processes. */
-const shortOnDocker = ['orchestrator -9', 'vllm killed', 'baseline frozen'];
+/** What containers do differently from processes, and what a daemon does worst. */
+const short = {
+  docker: ['orchestrator -9', 'vllm killed', 'baseline frozen'],
+  daemon: ['daemon killed while it starts engines', 'daemon and orchestrator killed, daemon started again'],
+};
 
 const isWanted = ({ name }, runtime) =>
   (options.fault === undefined || name.includes(options.fault)) &&
-  (!options.short || runtime !== 'docker' || shortOnDocker.includes(name));
+  (!options.short || (short[runtime]?.includes(name) ?? true));
 
 function planOf(runtime) {
   const possible = faultsOf[runtime].filter((fault) => isWanted(fault, runtime));
@@ -49,6 +53,16 @@ const started = Date.now();
 const table = new Table();
 const scratch = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-chaos-'));
 const daemon = runtimes.includes('docker') ? await openDaemon(path.join(scratch, 'docker')) : null;
+const cleanUp = async () => {
+  Arena.removeAll();
+  await daemon?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+};
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+])
+  process.once(signal, () => void cleanUp().finally(() => process.exit(code)));
 try {
   for (const runtime of runtimes) {
     const where = { runtime, seed, lanes, table, daemon: runtime === 'docker' ? daemon : null };
@@ -61,8 +75,7 @@ try {
     else if (runtime === 'docker') console.log("not possible here: the machine's own daemon is never killed");
   }
 } finally {
-  await daemon?.stop();
-  rmSync(scratch, { recursive: true, force: true });
+  await cleanUp();
 }
 console.log(table.text());
 const seconds = ((Date.now() - started) / 1000).toFixed(0);

@@ -6,6 +6,10 @@ import { endsAsKilled } from './orchestrator-faults.mjs';
 
 const awayMs = 1500;
 
+const isRightWithoutDaemon = (end, results) =>
+  hasPassed(end, results) ||
+  isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died', 'engine-unreachable', 'timeout']);
+
 const restarted = {
   name: 'daemon killed, started again',
   async inflict(arena, moment, daemon) {
@@ -16,9 +20,25 @@ const restarted = {
     await daemon.restart();
     return await run.ended;
   },
-  isRight: (end, results) =>
-    hasPassed(end, results) ||
-    isFailure(end, results, 'infrastructure', ['daemon-unreachable', 'engine-died', 'engine-unreachable', 'timeout']),
+  isRight: isRightWithoutDaemon,
+};
+
+/** How long the three containers take to start, from the first that is there. */
+const startsMs = 800;
+
+/** Started again it does not know of what it was just starting, and so ends none of it. */
+const killedWhileStarting = {
+  name: 'daemon killed while it starts engines',
+  async inflict(arena, moment, daemon) {
+    const run = arena.start();
+    await arena.firstContainer(run.ended);
+    await Promise.race([run.ended, delay(moment.fraction * startsMs)]);
+    await daemon.kill();
+    await delay(moment.choose([0, awayMs]));
+    await daemon.restart();
+    return await run.ended;
+  },
+  isRight: isRightWithoutDaemon,
 };
 
 const bothKilled = {
@@ -37,4 +57,4 @@ const bothKilled = {
   isRight: (end, results) => endsAsKilled('SIGKILL', end, results),
 };
 
-export const daemonFaults = [restarted, bothKilled];
+export const daemonFaults = [restarted, killedWhileStarting, bothKilled];

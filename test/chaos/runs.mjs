@@ -40,7 +40,7 @@ async function passes(run) {
   if (end.code !== 0) throw new Error(`An undisturbed run ended with ${end.code ?? end.signal}:\n${end.output()}`);
 }
 
-export const arenaOf = (buildId, runtime, daemon) => new Arena(buildId, runtime, daemon?.dockerHost ?? null);
+export const arenaOf = (buildId, runtime, daemon) => new Arena(buildId, runtime, daemon);
 
 export async function inLanes(lanes, list, work) {
   const queue = [...list.entries()];

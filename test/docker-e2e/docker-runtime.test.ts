@@ -7,7 +7,7 @@ import { containerExit } from '../../docker/container-exit.js';
 import { createRequest } from '../../docker/create-request.js';
 import { DockerRuntime } from '../../docker/docker-runtime.js';
 import { DockerError } from '../../docker/errors.js';
-import { listByLabel, removeContainer, stopAndRemoveContainer } from '../../docker/labelled-containers.js';
+import { listByLabel, stopAndRemoveContainer } from '../../docker/labelled-containers.js';
 import { EngineStartError } from '../../engines/errors.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import type { StartedEngine } from '../../engines/runtime.js';
@@ -98,7 +98,7 @@ describe('how engines end', () => {
   test('killed by somebody else, and removed by somebody else', async () => {
     const spec = bench.spec('removed', 'setInterval(() => {}, 1000)');
     const engine = await start(spec);
-    await removeContainer(bench.host, spec.name);
+    await bench.host.removeContainer(spec.name);
     expect((await engine.exited).signal).toBe('SIGKILL');
     expect(await engine.stop(1000)).toEqual({ forced: false });
   });
@@ -185,11 +185,11 @@ describe('labels', () => {
     const [first, second] = found;
     // Twice at once: the daemon answers one of them that the removal is in progress.
     const both = await Promise.all([
-      removeContainer(bench.host, first?.id ?? ''),
-      removeContainer(bench.host, first?.id ?? ''),
+      bench.host.removeContainer(first?.id ?? ''),
+      bench.host.removeContainer(first?.id ?? ''),
     ]);
-    expect(both.filter(({ removed }) => removed).length).toBeGreaterThanOrEqual(1);
-    expect(await removeContainer(bench.host, first?.id ?? '')).toEqual({ removed: false });
+    expect(both.filter(({ existed }) => existed).length).toBeGreaterThanOrEqual(1);
+    expect(await bench.host.removeContainer(first?.id ?? '')).toEqual({ existed: false, forced: false });
     expect(await stopAndRemoveContainer(bench.host, second?.id ?? '', 100)).toEqual({ existed: true, forced: true });
     expect(await stopAndRemoveContainer(bench.host, second?.id ?? '', 100)).toEqual({ existed: false, forced: false });
     expect(await listByLabel(bench.host, bench.labels)).toEqual([]);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { openContainerHost } from '../../docker/client.js';
 import type { ContainerHost } from '../../docker/container-host.js';
 import { buildImage } from '../../docker/image-build.js';
-import { listByLabel, removeContainer } from '../../docker/labelled-containers.js';
+import { listByLabel } from '../../docker/labelled-containers.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { assembleContext, imageContent } from '../../simulator/image/image-context.js';
 import { simulatorPackage } from '../docker/simulator-package.js';
@@ -58,7 +58,7 @@ export function dockerBench(): DockerBench {
   });
   afterEach(async () => {
     const left = await listByLabel(host, labels);
-    await Promise.all(left.map((container) => removeContainer(host, container.id)));
+    await Promise.all(left.map((container) => host.removeContainer(container.id)));
   });
   afterAll(async () => {
     if (state.image !== '') await host.removeImage(state.image);

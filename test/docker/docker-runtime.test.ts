@@ -8,7 +8,7 @@ import type { ContainerHost } from '../../docker/container-host.js';
 import { DockerRuntime } from '../../docker/docker-runtime.js';
 import { DockerError, type DockerErrorKind } from '../../docker/errors.js';
 import { describeHolder } from '../../docker/labelled-containers.js';
-import { EngineStartError } from '../../engines/errors.js';
+import { EngineStartError, SurvivorError } from '../../engines/errors.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { fakeHost } from './fake-host.js';
 
@@ -139,7 +139,7 @@ function runningContainer(diesBy: readonly ('SIGTERM' | 'SIGKILL')[], calls: str
     },
     removeContainer: async () => {
       calls.push('remove');
-      return true;
+      return { existed: true, forced: false };
     },
   });
 }
@@ -184,6 +184,22 @@ describe('stopping', () => {
     expect(await engine.exited).toMatchObject({ code: 3, signal: null });
     expect(await engine.stop(5000)).toEqual({ forced: false });
     expect(calls).toEqual(['remove']);
+  });
+
+  test('what the daemon had forgotten counts as forced; what cannot be ended then is told as it is', async () => {
+    const forgotten = fakeHost({
+      ...runningContainer(['SIGTERM'], []),
+      removeContainer: async () => ({ existed: true, forced: true }),
+    });
+    expect(await (await new DockerRuntime(forgotten).start(spec, logPath, {})).stop(5000)).toEqual({ forced: true });
+    const notOurs = fakeHost({
+      ...runningContainer(['SIGTERM'], []),
+      removeContainer: async () => {
+        throw new SurvivorError('process 4711 lives on');
+      },
+    });
+    const engine = await new DockerRuntime(notOurs).start(spec, logPath, {});
+    await expect(engine.stop(5000)).rejects.toThrow(new SurvivorError('process 4711 lives on'));
   });
 
   test('a removal that fails is told, and the engine still counts as ended', async () => {

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cleanLeftovers, releaseDeadRun } from '../../engines/clean.js';
 import type { ContainerCleaner, LabelledContainer } from '../../engines/container-cleaner.js';
 import { identifyProcess } from '../../engines/process-identity.js';
 import { openRegistry } from '../../engines/registry.js';
+import { ReleaseLog, releaseStrays } from '../../engines/release-leftovers.js';
 import { runMark } from '../../engines/run-labels.js';
 import { expectSoon, isGone, sampleRun, temporaryDirectory } from './engine-rig.js';
 
@@ -92,6 +93,20 @@ describe('cleaning up after dead runs', () => {
     expect(registry.list().dead).toEqual([]);
   });
 
+  it('removes temporary directories that they have made, and no other that a record may name', async () => {
+    const registry = openEmpty();
+    const root = temporaryDirectory();
+    const [ours, other] = ['lmcache-ci-bench-1', 'precious'].map((name) => path.join(root, name));
+    for (const directory of [ours, other]) mkdirSync(directory ?? '');
+    const directories = [ours ?? '', other ?? '', path.join(root, 'lmcache-ci-gone')];
+    registry.write(sampleRun({ buildId: 'gone', orchestrator: dead, directories }));
+    const request = { olderThanMs: 0, registryDir: registry.directory, openCleaner: noDaemon };
+    const removed = [`temporary directory ${ours}`, 'record of run gone'];
+    expect((await cleanLeftovers({ ...request, dryRun: true })).removed).toEqual(removed);
+    expect(await cleanLeftovers({ ...request, dryRun: false })).toEqual({ removed, forced: [], problems: [] });
+    expect([ours, other].map((directory) => existsSync(directory ?? ''))).toEqual([false, true]);
+  });
+
   it('spares what is younger than asked for', async () => {
     const registry = openEmpty();
     registry.write(sampleRun({ buildId: 'old', orchestrator: dead, createdAt: new Date(0).toISOString() }));
@@ -149,5 +164,23 @@ describe('cleaning up after dead runs', () => {
       'containers of run sample could not be looked for: connect ENOENT /var/run/docker.sock; `lmcache-ci clean` removes them when the daemon answers again',
     ]);
     expect(registry.read('sample')).toBeNull();
+  });
+
+  it("ends what carries the mark while the daemon is away: it holds the machine's memory", async () => {
+    const registry = openEmpty();
+    const inContainer = sleeper(runMark('gone', registry.name));
+    const { openCleaner } = fakeDaemon();
+    const cleaner = await openCleaner();
+    const log = new ReleaseLog();
+    const released = await releaseStrays(sampleRun({ buildId: 'gone', runtime: 'docker', orchestrator: dead }), {
+      graceMs: 1000,
+      log,
+      // It answers when the container's process has gone.
+      openCleaner: async () => ({ ...cleaner, list: async () => (isGone(inContainer.pid) ? [] : noDaemon()) }),
+      registryName: registry.name,
+      daemonLimitMs: 5000,
+    });
+    expect(released).toEqual({ containersGone: true });
+    expect(log.report()).toEqual({ removed: [`process ${inContainer.pid} (sleep 304)`], forced: [], problems: [] });
   });
 });
