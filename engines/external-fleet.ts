@@ -104,7 +104,7 @@ export class ExternalFleet implements RunFleet {
   temporaryDirectory(purpose: string): Promise<string> {
     return makeTemporaryDirectory(purpose, async (directory) => {
       this.#guard ??= startGuard();
-      await this.#guard.then((guard) => guard.request({ op: 'own-directory', directory })).catch(() => undefined);
+      await (await this.#guard).request({ op: 'own-directory', directory });
     });
   }
 

@@ -249,7 +249,8 @@ class LiveFleet implements RunFleet {
 
   temporaryDirectory(purpose: string): Promise<string> {
     return makeTemporaryDirectory(purpose, async (directory) => {
-      await this.#opened.then(() => this.#keeper?.request({ op: 'own-directory', directory })).catch(() => undefined);
+      await this.#opened;
+      await this.#keeper?.request({ op: 'own-directory', directory });
     });
   }
 

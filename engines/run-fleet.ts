@@ -82,6 +82,7 @@ export interface RunFleet extends Fleet {
   /**
    * A new temporary directory, mode 0700. Whoever asks removes it; where that does not happen, the keeper does.
    * @param purpose a part of its name
+   * @throws EngineStartError when its keeper is gone, or ends the run: nothing is made that nobody would remove
    */
   temporaryDirectory(purpose: string): Promise<string>;
   /** Ends one server of the run; its role is free again. Harmless when it has ended. @throws when it survives SIGKILL. */

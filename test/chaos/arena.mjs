@@ -161,11 +161,11 @@ export class Arena {
   async #forgotten() {
     let left = this.daemon.forgotten();
     await waitUntil(() => {
-      const now = this.daemon.forgotten();
-      left = left.filter((name) => now.includes(name));
+      const before = new Set(left.map(({ pid }) => pid));
+      left = left.length === 0 ? [] : this.daemon.forgotten().filter(({ pid }) => before.has(pid));
       return left.length === 0;
     }, goneLimitMs);
-    return left;
+    return left.map(({ what }) => what);
   }
 
   /** Names of the run's containers that do not go within 5 s, whatever their state. */

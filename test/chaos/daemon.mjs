@@ -42,6 +42,6 @@ function forgottenBelow(directory, { list }) {
   return shims.flatMap(({ pid, id }) => {
     if (known.has(id)) return [];
     const children = processes.filter(({ parentPid }) => parentPid === pid).map(({ command }) => command.slice(0, 80));
-    return [`shim ${pid} of ${id.slice(0, 12)}, its children: ${children.join('; ') || 'none'}`];
+    return [{ pid, what: `shim ${pid} of ${id.slice(0, 12)}, its children: ${children.join('; ') || 'none'}` }];
   });
 }
