@@ -57,8 +57,7 @@ describe('mp-test --resume', () => {
 
   test('goes on with engines that were left up, and ends them', async ({ bench }) => {
     const kept = await bench.run(['mp-test', '--only', 'long-doc-qa', '--keep'], {
-      NUM_DOCUMENTS: '4',
-      SIM_SPEED: '2',
+      SIM_SPEED: '4',
       TEST_TIMEOUT_SECONDS: '1',
     });
     expect(kept.code, kept.output).toBe(3);
