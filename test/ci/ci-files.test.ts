@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { settingGroups } from '../../docs/setting-groups.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -47,10 +48,13 @@ describe('the Buildkite pipeline', () => {
 });
 
 describe('the GitHub workflows', () => {
-  const files = readdirSync(join(root, '.github/workflows'));
+  const files = [
+    ...readdirSync(join(root, '.github/workflows')).map((name) => `.github/workflows/${name}`),
+    'ci/github-workflow.yml',
+  ];
 
   it('pin every action to a commit', () => {
-    const uses = files.flatMap((file) => [...read(`.github/workflows/${file}`).matchAll(/uses:\s*(.+)/g)]);
+    const uses = files.flatMap((file) => [...read(file).matchAll(/uses:\s*(.+)/g)]);
     expect(uses.length).toBeGreaterThan(0);
     for (const [, action] of uses) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
   });
@@ -59,10 +63,9 @@ describe('the GitHub workflows', () => {
     for (const file of files) {
       const workflow = z
         .looseObject({ permissions: z.record(z.string(), z.string()), jobs: z.record(z.string(), z.unknown()) })
-        .parse(parse(read(`.github/workflows/${file}`)));
+        .parse(parse(read(file)));
       expect(workflow.permissions).toEqual({ contents: 'read' });
-      for (const [, script] of read(`.github/workflows/${file}`).matchAll(/run:\s*(.+)/g))
-        expect(script).not.toContain('${{');
+      for (const [, script] of read(file).matchAll(/run:\s*(.+)/g)) expect(script).not.toContain('${{');
     }
   });
 
@@ -70,6 +73,43 @@ describe('the GitHub workflows', () => {
     const text = read('.github/workflows/ci.yml');
     expect(text).toContain('run: .ci/run');
     expect(text).toMatch(/node: \['20\.19', '22', '24'\]/);
+  });
+});
+
+describe('the examples for a CI', () => {
+  const job = z.looseObject({
+    env: z.record(z.string(), z.string()),
+    steps: z.array(z.looseObject({ run: z.string().optional(), with: z.record(z.string(), z.unknown()).optional() })),
+  });
+  const { jobs } = z.looseObject({ jobs: z.record(z.string(), job) }).parse(parse(read('ci/github-workflow.yml')));
+
+  it('for GitHub run the pipeline, on GPUs never on the simulator, and keep its results', () => {
+    expect(Object.keys(jobs)).toEqual(['simulator', 'gpu']);
+    expect(jobs['simulator']?.env).toMatchObject({ ENGINE: 'sim' });
+    expect(jobs['gpu']?.env).toMatchObject({ ENGINE: 'vllm', RUNTIME: 'docker' });
+    for (const { env, steps } of Object.values(jobs)) {
+      expect(steps.filter(({ run }) => run === 'npm run mp-test')).toHaveLength(1);
+      const { path } = steps.at(-1)?.with ?? {};
+      expect(env['RESULTS_DIR']).toBe(`\${{ github.workspace }}/${path}`);
+    }
+  });
+
+  it('set only variables that there are', async () => {
+    const settings = (await settingGroups()).flatMap((group) => Object.keys(group.settings));
+    // Read by the CI detection, by Docker, and by the command of the sweep.
+    const known = new Set([...settings, 'CI', 'DOCKER_BUILDKIT']);
+    for (const file of ['buildkite-pipeline', 'buildkite-sweep', 'github-workflow', 'kubernetes-sweep']) {
+      const text = read(`ci/${file}.yml`);
+      const blocks = [...text.matchAll(/^( *)env:\n((?:\1 +.*\n)+)/gm)].map(([, , block = '']) => block);
+      const names = blocks.flatMap((block) =>
+        [...block.matchAll(/(?:^ *|name: )([A-Z][A-Z0-9_]+)[:,]/gm)].map(([, name = '']) => name),
+      );
+      expect(names.length, file).toBeGreaterThan(0);
+      expect(
+        names.filter((name) => !known.has(name)),
+        file,
+      ).toEqual([]);
+    }
   });
 });
 

@@ -3,15 +3,21 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { measuringTest as test } from '../end-to-end/bench.js';
 import { launched, ok, unnamed } from '../end-to-end/manual-steps.js';
+import { migrationSection } from '../end-to-end/migration-page.js';
+
+/** As docs/migration.md has them, in their order. */
+const scripts = migrationSection('bash suite').commands.flatMap(
+  (command) => /^npx zx steps\/(.*)\.mjs$/.exec(command)?.[1] ?? [],
+);
 
 test('the long manual sequence of the original suite: infrastructure, every test, cleanup, without BUILD_ID', async ({
   bench,
 }) => {
-  await ok(bench, 'build-mp-docker-image', { ...unnamed, RESULTS_DIR: path.join(bench.directory, 'build') });
-  await ok(bench, 'launch-containers');
+  const [build = '', launch = '', ...rest] = scripts;
+  await ok(bench, build, { ...unnamed, RESULTS_DIR: path.join(bench.directory, 'build') });
+  await ok(bench, launch);
   const { resultsDir } = launched(bench);
-  for (const script of ['wait-for-vllm', 'run-lm-eval', 'run-vllm-bench', 'run-long-doc-qa', 'cleanup'])
-    await ok(bench, script);
+  for (const script of rest) await ok(bench, script);
   expect(bench.record(resultsDir).steps.map(({ name }) => name)).toEqual([
     'launch-containers',
     'wait-for-vllm',
