@@ -14,7 +14,7 @@ export default defineConfig({
           exclude: ['docker-e2e', 'end-to-end', 'measuring', 'pages'].map((project) => `test/${project}/**`),
         },
       },
-      // Whole programs of which no time is judged: side by side, for most of it they wait for each other's processes.
+      // Whole programs of which no time is judged: side by side, for most of the time they wait for other processes.
       {
         extends: true,
         test: {

@@ -113,6 +113,11 @@ export async function main(given: readonly string[]): Promise<void> {
     await runSimulator(args.slice(1));
     return;
   }
+  if (args[0] === 'completion' && args.length === 1 && process.env.SHELL?.includes('fish')) {
+    const { fishCompletion } = await import('./fish-completion.js');
+    process.stdout.write(fishCompletion);
+    return;
+  }
   // Nothing that is written for a run may be writable for everybody, whatever the shell's umask.
   process.umask(process.umask() | 0o022);
   process.on('uncaughtException', (error) => {

@@ -19,7 +19,10 @@ export function describeUsageError(message: string, knownFlags: readonly string[
       ? 'A name is missing, e.g. lmcache-ci step long-doc-qa.\nSee lmcache-ci step --help.'
       : `An argument is missing.\nSee lmcache-ci ${command} --help.`;
   const unknown = /^Unknown arguments?: (.*)$/m.exec(message)?.[1];
-  if (!unknown) return `${message}\nSee lmcache-ci --help.`;
+  // Flags are known once a command was found.
+  const found = knownFlags.length > 0 && command !== undefined ? `${command.replace('simulate-', 'simulate ')} ` : '';
+  const advice = `See lmcache-ci ${found}--help.`;
+  if (!unknown) return `${message}\n${advice}`;
   // yargs names a kebab-case flag twice, in camel case too.
   const names = unknown
     .split(', ')
@@ -28,7 +31,7 @@ export function describeUsageError(message: string, knownFlags: readonly string[
     const meant = didYouMean(name, knownFlags);
     return `Unknown argument "${name.length > 1 ? `--${name}` : name}"${meant ? `, did you mean --${meant}?` : ''}`;
   });
-  return `${lines.join('\n')}\nSee lmcache-ci --help.`;
+  return `${lines.join('\n')}\n${advice}`;
 }
 
 function kebabCase(name: string): string {

@@ -1,5 +1,6 @@
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
+import { traceOptions } from './shared-options.js';
 
 /** `lmcache-ci cache-simulation TRACE|SERVER_LOG`: hit rate over cache size by eviction policy, offline. */
 export const cacheSimulationCommand: Command = {
@@ -49,21 +50,7 @@ export const cacheSimulationCommand: Command = {
         requiresArg: true,
         describe: 'conversation: what coming back at once adds [default: 1]',
       })
-      .option('format', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'conversation-csv, azure-csv, mooncake, sharegpt, server-log [default: told by the content]',
-      })
-      .option('block-tokens', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'mooncake: tokens a hash id [default: 512]',
-      })
-      .option('seconds-per-unit', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'mooncake: seconds a unit of the timestamps [default: 0.001]',
-      })
+      .options(traceOptions)
       .option('output', {
         alias: 'o',
         type: 'string',

@@ -2,6 +2,7 @@ import { textTable } from '../../report/text-table.js';
 import { secrets } from '../../results-schema/secrets.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
+import { environmentOption, modelsOption } from './shared-options.js';
 import { chooseEnvironment, loadRegistry } from './sweep-plan.js';
 
 /** `lmcache-ci environments` */
@@ -11,17 +12,8 @@ export const environmentsCommand: Command = {
       .usage(
         '$0 environments [options]\n\nLists the environments that sweeps know; * marks the one that is chosen here.',
       )
-      .option('models', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
-      })
-      .option('environment', {
-        type: 'string',
-        requiresArg: true,
-        describe: "The one to choose [default: the user's, else LMCACHE]",
-      })
+      .option('models', modelsOption)
+      .option('environment', environmentOption)
       .example('$0 environments', 'which one a sweep takes, by user name')
       .example('$0 environments --environment LMCACHE', 'as with sweep --environment')
       .epilogue(describeExitCodes({ 0: 'listed', 2: 'a file that is not what it should be' }));

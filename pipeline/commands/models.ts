@@ -2,6 +2,7 @@ import { gpusOf } from '../../experiments/sweep/model-registry.js';
 import { textTable } from '../../report/text-table.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
+import { modelsOption } from './shared-options.js';
 import { loadRegistry } from './sweep-plan.js';
 
 /** `lmcache-ci models` */
@@ -9,12 +10,7 @@ export const modelsCommand: Command = {
   async build(parser) {
     return parser
       .usage('$0 models [options]\n\nLists the models that sweeps know: those of the package and of your own files.')
-      .option('models', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
-      })
+      .option('models', modelsOption)
       .example('$0 models', 'names for model_name')
       .example('$0 models --models my.models.yaml', 'your own too')
       .epilogue(describeExitCodes({ 0: 'listed', 2: 'a file that is not what it should be' }));

@@ -3,6 +3,7 @@ import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import { addEngineFlags } from './experiments-settings.js';
+import { environmentOption, modelsOption } from './shared-options.js';
 import { sweepSettings } from './sweep-settings.js';
 
 /** `lmcache-ci sweep`: the grid of a YAML file over the machine's GPUs; `sweep merge`: shards put together. */
@@ -16,17 +17,8 @@ export const sweepCommand: Command = {
       .positional('directories', { type: 'string', array: true, describe: 'Directories of results of the shards' })
       .option('yaml', { type: 'string', requiresArg: true, describe: 'The sweep; without it one demo experiment runs' })
       .option('gpus', { type: 'string', requiresArg: true, describe: 'GPUs to use, 0 for all [default: 0]' })
-      .option('environment', {
-        type: 'string',
-        requiresArg: true,
-        describe: "Environment of the servers [default: the user's, else LMCACHE]",
-      })
-      .option('models', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'File with further models and environments [default: lmcache-ci.models.yaml or .ts, where it is]',
-      })
+      .option('environment', environmentOption)
+      .option('models', modelsOption)
       .option('dry-run', { type: 'boolean', default: false, describe: 'Print grid, commands and time; start nothing' })
       .option('resume', {
         type: 'boolean',

@@ -1,5 +1,6 @@
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
+import { traceOptions } from './shared-options.js';
 
 /** `lmcache-ci traces generate|convert|describe`: makes traces, brings them into columns, says what they hold. */
 export const tracesCommand: Command = {
@@ -14,22 +15,7 @@ export const tracesCommand: Command = {
         describe: 'generate FILE.csv, convert TRACE FILE.lctrace, describe TRACE',
       })
       .positional('files', { type: 'string', array: true, default: [], describe: 'As the action needs them' })
-      .option('format', {
-        type: 'string',
-        requiresArg: true,
-        describe:
-          'Form of the trace: conversation-csv, azure-csv, mooncake, sharegpt, server-log [default: told by its content]',
-      })
-      .option('block-tokens', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'mooncake: tokens a hash id [default: 512]',
-      })
-      .option('seconds-per-unit', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'mooncake: seconds a unit of the timestamps [default: 0.001]',
-      })
+      .options(traceOptions)
       .option('json', { type: 'boolean', default: false, describe: 'describe: one JSON object, for a machine' })
       .option('like', {
         type: 'string',

@@ -67,12 +67,12 @@ describe('a typing error on the command line', () => {
   test.for([
     [
       ['mp-test', '--max-lmcache-tttf', '0.2'],
-      'Unknown argument "--max-lmcache-tttf", did you mean --max-lmcache-ttft?',
+      'Unknown argument "--max-lmcache-tttf", did you mean --max-lmcache-ttft?\nSee lmcache-ci mp-test --help.',
     ],
     [['mp-test', '--only', 'long-doc-qq'], 'there is no such step, did you mean long-doc-qa?'],
     [['mp-test', '--skip', 'lm-evl'], 'there is no such step, did you mean lm-eval?'],
     [['mp-test', '--skip', 'cleanup'], '--keep'],
-    [['mp-tset'], 'Did you mean mp-test?'],
+    [['mp-tset'], 'Did you mean mp-test?\nSee lmcache-ci --help.'],
     [['step', 'run-long-doc-aq'], 'run-long-doc-qa'],
     [['step'], 'A name is missing'],
     [['clean', '--older-than', 'soon'], '--older-than="soon": expected an age such as 30m, 2h or 1d.'],

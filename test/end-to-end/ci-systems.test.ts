@@ -33,13 +33,13 @@ describe('on GitHub Actions', () => {
   });
 
   test('a failure is an error line with its reason, and stands in the summary', async ({ bench }) => {
-    const ended = await bench.run(['mp-test', '--only', 'long-doc-qa'], {
+    const ended = await bench.run(['mp-test', '--only', 'lm-eval'], {
       ...github(bench),
-      MAX_LMCACHE_TTFT: '0.0001',
+      SIM_FAULT: 'wrong-text-from-cache',
     });
     expect(ended.code, ended.output).toBe(1);
-    expect(ended.stdout).toMatch(/^::error title=long-doc-qa%3A regression::.*required is <= 0\.0001 s/m);
-    expect(readFileSync(path.join(bench.directory, 'summary.md'), 'utf8')).toContain('regression');
+    expect(ended.stdout).toMatch(/^::error title=lm-eval%3A incorrect-output::.*required is == 0 samples/m);
+    expect(readFileSync(path.join(bench.directory, 'summary.md'), 'utf8')).toContain('incorrect-output');
   });
 });
 
@@ -53,22 +53,22 @@ describe('on Buildkite', () => {
       `#!/bin/sh\necho "$@" >"${bench.directory}/arguments"\ncat >"${bench.directory}/annotation"\n`,
     );
     chmodSync(agent, 0o755);
-    const ended = await bench.run(['mp-test', '--only', 'long-doc-qa'], {
+    const ended = await bench.run(['mp-test', '--only', 'lm-eval'], {
       ...inherited,
       PATH: `${bin}:${bench.environment['PATH']}`,
       BUILDKITE: 'true',
       BUILDKITE_BUILD_ID: bench.buildId,
       BUILDKITE_RETRY_COUNT: '1',
-      MAX_LMCACHE_TTFT: '0.0001',
+      SIM_FAULT: 'wrong-text-from-cache',
     });
     expect(ended.code, ended.output).toBe(1);
     expect(bench.record().buildId).toBe(`${bench.buildId}-retry1`);
-    expect(ended.stdout).toMatch(/^--- Long document QA.*\(long-doc-qa\)$/m);
+    expect(ended.stdout).toMatch(/^--- .*\(lm-eval\)$/m);
     expect(ended.stdout).toMatch(/^\^\^\^ \+\+\+$/m);
-    expect(ended.stdout).toMatch(/^ERROR: long-doc-qa: regression: /m);
+    expect(ended.stdout).toMatch(/^ERROR: lm-eval: incorrect-output: /m);
     expect(readFileSync(path.join(bench.directory, 'arguments'), 'utf8')).toBe(
       `annotate --style error --context lmcache-ci-${bench.buildId}-retry1\n`,
     );
-    expect(readFileSync(path.join(bench.directory, 'annotation'), 'utf8')).toContain('regression');
+    expect(readFileSync(path.join(bench.directory, 'annotation'), 'utf8')).toContain('incorrect-output');
   });
 });

@@ -46,10 +46,18 @@ describe('--help', () => {
 });
 
 describe('completion', () => {
-  test('prints a script for the shell, and completes commands, flags and steps', async ({ bench }) => {
-    const script = await bench.run(['completion']);
+  test.for([
+    ['/bin/bash', 'complete -o bashdefault -o default -F _lmcache-ci_yargs_completions lmcache-ci'],
+    ['/usr/bin/zsh', '#compdef lmcache-ci'],
+    ['/usr/bin/fish', "complete -c lmcache-ci -a '(lmcache-ci --get-yargs-completions (commandline -opc)"],
+  ] as const)('prints a script for %s', async ([shell, line], { bench }) => {
+    const script = await bench.run(['completion'], { SHELL: shell });
     expect(script.code, script.output).toBe(0);
+    expect(script.stdout).toContain(line);
     expect(script.stdout).toContain('lmcache-ci --get-yargs-completions');
+  });
+
+  test('completes commands, flags and steps', async ({ bench }) => {
     const complete = async (...words: string[]) =>
       (await bench.run(['--get-yargs-completions', 'lmcache-ci', ...words])).stdout.split('\n');
     expect(await complete('')).toEqual(expect.arrayContaining([expect.stringMatching(/^mp-test/)]));

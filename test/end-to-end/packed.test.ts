@@ -1,8 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
+import { z } from 'zod';
+import { findFreePorts } from '../../engines/free-ports.js';
 import { root, test } from './bench.js';
+
+const packedSchema = z.tuple([
+  z.object({ filename: z.string(), size: z.number(), files: z.array(z.object({ path: z.string() })) }),
+]);
+const shippedTests = 'node_modules/lmcache-ci/tests/tests.ts';
 
 describe('the packed package', () => {
   test('installed into an empty project it runs there, without setting anything up', async ({ bench }) => {
@@ -13,9 +20,11 @@ describe('the packed package', () => {
     const npm = (cwd: string, ...args: readonly string[]) =>
       execFileSync('npm', [...args, '--loglevel=error'], { cwd, encoding: 'utf8', timeout: 170_000 });
     const packed: unknown = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', project));
-    expect(packed).toMatchObject([{ filename: expect.stringMatching(/^lmcache-ci-.*\.tgz$/) }]);
-    const [tarball = ''] = readdirSync(project).filter((name) => name.endsWith('.tgz'));
-    npm(project, 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${tarball}`);
+    const [{ filename, size, files }] = packedSchema.parse(packed);
+    expect(size).toBeLessThan(1_000_000);
+    const superfluous = /^dist\/(?:\.|bench\/|docs\/)|^(?:test|bench|docs|node_modules)\/|\.test\.|\.tgz$/;
+    expect(files.map((file) => file.path).filter((file) => superfluous.test(file))).toEqual([]);
+    npm(project, 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${filename}`);
 
     const installed = path.join(project, 'node_modules', 'lmcache-ci');
     expect(existsSync(path.join(installed, 'test'))).toBe(false);
@@ -37,7 +46,7 @@ describe('the packed package', () => {
     // The shipped experiments, and a user's own with the package's types.
     const list = async (file: string) =>
       (await bench.startProgram(['npx', 'lmcache-ci', 'experiments', file, '-l'], { directory: project }).ended).stdout;
-    expect((await list('node_modules/lmcache-ci/tests/tests.ts')).split('\n').filter(Boolean)).toHaveLength(16);
+    expect((await list(shippedTests)).split('\n').filter(Boolean)).toHaveLength(16);
     writeFileSync(
       path.join(project, 'mine.ts'),
       `import { type TestCase, testCase, vllm } from 'lmcache-ci/experiments';
@@ -46,6 +55,25 @@ describe('the packed package', () => {
        vllm({ port: 'x' });`,
     );
     expect(await list('mine.ts')).toBe('test_mine\n');
+
+    // Experiments and a sweep, as far as they have something to measure; a busy machine leaves it unclear.
+    const run = (...args: readonly string[]) =>
+      bench.startProgram(['npx', 'lmcache-ci', ...args], {
+        directory: project,
+        environment: { SIM_SPEED: '50', ENGINE_LOG_DIR: project, DOCKER_HOST: `unix://${project}/no-daemon.sock` },
+      }).ended;
+    const ports = (await findFreePorts(2)).map(String);
+    const experiments = await run('experiments', shippedTests, '-f', 'test_lmcache_local_cpu', '-p', ...ports);
+    expect([0, 3], experiments.output).toContain(experiments.code);
+    expect(experiments.output).not.toContain('FAILED');
+    const [header = '', ...rows] = readFileSync(path.join(project, 'outputs/test_lmcache_local_cpu.csv'), 'utf8').split(
+      '\n',
+    );
+    expect(header).toMatch(/^expr_id,timestamp,/);
+    expect(rows.length).toBeGreaterThan(20);
+    const sweep = await run('sweep');
+    expect([0, 3], sweep.output).toContain(sweep.code);
+    expect(sweep.stdout).toMatch(/successful: +1\b/);
     const check = [
       path.join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
       '--noEmit',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'vitest';
 import { z } from 'zod';
 
 /** A chunk of the fakes, in words: every word is a token. */
@@ -267,4 +268,20 @@ class LoopbackServer {
 
 function isAddress(address: string | AddressInfo | null): address is AddressInfo {
   return address !== null && typeof address !== 'string';
+}
+
+/** An LMCache server, a vLLM that uses it and one that does not; gone after the test. */
+export async function startFakes(
+  test: Pick<TestContext, 'onTestFinished'>,
+  faults?: EngineFaults,
+  baselineFaults?: EngineFaults,
+): Promise<{ readonly lmcache: FakeLmcache; readonly vllm: FakeVllm; readonly baseline: FakeVllm }> {
+  const lmcache = new FakeLmcache();
+  const vllm = new FakeVllm(lmcache, faults);
+  const baseline = new FakeVllm(null, baselineFaults);
+  for (const server of [lmcache, vllm, baseline]) {
+    await server.start();
+    test.onTestFinished(() => server.stop());
+  }
+  return { lmcache, vllm, baseline };
 }

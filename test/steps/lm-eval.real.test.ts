@@ -8,7 +8,7 @@ import { setupVenv } from '../../steps/python-venv.js';
 import { step } from '../../steps/run-lm-eval.js';
 import type { StepProgress } from '../../steps/step.js';
 import { fakeContext, settingsFor } from './fake-context.js';
-import { type EngineFaults, FakeLmcache, FakeVllm } from './fake-engines.js';
+import { type EngineFaults, startFakes } from './fake-engines.js';
 
 /** Made once a machine: the same environment serves every run of the suite. */
 const directory = path.join(os.homedir(), '.cache', 'lmcache-ci', 'test-venv');
@@ -20,13 +20,7 @@ const execute: Parameters<typeof setupVenv>[0]['execute'] = (command, options) =
   executeOwned(command, { ...options, signal, owner: null });
 
 async function runStep(faults: EngineFaults) {
-  const lmcache = new FakeLmcache();
-  const vllm = new FakeVllm(lmcache, faults);
-  const baseline = new FakeVllm(null);
-  for (const server of [lmcache, vllm, baseline]) {
-    await server.start();
-    onTestFinished(() => server.stop());
-  }
+  const { lmcache, vllm, baseline } = await startFakes({ onTestFinished }, faults);
   const context = await fakeContext({
     settings: settingsFor(step, { LM_EVAL: 'lm_eval', LIMIT: 12, NUM_CONCURRENT: 6 }),
     urls: { vllm: vllm.baseUrl, baseline: baseline.baseUrl, lmcache: lmcache.baseUrl },

@@ -6,7 +6,7 @@ import type { LmEvalSettingValues } from '../../steps/lm-eval/settings.js';
 import { step } from '../../steps/run-lm-eval.js';
 import { StepFailure } from '../../steps/step-failure.js';
 import { type FakeContext, type FakeContextOptions, fakeContext, settingsFor } from './fake-context.js';
-import { type EngineFaults, FakeLmcache, FakeVllm } from './fake-engines.js';
+import { type EngineFaults, startFakes } from './fake-engines.js';
 
 interface Scene {
   readonly faults?: EngineFaults;
@@ -18,13 +18,7 @@ interface Scene {
 
 /** LM_EVAL=native against fakes; everything they need is gone after the test. */
 async function setScene(test: TestContext, scene: Scene = {}) {
-  const lmcache = new FakeLmcache();
-  const vllm = new FakeVllm(lmcache, scene.faults);
-  const baseline = new FakeVllm(null, scene.baselineFaults);
-  for (const server of [lmcache, vllm, baseline]) {
-    await server.start();
-    test.onTestFinished(() => server.stop());
-  }
+  const { lmcache, vllm, baseline } = await startFakes(test, scene.faults, scene.baselineFaults);
   const context: FakeContext<LmEvalSettingValues> = await fakeContext({
     settings: settingsFor(step, { LM_EVAL: 'native', LIMIT: 12, ...scene.settings }),
     urls: {

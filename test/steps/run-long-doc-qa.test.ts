@@ -4,7 +4,7 @@ import type { StepResult } from '../../results-schema/step-result.js';
 import type { LongDocQaSettingValues } from '../../steps/long-doc-qa/settings.js';
 import { step } from '../../steps/run-long-doc-qa.js';
 import { fakeContext, settingsFor } from './fake-context.js';
-import { type EngineFaults, FakeLmcache, FakeVllm } from './fake-engines.js';
+import { type EngineFaults, startFakes } from './fake-engines.js';
 
 interface Scene {
   readonly faults?: EngineFaults;
@@ -13,13 +13,7 @@ interface Scene {
 }
 
 async function setScene(test: TestContext, scene: Scene = {}) {
-  const lmcache = new FakeLmcache();
-  const vllm = new FakeVllm(lmcache, scene.faults);
-  const baseline = new FakeVllm(null, scene.baselineFaults);
-  for (const server of [lmcache, vllm, baseline]) {
-    await server.start();
-    test.onTestFinished(() => server.stop());
-  }
+  const { lmcache, vllm, baseline } = await startFakes(test, scene.faults, scene.baselineFaults);
   const context = await fakeContext<LongDocQaSettingValues>({
     settings: settingsFor(step, {
       DOCUMENT_LENGTH: 600,

@@ -6,7 +6,7 @@ import type { VllmBenchSettingValues } from '../../steps/vllm-bench/settings.js'
 import type { BenchPrompt } from '../../workloads/bench/options.js';
 import { replayPrompts } from '../../workloads/bench-serve.js';
 import { fakeContext, settingsFor } from './fake-context.js';
-import { type EngineFaults, FakeLmcache, FakeVllm } from './fake-engines.js';
+import { type EngineFaults, startFakes } from './fake-engines.js';
 
 const prompts: readonly BenchPrompt[] = Array.from({ length: 6 }, (_, index) => ({
   text: Array.from({ length: 600 }, (__, word) => `w${index}x${word}`).join(' '),
@@ -16,13 +16,7 @@ const prompts: readonly BenchPrompt[] = Array.from({ length: 6 }, (_, index) => 
 const plan = { prompts, warmupPrompts: [], tokenizer: 'server' };
 
 async function setScene(test: TestContext, faults: EngineFaults = {}) {
-  const lmcache = new FakeLmcache();
-  const vllm = new FakeVllm(lmcache, faults);
-  const baseline = new FakeVllm(null);
-  for (const server of [lmcache, vllm, baseline]) {
-    await server.start();
-    test.onTestFinished(() => server.stop());
-  }
+  const { lmcache, vllm, baseline } = await startFakes(test, faults);
   const context = await fakeContext<VllmBenchSettingValues>({
     settings: settingsFor(step, { NUM_PROMPTS: 6, RANDOM_INPUT_LEN: 600 }),
     urls: { vllm: vllm.baseUrl, baseline: baseline.baseUrl, lmcache: lmcache.baseUrl },

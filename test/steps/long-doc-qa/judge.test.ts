@@ -4,6 +4,7 @@ import { longDocQaSettings } from '../../../steps/long-doc-qa/settings.js';
 import type { LongDocQaResult } from '../../../workloads/long-doc-qa.js';
 import type { RequestRecord } from '../../../workloads/request.js';
 import { settingsFor } from '../fake-context.js';
+import { noCounts } from '../no-counts.js';
 
 function request(index: number): RequestRecord {
   return {
@@ -136,25 +137,14 @@ describe('judgeLongDocQa', () => {
   });
 
   it('asks for half of the query tokens from LMCache', () => {
-    const { queryRise } = { queryRise: { ...zero, externalHitTokens: 10_008 } };
+    const { queryRise } = { queryRise: { ...noCounts, externalHitTokens: 10_008 } };
     expect(judgeOf({ queryRise })).toMatchObject({ outcome: 'failed', reason: 'cache-not-exercised' });
-    expect(judgeOf({ queryRise: { ...zero, externalHitTokens: 10_009 } })).toMatchObject({ outcome: 'passed' });
-    expect(judgeOf({ queryRise: { ...zero, externalHitTokens: null, lookupHitTokens: 10_009 } })).toMatchObject({
+    expect(judgeOf({ queryRise: { ...noCounts, externalHitTokens: 10_009 } })).toMatchObject({ outcome: 'passed' });
+    expect(judgeOf({ queryRise: { ...noCounts, externalHitTokens: null, lookupHitTokens: 10_009 } })).toMatchObject({
       outcome: 'passed',
     });
-    expect(judgeOf({ queryRise: { ...zero, externalHitTokens: null, lookupHitTokens: null } })).toMatchObject({
+    expect(judgeOf({ queryRise: { ...noCounts, externalHitTokens: null, lookupHitTokens: null } })).toMatchObject({
       reason: 'cache-not-exercised',
     });
   });
 });
-
-const zero = {
-  externalQueryTokens: 0,
-  externalHitTokens: 0,
-  gpuHitTokens: 0,
-  lookupRequestedTokens: 0,
-  lookupHitTokens: 0,
-  l1ReadChunks: 0,
-  l1WriteChunks: 0,
-  l1EvictedChunks: 0,
-};
