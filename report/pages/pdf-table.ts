@@ -7,7 +7,8 @@ import { pdfText } from './winansi.js';
 const fontSize = 8;
 const cellGap = 6;
 const rowPadding = 3;
-const captionHeight = 24;
+const captionGap = 14;
+const captionHeight = captionGap + 16;
 
 const tones = { good: '#0f7a3d', bad: '#b3261e', doubtful: '#8a5a00' } as const;
 
@@ -18,7 +19,7 @@ export function drawTable(doc: PDFKit.PDFDocument, table: ReportTable): void {
   // The caption stays with the head and the first three rows.
   const beginning = table.rows.slice(0, 3).map((row) => rowHeight(doc, row, widths, false));
   if (doc.y + captionHeight + rowHeight(doc, heads, widths, true) + sum(beginning) > pdfLayout.bottom) doc.addPage();
-  doc.moveDown(0.6);
+  if (doc.y > pdfLayout.margins.top + 1) doc.y += captionGap;
   doc
     .font('Helvetica-Bold')
     .fontSize(10)

@@ -4,7 +4,7 @@ import { logTicks } from '../charts/ticks.js';
 import { groupBy } from '../group-by.js';
 import { formatNumber } from '../numbers.js';
 import { paretoFront } from './pareto-front.js';
-import { hitRate, meanTtft, measurementOf, type SweepFigure, throughputOf } from './sweep-figures.js';
+import { hitRate, lmcacheHitRate, meanTtft, measurementOf, type SweepFigure, throughputOf } from './sweep-figures.js';
 
 interface SweptAxis {
   readonly title: string;
@@ -18,7 +18,7 @@ const cacheSize: SweptAxis = {
   title: 'cache size',
   label: 'cache size (GB)',
   of: ({ cacheSizeGb }) => cacheSizeGb,
-  lineOf: ({ requestRate }) => `${formatNumber(requestRate)} requests/s`,
+  lineOf: ({ requestRate }) => `${formatNumber(requestRate)} req/s`,
 };
 
 const requestRate: SweptAxis = {
@@ -32,11 +32,16 @@ export function evictionName(configuration: SweepConfiguration): string {
   return configuration.conversationEviction ? 'conversation-aware' : 'LRU';
 }
 
-/** TTFT, throughput and hit rate over each swept value that has more than one; a failed experiment is a gap. */
+/**
+ * TTFT, throughput and hit rate over each swept value that has more than one, and LMCache's own hit rate where kinds of
+ * eviction are compared; a failed experiment is a gap.
+ */
 export function curves(experiments: readonly SweepExperiment[], simulated: boolean): readonly LineChart[] {
+  const figures = [meanTtft, throughputOf(experiments), hitRate];
+  if (evictions(experiments).length > 1) figures.push(lmcacheHitRate);
   return [cacheSize, requestRate].flatMap((axis) => {
     if (distinct(experiments, axis).length < 2) return [];
-    return [meanTtft, throughputOf(experiments), hitRate].flatMap((figure) =>
+    return figures.flatMap((figure) =>
       byEvictionWhereMany(experiments, axis).map(({ title, experiments: part }) =>
         curve(part, axis, figure, { title, simulated, all: experiments }),
       ),

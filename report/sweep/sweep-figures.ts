@@ -37,6 +37,13 @@ export const hitRate: SweepFigure = {
   yMax: 100,
 };
 
+/** What eviction decides: the GPU's own cache hits the same under any. */
+export const lmcacheHitRate: SweepFigure = {
+  chartTitle: "LMCache's hit rate",
+  label: 'tokens that LMCache had, of those that the GPU had not (%)',
+  of: ({ cache }) => percent(cache.lmcache.hitRate),
+};
+
 export function throughputOf(experiments: readonly SweepExperiment[]): SweepFigure {
   return experiments.some(({ configuration }) => configuration.mockDecoding) ? totalThroughput : outputThroughput;
 }

@@ -1,4 +1,5 @@
 import type { SweepExperiment, SweepMeasurement, SweepSummary } from '../../results-schema/sweep-summary.js';
+import { groupBy } from '../group-by.js';
 import { countOf, formatDuration, formatFixed, formatNumber } from '../numbers.js';
 import type { ReportTable, TableCell } from '../pages/report-document.js';
 import { measurementOf, percent, type SweepFigure, throughputOf } from './sweep-figures.js';
@@ -72,14 +73,20 @@ export function failuresTable({ experiments }: SweepSummary): ReportTable {
   };
 }
 
-/** What is to be known of the figures of those that did not fail. */
+/** What is to be known of the figures of those that did not fail; what holds for several is told once. */
 export function warningsTable({ experiments }: SweepSummary): ReportTable {
+  const told = experiments.flatMap(({ name, result }) =>
+    result.outcome === 'successful' ? result.warnings.map((warning) => ({ name, warning })) : [],
+  );
   return {
-    caption: 'Warnings',
-    columns: [text('experiment'), text('warning')],
-    rows: experiments.flatMap(({ name, result }) =>
-      result.outcome === 'successful' ? result.warnings.map((warning): TableCell[] => [name, warning]) : [],
-    ),
+    caption: 'Experiments with warnings',
+    columns: [text('warning'), text('experiments')],
+    rows: [...groupBy(told, ({ warning }) => warning)].map(([warning, of]): TableCell[] => [
+      warning,
+      of.length === experiments.length && of.length > 1
+        ? `all ${formatNumber(of.length)}`
+        : of.map(({ name }) => name).join(', '),
+    ]),
   };
 }
 

@@ -64,7 +64,7 @@ describe('the PDF of a sweep of 200 experiments', () => {
     expect(pages.length).toBeLessThan(25);
     const text = pages.flatMap(({ words }) => words.map((word) => word.text)).join(' ');
     expect(text).toContain('Mean TTFT over cache size');
-    expect(text).toContain('0.7 requests/s, conversation-aware');
+    expect(text).toContain('0.7 req/s, conversation-aware');
     expect(text).toContain('Throughput against TTFT: Pareto front');
     expect(text).toContain(`${pages.length} / ${pages.length}`);
   });

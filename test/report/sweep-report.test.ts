@@ -44,34 +44,38 @@ describe('the Pareto front', () => {
 });
 
 describe('the curves of a sweep', () => {
-  it('are TTFT, throughput and hit rate over cache size and request rate', () => {
+  it('are TTFT, throughput and hit rates over cache size and request rate', () => {
     const charts = curves(small.experiments, true);
+    const lmcacheLabel = 'tokens that LMCache had, of those that the GPU had not (%)';
     expect(charts.map(({ title, xLabel, yLabel }) => [title, xLabel, yLabel])).toEqual([
       ['Mean TTFT over cache size', 'cache size (GB)', 'mean TTFT (ms)'],
       ['Throughput over cache size', 'cache size (GB)', 'generated tokens/s'],
       ['Hit rate over cache size', 'cache size (GB)', 'prompt tokens from a cache (%)'],
+      ["LMCache's hit rate over cache size", 'cache size (GB)', lmcacheLabel],
       ['Mean TTFT over request rate', 'request rate (requests/s)', 'mean TTFT (ms)'],
       ['Throughput over request rate', 'request rate (requests/s)', 'generated tokens/s'],
       ['Hit rate over request rate', 'request rate (requests/s)', 'prompt tokens from a cache (%)'],
+      ["LMCache's hit rate over request rate", 'request rate (requests/s)', lmcacheLabel],
     ]);
     expect(charts.every(({ simulated }) => simulated)).toBe(true);
     expect(charts[0]?.series.map(({ name }) => name)).toEqual([
-      '0.7 requests/s, LRU',
-      '0.7 requests/s, conversation-aware',
-      '1 requests/s, LRU',
-      '1 requests/s, conversation-aware',
+      '0.7 req/s, LRU',
+      '0.7 req/s, conversation-aware',
+      '1 req/s, LRU',
+      '1 req/s, conversation-aware',
     ]);
     expect(charts[0]).toMatchObject({ xTicks: [64, 128, 256], xScale: 'log' });
-    expect(charts[3]).toMatchObject({ xTicks: [0.7, 1], xScale: 'linear' });
+    expect(charts[4]).toMatchObject({ xTicks: [0.7, 1], xScale: 'linear' });
   });
 
   it('hold the measured figures, in ms and %', () => {
     const first = small.experiments[0];
     if (first?.result.outcome !== 'successful') throw new Error('the sample starts with a successful experiment');
-    const [ttft, , hits] = curves(small.experiments, true);
+    const [ttft, , hits, lmcache] = curves(small.experiments, true);
     const { measurement } = first.result;
     expect(ttft?.series[0]?.points[0]).toEqual({ x: 64, y: measurement.ttftMs.mean, label: first.name });
     expect(hits?.series[0]?.points[0]?.y).toBeCloseTo((measurement.cache.combinedHitRate ?? 0) * 100, 9);
+    expect(lmcache?.series[0]?.points[0]?.y).toBeCloseTo((measurement.cache.lmcache.hitRate ?? 0) * 100, 9);
   });
 
   it('show total tokens with mock decoding, where one token an answer says nothing', () => {
@@ -189,5 +193,22 @@ describe('the CSV of a sweep', () => {
     const rows = parse<Record<string, string>>(sweepCsv({ ...small, experiments: evil }), { columns: true });
     expect(rows[0]?.['name']).toBe('\'=HYPERLINK("http://x")');
     expect(sweepCsv({ ...small, experiments: [] }).trim()).toBe('');
+  });
+});
+
+describe('the warnings of a sweep', () => {
+  it('are told once, with the experiments that they are about', () => {
+    const warn = (position: number) => [...(position < 2 ? ['only the first two'] : []), 'all of them'];
+    const experiments = small.experiments.map((one, position) => {
+      const { result } = one;
+      return result.outcome === 'successful' ? { ...one, result: { ...result, warnings: warn(position) } } : one;
+    });
+    const { sections, lead } = sweepReport({ ...small, experiments });
+    const [first, second] = small.experiments.map(({ name }) => name);
+    expect(sections.at(-1)?.tables[0]?.rows).toEqual([
+      ['only the first two', `${first}, ${second}`],
+      ['all of them', 'all 12'],
+    ]);
+    expect(lead).toContain('12 with warnings');
   });
 });

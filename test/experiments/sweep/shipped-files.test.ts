@@ -17,10 +17,11 @@ describe('the shipped sweeps', () => {
   it.each([
     ['qwen8b', 12, 1],
     ['llama70b', 8, 4],
+    ['eviction', 6, 1],
   ])('%s is a sound file once its data sets are there', (name, experiments, gpus) => {
     const file = `examples/sweeps/${name}.yaml`;
     // Stand-ins for the data sets; any file will do here.
-    const text = read(file).replaceAll(/\.\.\/data\/cw_\w+\.csv/g, (path) =>
+    const text = read(file).replaceAll(/\.\.\/data\/\w+\.csv/g, (path) =>
       path.includes('5_29') ? 'qwen8b.yaml' : 'llama70b.yaml',
     );
     const [definition] = parseSweep(fileURLToPath(new URL(file, root)), text, options);
