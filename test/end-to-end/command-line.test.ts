@@ -151,5 +151,12 @@ describe('doctor', () => {
     expect(ended.stdout).toMatch(/remedy: install docker\.io and start it/);
     expect(ended.stdout).toMatch(/port 18000/);
     expect(ended.stdout).toMatch(/\d+ things are missing for a run on real engines/);
+    expect(ended.stdout).not.toContain('\u001b');
+  });
+
+  test('is painted where that is demanded, unless NO_COLOR forbids it', async ({ bench }) => {
+    const paint = { FORCE_COLOR: '1', DOCKER_HOST: `unix://${bench.directory}/no-daemon.sock` };
+    expect((await bench.run(['doctor'], paint)).stdout).toContain('\u001b[31mmissing');
+    expect((await bench.run(['doctor'], { ...paint, NO_COLOR: '1' })).stdout).not.toContain('\u001b');
   });
 });

@@ -42,6 +42,8 @@ beforeAll(async () => {
 
 /** What of a command is not there. */
 function faultsOf(command: string): readonly string[] {
+  // The guide's own step, which adding-a-test.test.ts makes and runs.
+  if (command.includes('same-answer')) return [];
   const faults: string[] = [];
   const words = command.match(/'[^']*'|"[^"]*"|\S+/g) ?? [];
   while (/^[A-Z][A-Z0-9_]*=/.test(words[0] ?? '')) {
@@ -67,10 +69,8 @@ function faultsOf(command: string): readonly string[] {
   ) {
     faults.push(`script ${args.join(' ')}`);
   }
-  // A step of the reader's own, and the example of the guide.
   const files = words.filter((word) => /^(?:steps|ci|tests|examples\/sweeps|\.ci)\//.test(word));
-  for (const file of files.filter((name) => !/run-(?:my-test|same-answer)\.mjs$/.test(name)))
-    if (!existsSync(path.join(root, file))) faults.push(`file ${file}`);
+  for (const file of files) if (!existsSync(path.join(root, file))) faults.push(`file ${file}`);
   return faults;
 }
 
