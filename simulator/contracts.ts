@@ -178,6 +178,11 @@ export interface LmcacheConnector {
     localTokens?: number,
     at?: number,
   ): Promise<{ readonly seconds: number; readonly loadedTokens: number }>;
+  /**
+   * Simulated seconds that lookups held up the whole engine since the last call: vLLM's scheduler waits for each, and a server
+   * that has died lets it wait until lmcache.mp.mq_timeout is over. Later lookups are not even sent.
+   */
+  takeBlockedSeconds?(): number;
   /** Stores the full chunks of tokenIds[fromToken ...] that the server lacks; returns at once. */
   store(tokenIds: readonly number[], fromToken: number): void;
   readonly chunkTokens: number;

@@ -62,6 +62,8 @@ export class EngineLoop {
   readonly #announced: number[] = [];
   #patience: { readonly cancel: () => void; over: boolean } | null = null;
   #closed = false;
+  /** Simulated time during which a lookup that nobody answers keeps the scheduler from its next step. */
+  #blocked = { from: 0, until: 0 };
   /** Simulated time since which the engine hangs, or null. */
   #heldSince: number | null = null;
   #turning = false;
@@ -177,6 +179,7 @@ export class EngineLoop {
       this.#endStep(this.#step);
       return !this.#closed;
     }
+    if (this.#time >= this.#blocked.from) this.#time = Math.max(this.#time, this.#blocked.until);
     // What arrives until then still belongs into the next step.
     if (clock.now() < this.#time) {
       clock.wakeAt(this.#time, this.#turn);
@@ -277,6 +280,11 @@ export class EngineLoop {
     sequence.remote = { kind: 'asked' };
     const askedAt = Math.max(this.#time, sequence.times.queued);
     this.#await(connector.lookup(sequence.allTokens()), (hitTokens) => {
+      const blockedSeconds = connector.takeBlockedSeconds?.() ?? 0;
+      if (blockedSeconds > 0) {
+        const from = Math.max(this.#time, askedAt);
+        this.#blocked = { from, until: from + blockedSeconds };
+      }
       if (sequence.remote.kind !== 'asked') return;
       const readyAt = askedAt + this.#stepTime.foundSeconds(hitTokens);
       sequence.remote = { kind: 'answered', hitTokens, readyAt };

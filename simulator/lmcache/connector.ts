@@ -48,6 +48,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     return connectorTo(tier, { ...options, transfer, storesDecoded: engineConfig.saveDecodeCache });
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
+  let blockedSeconds = 0;
   const client = new TcpTierClient({
     host: config.host,
     port: config.port,
@@ -60,9 +61,21 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
       layers: options.layers,
     },
     log: options.log,
+    onUnanswered: () => {
+      const { host, port, mqTimeoutSeconds } = config;
+      options.log(
+        `LOOKUP to tcp://${host}:${port} timed out after ${mqTimeoutSeconds.toFixed(1)}s. Marking server as unhealthy.`,
+      );
+      blockedSeconds += mqTimeoutSeconds;
+    },
   });
   void client.connect();
-  return connectorTo(client, options);
+  const takeBlockedSeconds = () => {
+    const taken = blockedSeconds;
+    blockedSeconds = 0;
+    return taken;
+  };
+  return Object.assign(connectorTo(client, options), { takeBlockedSeconds });
 }
 
 /** Copies within the GPU are quicker than those over PCIe. */

@@ -22,6 +22,8 @@ export interface TcpTierOptions {
   readonly chunkTokens?: number;
   /** One line for each time the server is lost or found. */
   readonly log: (line: string) => void;
+  /** Told once for each time the server is lost, at the first lookup that it leaves unanswered. */
+  readonly onUnanswered?: () => void;
 }
 
 type Request = Extract<TierMessage, { id: number }>;
@@ -50,6 +52,8 @@ export class TcpTierClient implements TierClient {
   #chunkTokens: number;
   #closed = false;
   #knownDown = false;
+  /** It served, and no lookup has met its absence yet. */
+  #absenceIsNews = false;
 
   constructor(options: TcpTierOptions) {
     this.#options = options;
@@ -67,6 +71,10 @@ export class TcpTierClient implements TierClient {
 
   async lookup(hashes: readonly string[]): Promise<number> {
     const reply = await this.#request({ op: 'lookup', hashes: [...hashes] });
+    if (reply === null && this.#absenceIsNews) {
+      this.#absenceIsNews = false;
+      this.#options.onUnanswered?.();
+    }
     return Math.min(reply?.chunks ?? 0, hashes.length);
   }
 
@@ -164,6 +172,7 @@ export class TcpTierClient implements TierClient {
     this.#chunkTokens = chunkTokens ?? reply.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
     this.#connection = connection;
     this.#knownDown = false;
+    this.#absenceIsNews = true;
     log(`registered with the LMCache server ${this.#address} (chunks of ${this.#chunkTokens} tokens)`);
     return connection;
   }

@@ -122,11 +122,19 @@ describe('the simulated engine with a cache server', () => {
     }
   });
 
-  it('goes on with misses when the cache server dies', async () => {
+  // A real engine's answers: docs/real-runs/small/recompute.
+  it('stands still for one lookup when the cache server dies, then goes on with misses that cost nothing', async () => {
     const before = await ask(server, prompt('c'));
-    await cacheServer.stop();
+    const ttft = () => metric(server, 'vllm:time_to_first_token_seconds_sum');
     await reset(server);
+    const start = await ttft();
+    await cacheServer.stop();
     expect(await ask(server, prompt('c'))).toEqual({ text: before.text, cached: 0 });
+    const met = await ttft();
+    expect(met - start).toBeGreaterThan(10);
+    expect((await ask(server, prompt('d'))).cached).toBe(0);
+    expect((await ttft()) - met).toBeLessThan(5);
+    expect(server.output().split('timed out after 10.0s. Marking server as unhealthy.')).toHaveLength(2);
   });
 });
 
