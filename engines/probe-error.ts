@@ -1,5 +1,7 @@
+export const connectionRefused = 'connection refused';
+
 const words: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connection refused',
+  ECONNREFUSED: connectionRefused,
   ECONNRESET: 'connection reset',
   ENOTFOUND: 'host not found',
   EHOSTUNREACH: 'host unreachable',

@@ -9,7 +9,7 @@ import { EventLog } from '../results-schema/event-log.js';
 import { readRun } from '../results-schema/read-run.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
-import { judgeRun, type RunVerdict } from '../results-schema/run-verdict.js';
+import { judgeRun, judgeWhole, type RunVerdict } from '../results-schema/run-verdict.js';
 import { secrets } from '../results-schema/secrets.js';
 import { raisePriority } from '../simulator/priority.js';
 import type { SettingProblem } from './config/resolve-settings.js';
@@ -93,7 +93,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
       const record = await writeRecord(run, options.command, steps, identity, verdict);
       const logs = await logExcerpts(run, record);
       // run.json has the whole run; this process shows what it did itself.
-      const shown = { ...record, steps: [...steps] };
+      const shown = { ...record, steps: [...steps], verdict };
       reporter.finish(record, terminalSummary(shown, results.root, logs, color));
       const published = await publishSummary(plan.ci, secrets.hide(markdownSummary(shown, results.root, logs)), {
         style: verdict.outcome === 'passed' ? 'success' : verdict.outcome === 'failed' ? 'error' : 'warning',
@@ -138,7 +138,9 @@ async function writeRecord(
     identity === unknownIdentity && earlier
       ? { ...earlier.versions, image: earlier.image, simulated: earlier.simulated }
       : identity;
-  const record = await buildRunRecord(run, command, [...kept, ...steps], known, verdict);
+  const all = [...kept, ...steps];
+  const whole = verdict === null ? null : judgeWhole(verdict, all);
+  const record = await buildRunRecord(run, command, all, known, whole);
   await run.results.writeJson('run.json', record);
   return record;
 }

@@ -64,6 +64,19 @@ export function judgeRun(
   return worst ?? { outcome: 'passed', exitCode: 0, message: passedMessage(steps) };
 }
 
+/**
+ * A run's verdict after another command of it: what an earlier one's steps came to does not pass because a later one's
+ * (cleanup, say) did.
+ * @param own the verdict on that command's own steps
+ * @param steps all steps of the run, each as it came to last
+ */
+export function judgeWhole(
+  own: RunVerdict,
+  steps: readonly { readonly name: string; readonly result: StepResult }[],
+): RunVerdict {
+  return own.outcome === 'interrupted' ? own : judgeRun(steps, null);
+}
+
 function rank(verdict: RunVerdict): number {
   return severity[verdict.exitCode] ?? 0;
 }

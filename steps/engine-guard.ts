@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { classifyEngineEnd } from '../engines/blame.js';
 import { describeExit } from '../engines/describe-exit.js';
 import type { Fleet, UnexpectedExit } from '../engines/fleet.js';
+import { connectionRefused } from '../engines/probe-error.js';
 import { probe } from '../engines/readiness.js';
 import type { FailureCause, FailureReason, StepResult } from '../results-schema/step-result.js';
 import { ServerAnswerError, ServerUnreachableError } from '../workloads/server-api.js';
@@ -12,6 +13,11 @@ type GuardContext = Pick<StepContext<unknown>, 'fleet' | 'signal'>;
 
 /** A dead engine may be noticed a little after its last answer. */
 const noticeLimitMs = 1000;
+/**
+ * A killed LMCache server with 80 GB of pinned memory was seen to refuse connections for 7 s before its process was gone: the
+ * kernel gives the memory back first.
+ */
+const endingLimitMs = 20_000;
 const noticePauseMs = 50;
 /** What broke an engine often stands far above its last words. */
 const judgedLogLines = 400;
@@ -110,12 +116,28 @@ function looksUnanswered(result: StepResult): boolean {
 }
 
 async function findDeadEngine({ fleet, signal }: GuardContext, limitMs: number): Promise<UnexpectedExit | null> {
-  const deadline = performance.now() + limitMs;
+  const started = performance.now();
+  let endsAt = started + limitMs;
   for (;;) {
     const died = await fleet.unexpectedExit();
-    if (died !== null || performance.now() >= deadline) {
-      return died;
+    if (died !== null) return died;
+    if (performance.now() >= endsAt) {
+      const mayWait = limitMs > 0 && endsAt < started + endingLimitMs;
+      if (!mayWait || !(await someEngineRefuses({ fleet, signal }))) return null;
+      endsAt = started + endingLimitMs;
     }
     await delay(noticePauseMs, undefined, { signal });
   }
+}
+
+/** Nobody listens any more where an engine served: it is about to end. */
+async function someEngineRefuses({ fleet, signal }: GuardContext): Promise<boolean> {
+  for (const role of ['lmcache', 'vllm', 'baseline'] as const) {
+    const endpoint = fleet.find(role);
+    // The end of a server that is not ours is never told.
+    if (endpoint === null || endpoint.logPath === null) continue;
+    const { answer } = await probe({ kind: 'http', url: endpoint.baseUrl }, signal);
+    if (answer === connectionRefused) return true;
+  }
+  return false;
 }

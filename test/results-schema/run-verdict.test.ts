@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { judgeRun } from '../../results-schema/run-verdict.js';
+import { judgeRun, judgeWhole } from '../../results-schema/run-verdict.js';
 import type { FailureReason, StepResult } from '../../results-schema/step-result.js';
 
 const passed: StepResult = { outcome: 'passed', verdicts: [] };
@@ -71,5 +71,19 @@ describe('exit code of a run', () => {
 
   it('names the first of equally bad steps: the later ones may only be its consequence', () => {
     expect(judgeRun(steps(failed('infrastructure'), noisy, failed('unknown')), null)).toMatchObject({ step: 'step-0' });
+  });
+});
+
+describe("a run's verdict after another command of it", () => {
+  it('does not pass because its cleanup did: a real run whose engines were kept said so', () => {
+    const all = steps(failed('regression'), passed);
+    const cleanup = judgeRun(steps(passed), null);
+    expect(cleanup.outcome).toBe('passed');
+    expect(judgeWhole(cleanup, all)).toMatchObject({ outcome: 'failed', exitCode: 1, step: 'step-0' });
+  });
+
+  it('is that the command was interrupted, where it was', () => {
+    const own = judgeRun(steps(failed('cancelled')), 'SIGTERM');
+    expect(judgeWhole(own, steps(failed('regression'), failed('cancelled')))).toBe(own);
   });
 });

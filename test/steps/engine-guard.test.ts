@@ -1,7 +1,10 @@
 import { createServer, type Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { UnexpectedExit } from '../../engines/fleet.js';
 import type { StepResult } from '../../results-schema/step-result.js';
 import { judgeWithEngines } from '../../steps/engine-guard.js';
+import { ServerUnreachableError } from '../../workloads/server-answer.js';
 import { fakeContext, settingsFor } from './fake-context.js';
 
 const servers: Server[] = [];
@@ -51,5 +54,49 @@ describe('a test that failed while an engine hangs', () => {
   it('is, when all engines answer, or when its answers were wrong', async () => {
     expect(await judged(failure('cache-not-exercised'), true)).toEqual(failure('cache-not-exercised'));
     expect(await judged(failure('incorrect-output'), false)).toEqual(failure('incorrect-output'));
+  });
+});
+
+describe('an engine that refuses connections before its process is gone', () => {
+  const exit: UnexpectedExit = {
+    role: 'lmcache',
+    name: 'lmcache-mp-test',
+    exit: { code: null, signal: 'SIGKILL', outOfMemory: false, at: '2026-11-22T09:04:38.424Z' },
+    logTail: [],
+  };
+
+  /** As a killed LMCache server with much pinned memory: seen on a real one for 7 s. */
+  async function judgedWhileEnding(isOurs: boolean) {
+    const started = performance.now();
+    const baseUrl = await serve(true);
+    servers.pop()?.close();
+    const context = await fakeContext({
+      settings: settingsFor({ settings: {} }),
+      urls: {},
+      unexpectedExit: () => (performance.now() - started > 1500 ? exit : null),
+    });
+    const endpoint = { role: 'lmcache', baseUrl, containerName: null } as const;
+    const logPath = isOurs ? '/tmp/lmcache.log' : null;
+    const find = (role: string) => (role === 'lmcache' ? { ...endpoint, logPath } : null);
+    try {
+      return await judgeWithEngines({ ...context, fleet: { ...context.fleet, find } }, async () => {
+        await delay(10);
+        throw new ServerUnreachableError(`GET ${baseUrl}/metrics got no answer: connect ECONNREFUSED`);
+      });
+    } finally {
+      await context.dispose();
+    }
+  }
+
+  it('is waited for, and named as what died', async () => {
+    expect(await judgedWhileEnding(true)).toMatchObject({
+      reason: 'infrastructure',
+      cause: 'engine-died',
+      message: expect.stringContaining('The lmcache engine "lmcache-mp-test" died during the test'),
+    });
+  });
+
+  it('is not, where it is not ours: nobody would tell', async () => {
+    expect(await judgedWhileEnding(false)).toMatchObject({ reason: 'infrastructure', cause: 'engine-unreachable' });
   });
 });
