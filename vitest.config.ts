@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
+// Projects run one after the other (groupOrder), also when `npx vitest run` runs several at once.
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -21,6 +22,7 @@ export default defineConfig({
           name: 'end-to-end',
           include: ['test/end-to-end/**/*.test.ts'],
           maxWorkers: 4,
+          sequence: { groupOrder: 1 },
           testTimeout: 180_000,
         },
       },
@@ -32,6 +34,7 @@ export default defineConfig({
           name: 'measuring',
           include: ['test/measuring/**/*.test.ts'],
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 180_000,
           retry: 1,
         },
@@ -39,7 +42,12 @@ export default defineConfig({
       // Opens reports in a browser and as PDF pages; needs Chromium and poppler's tools, and fails without them.
       {
         extends: true,
-        test: { name: 'pages', include: ['test/pages/**/*.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'pages',
+          include: ['test/pages/**/*.test.ts'],
+          sequence: { groupOrder: 3 },
+          testTimeout: 60_000,
+        },
       },
       // Needs a Docker daemon, and fails without one.
       {
@@ -48,6 +56,7 @@ export default defineConfig({
           name: 'docker-e2e',
           include: ['test/docker-e2e/**/*.test.ts'],
           fileParallelism: false,
+          sequence: { groupOrder: 4 },
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },
