@@ -1,12 +1,16 @@
-// `npm run bench:client -- --peers DIR [--rounds 5] [--scale 1] [--only a,b] [--output FILE]`: our client and vLLM's
-// two against one server of known timing, each client pinned to one core and the server to another, in interleaved
-// rounds. DIR is a venv outside the checkout: python3 -m venv DIR && DIR/bin/pip install 'vllm[bench]==0.32.0'
+// `npm run bench:client -- --peers DIR [--rounds 5] [--python-rounds 2] [--scale 1] [--only a,b] [--output FILE]`: our
+// client and vLLM's two against one server of known timing, each client pinned to one core and the server to another,
+// in interleaved rounds; Python's takes part in some of them only, since it takes two thirds of the time. DIR is a venv outside the checkout: python3 -m venv DIR && DIR/bin/pip install 'vllm[bench]==0.32.0'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { bootstrap } from '../../pipeline/bootstrap.mjs';
 import { measureClient, startMock } from './measure.mjs';
+
+bootstrap();
+const { formatMedians, formatRatios } = await import('../../dist/bench/client-figures.js');
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const tokenizer = path.join(root, 'test', 'fixtures', 'workloads', 'tokenizers', 'byte-level-bpe');
@@ -15,6 +19,7 @@ const { values } = parseArgs({
   options: {
     peers: { type: 'string' },
     rounds: { type: 'string', default: '5' },
+    'python-rounds': { type: 'string', default: '2' },
     scale: { type: 'string', default: '1' },
     only: { type: 'string' },
     output: { type: 'string' },
@@ -43,12 +48,6 @@ function findClients() {
   }
   return clients;
 }
-
-const median = (numbers) => {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 function flagsOf(load, port, resultDir) {
   return [
@@ -80,6 +79,7 @@ try {
       // Another one goes first in each round.
       const names = Object.keys(clients);
       for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
+        if (name === 'vllm-python' && round >= Number(values['python-rounds'])) continue;
         const command = [...clients[name], ...flagsOf(scaled, mock.port, scratch)];
         const figures = await measureClient(command, mock, values['client-core'], scratch);
         samples.push({ case: load.name, client: name, round, ...figures });
@@ -92,32 +92,12 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-const load1 = os.loadavg()[0].toFixed(1);
-const summary = [];
-for (const { name } of cases.filter((load) => wanted.includes(load.name))) {
-  for (const client of Object.keys(clients)) {
-    const own = samples.filter((sample) => sample.case === name && sample.client === client);
-    const figures = Object.keys(own[0]).filter((key) => typeof own[0][key] === 'number' && key !== 'round');
-    const entries = figures.map((key) => [
-      key,
-      {
-        median: median(own.map((sample) => sample[key])),
-        min: Math.min(...own.map((sample) => sample[key])),
-        max: Math.max(...own.map((sample) => sample[key])),
-      },
-    ]);
-    summary.push({ case: name, client, ...Object.fromEntries(entries) });
-  }
-}
-const columns = Object.keys(summary[0]).slice(2);
-process.stdout.write(`| case | client | ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length + 2)}\n`);
-for (const line of summary) {
-  const cells = columns.map(
-    (key) => `${line[key].median.toPrecision(3)} (${line[key].min.toPrecision(3)}-${line[key].max.toPrecision(3)})`,
-  );
-  process.stdout.write(`| ${line.case} | ${line.client} | ${cells.join(' | ')} |\n`);
-}
-process.stdout.write(
-  `\nMedians (spread) of ${rounds} rounds, ${scale === 1 ? 'full size' : `scaled by ${scale}`}; load average at the end ${load1}, ${os.cpus()[0]?.model ?? ''}, Node ${process.version}.\n`,
-);
-if (values.output !== undefined) writeFileSync(values.output, `${JSON.stringify({ samples, summary }, null, 1)}\n`);
+const size = scale === 1 ? 'full size' : `scaled by ${scale}`;
+const machine = `${os.availableParallelism()} cores of ${os.cpus()[0]?.model ?? '?'}, Node ${process.version}`;
+process.stdout.write(`${formatMedians(samples)}
+
+Medians (least-greatest), ${size}; ${machine}; load average at the end ${os.loadavg()[0].toFixed(1)}.
+
+${formatRatios(samples)}
+`);
+if (values.output !== undefined) writeFileSync(values.output, `${JSON.stringify({ samples }, null, 1)}\n`);
