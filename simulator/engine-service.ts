@@ -6,6 +6,7 @@ import { EngineLoop, type StepReport } from './engine/engine-loop.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
 import type { EngineLog } from './log.js';
 import { EngineMetrics } from './metrics.js';
+import { Outbox } from './outbox.js';
 import { registerProcessMetrics } from './process-metrics.js';
 import { RequestFaults } from './request-faults.js';
 import type { ServedModel } from './served-model.js';
@@ -35,6 +36,8 @@ export class EngineService {
   readonly registry = new Registry();
   readonly loop: EngineLoop;
   readonly faults: RequestFaults;
+  /** What leaves when the running step's tokens are due. */
+  readonly outbox = new Outbox();
   readonly #options: EngineServiceOptions;
   readonly #metrics: EngineMetrics;
   readonly #sinks = new Map<Sequence, { readonly sink: TokenSink; readonly n: number }>();
@@ -116,6 +119,7 @@ export class EngineService {
   }
 
   #onStep(report: StepReport): void {
+    this.outbox.sendAll();
     this.#metrics.onStep(report);
     this.faults.dieIfDue('the engine');
     this.#statistics.promptTokens += report.promptTokens;

@@ -15,30 +15,11 @@ export interface Lateness {
 /**
  * All streams decode in one batch with steps of `stepMs`: token j of a stream belongs to step j of a common schedule,
  * give or take the steps by which the stream began later. No token leaves before its time, so the earliest of all, less
- * its steps, is the schedule's origin: the way to this process and this process's own delay count as late.
+ * its steps, is the schedule's origin. Steps up to the one in which the last stream began held prompts too, and count
+ * neither for the origin nor as late; nor do steps after the first stream's end.
  */
 export function latenessOf(streams: readonly TokenTimes[], stepMs: number): Lateness {
-  const [reference] = streams;
-  if (reference === undefined) throw new Error('no streams were read');
-  // Steps before the last stream began held prompts too, and were not paced.
-  const settled = Math.max(...streams.map((times) => times[0] ?? 0)) + stepMs;
-  const steps = new Map<number, number[]>();
-  let origin = Number.POSITIVE_INFINITY;
-  for (const times of streams) {
-    const behind = Math.round(median(times.map((time, index) => time - (reference[index] ?? 0))) / stepMs);
-    for (const [index, time] of times.entries()) {
-      if (time <= settled) continue;
-      const step = index + behind;
-      origin = Math.min(origin, time - step * stepMs);
-      const known = steps.get(step);
-      if (known === undefined) steps.set(step, [time]);
-      else known.push(time);
-    }
-  }
-  const late = [...steps]
-    .filter(([, times]) => times.length === streams.length)
-    .sort(([left], [right]) => left - right)
-    .map(([step, times]) => times.map((time) => time - origin - step * stepMs));
+  const late = latenessOfSteps(streams, stepMs);
   const firsts = late.map((values) => Math.min(...values));
   const lasts = late.map((values) => Math.max(...values));
   const tenth = Math.max(1, Math.floor(late.length / 10));
@@ -48,6 +29,23 @@ export function latenessOf(streams: readonly TokenTimes[], stepMs: number): Late
     lastP99: percentile(lasts, 0.99),
     drift: median(firsts.slice(-tenth)) - median(firsts.slice(0, tenth)),
   };
+}
+
+/** Of each step in which all streams decode: how late each stream's token was. */
+function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readonly (readonly number[])[] {
+  const [reference] = streams;
+  if (reference === undefined) throw new Error('no streams were read');
+  const began = streams.map((times) =>
+    Math.round(median(times.map((time, index) => time - (reference[index] ?? 0))) / stepMs),
+  );
+  const firstStep = Math.max(...began) + 1;
+  const endStep = Math.min(...began.map((step, stream) => step + (streams[stream]?.length ?? 0)));
+  if (endStep <= firstStep) throw new Error('no step holds all streams');
+  const steps = Array.from({ length: endStep - firstStep }, (_, step) =>
+    streams.map((times, stream) => (times[firstStep + step - (began[stream] ?? 0)] ?? Number.NaN) - step * stepMs),
+  );
+  const origin = Math.min(...steps.map((times) => Math.min(...times)));
+  return steps.map((times) => times.map((time) => time - origin));
 }
 
 function percentile(values: readonly number[], share: number): number {

@@ -1,64 +1,36 @@
-import { request } from 'node:http';
-import { performance } from 'node:perf_hooks';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
+import { assetPath } from '../../steps/package-root.js';
 
-/** When each token of a stream reached this process, in ms of performance.now(). */
+/** When each token of a stream left the server, in ms since the client began. */
 export type TokenTimes = Float64Array;
 
-const EVENT = Buffer.from('data: {');
+/** Compiles the client into `program`. @throws when there is no C compiler. */
+export function compileTokenClient(program: string): void {
+  const source = assetPath('bench', 'simulator', 'token-client.c');
+  const compiled = spawnSync('cc', ['-O2', '-o', program, source], { encoding: 'utf8' });
+  if (compiled.status !== 0) throw new Error(`"cc" cannot compile ${source}: ${compiled.error ?? compiled.stderr}`);
+}
 
 /**
- * Opens `count` streamed completions at once and notes when each token arrives, as soon as its bytes are read.
+ * Opens `count` streamed completions at once, by a program on a core of its own, and tells when their tokens left the
+ * server.
  * @throws when an answer is not 200, or breaks off.
  */
-export function readTokenStreams(
+export async function readTokenStreams(
+  { program, core }: { readonly program: string; readonly core: string },
   port: number,
   model: string,
   count: number,
   tokens: number,
 ): Promise<readonly TokenTimes[]> {
-  return Promise.all(Array.from({ length: count }, (_, stream) => readStream(port, model, stream, tokens)));
-}
-
-function readStream(port: number, model: string, stream: number, tokens: number): Promise<TokenTimes> {
-  const body = JSON.stringify({
-    model,
-    prompt: [1, 2, 3, stream + 10],
-    max_tokens: tokens,
-    ignore_eos: true,
-    stream: true,
+  const client = spawn('taskset', ['-c', core, program, String(port), model, String(count), String(tokens)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const times = new Float64Array(tokens);
-  let seen = 0;
-  let rest: Buffer = Buffer.alloc(0);
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      {
-        host: '127.0.0.1',
-        port,
-        path: '/v1/completions',
-        method: 'POST',
-        agent: false,
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-      },
-      (response) => {
-        if (response.statusCode !== 200) reject(new Error(`stream ${stream}: status ${response.statusCode}`));
-        response.on('data', (data: Buffer) => {
-          const now = performance.now();
-          // An event's head may be cut by the network's packets.
-          const joined = rest.length === 0 ? data : Buffer.concat([rest, data]);
-          rest = joined.subarray(Math.max(0, joined.length - EVENT.length + 1));
-          for (let at = joined.indexOf(EVENT); at >= 0; at = joined.indexOf(EVENT, at + EVENT.length)) {
-            if (seen < tokens) times[seen] = now;
-            seen += 1;
-          }
-        });
-        response.on('end', () =>
-          seen >= tokens ? resolve(times) : reject(new Error(`stream ${stream}: ${seen} tokens`)),
-        );
-        response.on('error', reject);
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
+  const [written, [code]] = await Promise.all([buffer(client.stdout), once(client, 'close')]);
+  const size = tokens * Float64Array.BYTES_PER_ELEMENT;
+  if (code !== 0 || written.length !== count * size) throw new Error(`the client ended with ${code}`);
+  const bytes = Uint8Array.from(written).buffer;
+  return Array.from({ length: count }, (_, stream) => new Float64Array(bytes, stream * size, tokens));
 }

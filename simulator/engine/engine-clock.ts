@@ -2,7 +2,9 @@ import type { SimulatedClock } from '../contracts.js';
 
 /** Time as the engine loop needs it; the real one is the pacer, tests inject a virtual one. */
 export interface EngineClock extends SimulatedClock {
-  /** Simulated seconds that it really takes until a token that is given out has left the process. */
+  /** Simulated seconds that it really takes to make so many tokens ready to leave. */
+  preparationSeconds(tokens: number): number;
+  /** Simulated seconds that it really takes until the first of them has left the process. */
   readonly sendingSeconds: number;
   /** Calls back once, as soon as `now()` has reached the simulated time; replaces the wake-up asked for before. */
   wakeAt(simulatedTime: number, callback: () => void): void;

@@ -19,8 +19,9 @@ export interface StepReport {
 }
 
 export interface EngineListener {
-  /** A sequence got a token (the last of `outputIds`), or ended. Called as early as a client may see it. */
+  /** A sequence got a token (the last of `outputIds`), or ended. Nobody may see it before `onStep` follows. */
   onToken(sequence: Sequence, at: number): void;
+  /** The tokens of a step are due: clients see them from now on. */
   onStep(report: StepReport): void;
   /** The engine cannot go on. */
   onFatal(error: unknown): void;
@@ -39,6 +40,13 @@ interface RunningStep {
   readonly endsAt: number;
 }
 
+/** A step that has ended, and whose tokens are ready. */
+interface EndedStep {
+  readonly report: StepReport;
+  /** When they leave. */
+  readonly dueAt: number;
+}
+
 /**
  * Runs the scheduler in simulated time. Steps follow each other on an absolute schedule: a step that is noticed
  * late, or whose tokens are sent late, does not move the next one. An engine without work asks for no wake-up.
@@ -50,6 +58,7 @@ export class EngineLoop {
   /** Simulated time up to which the engine's history is decided. */
   #time = 0;
   #step: RunningStep | null = null;
+  #ended: EndedStep | null = null;
   /** Submitted sequences in order of arrival, not yet visible to the scheduler. */
   #arrivals: Sequence[] = [];
   #apiBusyUntil = 0;
@@ -124,6 +133,11 @@ export class EngineLoop {
     this.#turn();
   }
 
+  /** Does now what is due, for a caller that keeps the event loop from waking the engine in time. */
+  catchUp(): void {
+    this.#turn();
+  }
+
   /** Sequences that have come in and not ended, those in the API process included. */
   get unfinished(): number {
     return this.#arrivals.length + this.scheduler.waiting.length + this.scheduler.running.length;
@@ -170,13 +184,24 @@ export class EngineLoop {
   #advance(): boolean {
     const { clock } = this.#options;
     if (this.#step !== null) {
-      // Real work is a part of simulated time, not on top of it: tokens are given out so that they leave when due.
-      const seenAt = this.#step.endsAt + this.#stepTime.deliverySeconds - clock.sendingSeconds;
-      if (clock.now() < seenAt) {
-        clock.wakeAt(seenAt, this.#turn);
+      // Real work is a part of simulated time, not on top of it: done before, so that tokens leave when they are due.
+      const dueAt = this.#step.endsAt + this.#stepTime.deliverySeconds - clock.sendingSeconds;
+      const beginAt = dueAt - clock.preparationSeconds(this.#step.scheduled.entries.length);
+      if (clock.now() < beginAt) {
+        clock.wakeAt(beginAt, this.#turn);
         return false;
       }
-      this.#endStep(this.#step);
+      this.#ended = { report: this.#endStep(this.#step), dueAt };
+      return !this.#closed;
+    }
+    if (this.#ended !== null) {
+      const { report, dueAt } = this.#ended;
+      if (clock.now() < dueAt) {
+        clock.wakeAt(dueAt, this.#turn);
+        return false;
+      }
+      this.#ended = null;
+      this.#options.listener.onStep(report);
       return !this.#closed;
     }
     if (this.#time >= this.#blocked.from) this.#time = Math.max(this.#time, this.#blocked.until);
@@ -214,7 +239,8 @@ export class EngineLoop {
     return true;
   }
 
-  #endStep(step: RunningStep): void {
+  /** Gives the tokens of a step to the listener. */
+  #endStep(step: RunningStep): StepReport {
     this.#step = null;
     this.#time = step.endsAt;
     const { listener } = this.#options;
@@ -237,7 +263,7 @@ export class EngineLoop {
       listener.onToken(sequence, step.endsAt);
       sequence.times.lastToken = step.endsAt;
     }
-    listener.onStep({ at: step.endsAt, promptTokens, generatedTokens: sampled.length });
+    return { at: step.endsAt, promptTokens, generatedTokens: sampled.length };
   }
 
   #admitArrivals(): void {

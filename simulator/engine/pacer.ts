@@ -7,8 +7,11 @@ const TIMER_SLACK_MS = 1.6;
 const NAP_MS = 0.1;
 /** By how much a nap overshoots (the kernel's timer slack and the wake-up itself): the rest of a wait is polled. */
 const NAP_OVERSHOOT_MS = 0.15;
-/** What a first token's event and its way into the kernel take (0.34 ms measured, from the wake-up to the write's end). */
-const SENDING_MS = 0.3;
+/** What the end of a step and the events of its tokens take, until they could leave; the first ones of a pause take longer. */
+const PREPARATION_MS = 0.3;
+const PREPARATION_MS_PER_TOKEN = 0.015;
+/** What a token's way into the kernel takes. */
+const SENDING_MS = 0.03;
 /** A wake-up this near is due. */
 const DUE_MS = 0.005;
 
@@ -32,11 +35,16 @@ export class Pacer implements EngineClock {
     return this.#clock.now();
   }
 
+  preparationSeconds(tokens: number): number {
+    return ((PREPARATION_MS + tokens * PREPARATION_MS_PER_TOKEN) / 1000) * this.#clock.speed;
+  }
+
   get sendingSeconds(): number {
     return (SENDING_MS / 1000) * this.#clock.speed;
   }
 
   wakeAt(simulatedTime: number, callback: () => void): void {
+    if (callback === this.#callback && simulatedTime === this.#target) return;
     this.cancelWake();
     this.#target = simulatedTime;
     this.#callback = callback;
@@ -58,7 +66,10 @@ export class Pacer implements EngineClock {
 
   /** The clock's speed has changed: the wait is computed anew. */
   rearm(): void {
-    if (this.#callback !== null) this.wakeAt(this.#target, this.#callback);
+    const callback = this.#callback;
+    if (callback === null) return;
+    this.cancelWake();
+    this.wakeAt(this.#target, callback);
   }
 
   readonly #arm = (): void => {

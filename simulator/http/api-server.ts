@@ -43,6 +43,7 @@ export function createApiServer(options: ApiServerOptions): Server {
   const accessLog = served.options.accessLog ? (line: string) => log.server(line) : () => undefined;
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
     const reply = new Reply(request, response, clock.now(), simulatedHeaders(control), accessLog);
+    engine.loop.catchUp();
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     const handlers = routes.get(path);
     response.on('close', () => {
@@ -57,6 +58,8 @@ export function createApiServer(options: ApiServerOptions): Server {
     });
     void dispatch(options, handlers, path, request, reply);
   });
+  // Hundreds of clients that come at once are accepted, and read, in one turn of the event loop: steps go on meanwhile.
+  server.on('connection', () => engine.loop.catchUp());
   server.setTimeout(0);
   server.requestTimeout = 0;
   return server;

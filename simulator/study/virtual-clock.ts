@@ -16,6 +16,10 @@ export class VirtualClock implements EngineClock {
     return this.#now;
   }
 
+  preparationSeconds(): number {
+    return 0;
+  }
+
   wakeAt(time: number, callback: () => void): void {
     this.#wake = { time, callback };
   }

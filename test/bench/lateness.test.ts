@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { latenessOf } from '../../bench/simulator/lateness.js';
+
+const STEP_MS = 10;
+const STEPS = 1000;
+
+/** `count` streams of which stream i begins `i` steps after the first; `lateMs` says by how much a token comes late. */
+function streamsOf(count: number, lateMs: (step: number, stream: number) => number): Float64Array[] {
+  return Array.from({ length: count }, (_, stream) =>
+    Float64Array.from({ length: STEPS }, (_, token) => {
+      const step = token + stream;
+      return 500 + step * STEP_MS + lateMs(step, stream);
+    }),
+  );
+}
+
+describe('latenessOf', () => {
+  it('finds no lateness in a schedule that is kept', () => {
+    expect(
+      latenessOf(
+        streamsOf(4, () => 0),
+        STEP_MS,
+      ),
+    ).toEqual({ p99: 0, firstP99: 0, lastP99: 0, drift: 0 });
+  });
+
+  it("tells a step's first token from its last one", () => {
+    const { firstP99, lastP99 } = latenessOf(
+      streamsOf(4, (_, stream) => 0.5 * stream),
+      STEP_MS,
+    );
+    expect([firstP99, lastP99]).toEqual([0, 1.5]);
+  });
+
+  it('counts stalls that are more than one step in a hundred, and no fewer', () => {
+    const stalled = (every: number): number =>
+      latenessOf(
+        streamsOf(4, (step) => (step % every === 0 ? 7 : 0)),
+        STEP_MS,
+      ).firstP99;
+    expect([stalled(50), stalled(200)]).toEqual([7, 0]);
+  });
+
+  it('does not take steps before the last stream began for the schedule', () => {
+    const { p99 } = latenessOf(
+      streamsOf(4, (step) => (step <= 3 ? -90 : 0)),
+      STEP_MS,
+    );
+    expect(p99).toBe(0);
+  });
+
+  it('sees a schedule that slips', () => {
+    const { drift } = latenessOf(
+      streamsOf(2, (step) => step * 0.01),
+      STEP_MS,
+    );
+    expect(drift).toBeGreaterThan(8);
+  });
+});
