@@ -158,6 +158,32 @@ describe('EngineLoop', () => {
     expect(round(tokens.at(-1)?.at ?? 0)).toBe(0.32);
   });
 
+  it('gives nobody a token while a lookup waits for a cache server that has died', async () => {
+    let blockedSeconds = 0;
+    const { clock, loop, tokens, sequence } = setUp({
+      ...tier(0, 0).connector,
+      takeBlockedSeconds: () => {
+        const taken = blockedSeconds;
+        blockedSeconds = 0;
+        return taken;
+      },
+    });
+    clock.at(0, () => loop.submit([sequence(1, 300, 30)], 0));
+    clock.at(0.45, () => {
+      blockedSeconds = 10;
+      loop.submit([sequence(2, 300, 1)], 0.45);
+    });
+    await clock.run();
+    const of = (wanted: number) => tokens.filter(({ name }) => name === wanted).map(({ at }) => round(at));
+    // Its first 15 tokens, then, when the other one's API time is over at 0.55, nothing until 10.55.
+    expect(of(1).slice(0, 17)).toEqual([
+      ...Array.from({ length: 15 }, (_, index) => round(0.41 + index / 100)),
+      10.86,
+      10.87,
+    ]);
+    expect(of(2)).toEqual([10.86]);
+  });
+
   it('asks for no wake-up when it has nothing to do', async () => {
     const { clock, loop, sequence } = setUp();
     clock.at(0, () => loop.submit([sequence(1, 10, 1)], 0));
