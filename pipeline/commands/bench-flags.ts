@@ -77,7 +77,7 @@ const groups: Readonly<Record<string, readonly Flag[]>> = {
     ['ramp-up-start-rps', 'text', 'requests a second at the first request'],
     ['ramp-up-end-rps', 'text', 'requests a second at the last request'],
     ['max-concurrency', 'text', 'requests in flight at most'],
-    ['workers', 'text', 'threads that send, or auto: more than one where the load needs them; default auto'],
+    ['workers', 'text', 'threads that send, or auto: more than one where the load needs them [default: auto]'],
     ['num-warmups', 'text', 'requests ahead, untimed, with content of their own [default: 0]'],
     ['abort-on-failure-rate', 'text', 'stop when more than this share failed, e.g. 0.1'],
   ],
