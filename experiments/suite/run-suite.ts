@@ -33,7 +33,7 @@ export interface SuiteOptions extends Omit<PlanOptions, 'directory'> {
   readonly readySeconds: number;
   /** Decides every prompt. */
   readonly seed: number;
-  /** Whether an experiment that the client was too slow to judge is measured again. */
+  /** Whether an experiment that a busy machine leaves unclear is measured again. */
   readonly repeatsUnclear: boolean;
   /** Of this project. */
   readonly version: string;
@@ -46,7 +46,7 @@ export interface SuiteReporter {
   /** @param title e.g. `context 8192, 10 requests, 2 engines` */
   experimentStarted(id: number, title: string): void;
   progress(text: string): void;
-  /** The client was too slow; now it is measured again. @param speed of simulated engines; null: real ones */
+  /** It was unclear; now it is measured again. @param speed of simulated engines; null: real ones */
   experimentRepeated(id: number, result: ExperimentResult, speed: number | null): void;
   experimentFinished(id: number, title: string, result: ExperimentResult): void;
 }
@@ -172,8 +172,7 @@ async function runFunction(
           isUnclear: (result) =>
             options.repeatsUnclear &&
             result.failure === null &&
-            result.overload !== null &&
-            differencesOf(toMeasured(result), [...earlier, ...measured]).some(({ outcome }) => outcome === 'unclear'),
+            isUnclear(differencesOf(toMeasured(result), [...earlier, ...measured]), result),
           onRepetition: (result, speed) => reporter.experimentRepeated(id, result, speed),
         });
         notes.add(id, title, result);
@@ -187,6 +186,13 @@ async function runFunction(
     csv.close();
   }
   return { name, csvPath, failures, differences: [], experiments: measured, notes: notes.content };
+}
+
+/** A simulated engine that waits for a core delays its answers, and only the client's own delays are known. */
+function isUnclear(differences: readonly Difference[], { overload, simulated }: ExperimentResult): boolean {
+  return differences.some(
+    ({ outcome }) => (outcome === 'unclear' && overload !== null) || (outcome === 'not shown' && simulated !== null),
+  );
 }
 
 function atSpeed(launch: LaunchPlan, speed: number | null): LaunchPlan {

@@ -100,7 +100,8 @@ export function parseSweep(file: string, text: string, options: LoadOptions): re
 export function readSource(file: string): string {
   const refuse = (message: string) => new SourceError(file, [{ line: 1, column: 1, message }]);
   try {
-    const stats = statSync(file);
+    const stats = statSync(file, { throwIfNoEntry: false });
+    if (stats === undefined) throw refuse('the file does not exist');
     if (!stats.isFile()) throw refuse(`"${file}" is no file`);
     if (stats.size > mostYamlBytes) throw new SourceError(file, [tooLarge(stats.size)]);
     return readFileSync(file, 'utf8');

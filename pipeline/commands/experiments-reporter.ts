@@ -31,7 +31,7 @@ export class ExperimentsReporter implements SuiteReporter {
 
   experimentRepeated(id: number, { overload }: ExperimentResult, speed: number | null): void {
     const how = speed === null ? '' : `, at speed x${speed}`;
-    this.line(`  experiment ${id}: ${overload ?? ''} Measured again${how}.`);
+    this.line(`  experiment ${id}: ${overload ?? 'What it is to show was not there.'} Measured again${how}.`);
   }
 
   experimentFinished(id: number, title: string, result: ExperimentResult): void {

@@ -32,7 +32,7 @@ export interface RunOptions {
   readonly outputDirectory: string;
   readonly modelSuffix: string | null;
   readonly extraColumns: boolean;
-  /** Whether an experiment that the client was too slow to judge is measured again. */
+  /** Whether an experiment that a busy machine leaves unclear is measured again. */
   readonly repeatsUnclear: boolean;
   /** Says what came of it. @returns an exit code, null: 0 where nothing failed */
   conclude(results: readonly FunctionResult[], reporter: ExperimentsReporter): number | null;

@@ -24,7 +24,7 @@ svg { display: block; width: 100%; min-width: 40rem; height: auto; }
 summary { cursor: pointer; color: var(--muted); font-size: .875rem; padding: .25rem 0; width: max-content; }
 table { border-collapse: collapse; font-size: .875rem; margin: .75rem 0 1.5rem; }
 caption { text-align: left; font-weight: bold; padding: .25rem .5rem .5rem 0; }
-th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
+th, td { padding: .3rem .55rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 th { color: var(--muted); font-weight: bold; vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--shade); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }

@@ -13,6 +13,9 @@ import { pdfText } from './winansi.js';
 /** Scaled to the page's width, 12 px of text become 9 points; three charts fit on a page. */
 const chartSize = { widthPx: 680, plotHeightPx: 165 };
 
+/** Points above a section's heading. */
+const sectionGap = 20;
+
 /**
  * The report as a PDF: A4, vectors and text, charts and tables in the order of the document, its sections as
  * bookmarks, page numbers, and the simulated mark on every page.
@@ -70,7 +73,7 @@ function drawSection(doc: PDFKit.PDFDocument, section: ReportSection): void {
   // A heading stays with what it heads.
   else if (started) makeRoom(doc, charts.length > 0 ? 320 : 100);
   doc.outline.addItem(text(section.title));
-  if (doc.y > pdfLayout.margins.top + 1) doc.moveDown(1.2);
+  if (doc.y > pdfLayout.margins.top + 1) doc.y += sectionGap;
   doc.font('Helvetica-Bold').fontSize(14).fillColor(chartInk.title.light).text(text(section.title));
   for (const paragraph of section.paragraphs) {
     doc.moveDown(0.3).font('Helvetica').fontSize(10).fillColor(chartInk.title.light).text(text(paragraph));

@@ -103,7 +103,7 @@ describe('lmcache-ci cache-simulation', () => {
   it.each([
     ['broken.csv', 'time,conversation,input_tokens\n0,a,5\n1,a,x\n', 'line 3, column "input_tokens": "x"'],
     ['broken.lctrace', 'LCTRACE\0', 'ends within its header'],
-    ['none.csv', null, 'cannot be opened'],
+    ['none.csv', null, 'does not exist'],
   ])('locates what is wrong in %s', async (name, text, message) => {
     if (text !== null) writeFileSync(join(directory, name), text);
     const { code, stderr, stdout } = await lmcacheCi('cache-simulation', name);

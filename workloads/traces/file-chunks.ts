@@ -50,7 +50,8 @@ export async function fileStart(path: string, count: number): Promise<Buffer> {
 /** @throws TraceFileError when it cannot be opened */
 export async function openFile(path: string): Promise<FileHandle> {
   return open(path, 'r').catch((error) => {
-    throw new TraceFileError(path, `cannot be opened: ${messageOf(error)}`);
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new TraceFileError(path, isMissing ? 'does not exist' : `cannot be opened: ${messageOf(error)}`);
   });
 }
 

@@ -202,7 +202,7 @@ experiments: {datasets: [{path: missing.csv, format: parquet}]}
       /large\.yaml:1:1: the file has 10240 KiB; allowed: at most 256 KiB/,
     );
     expect(() => loadSweepFile(directory, options())).toThrow(/:1:1: ".*" is no file/);
-    expect(() => loadSweepFile(join(directory, 'none.yaml'), options())).toThrow(/:1:1: the file cannot be read/);
+    expect(() => loadSweepFile(join(directory, 'none.yaml'), options())).toThrow(/:1:1: the file does not exist/);
   });
 });
 
