@@ -78,10 +78,10 @@ function sorted(values: ArrayLike<number>): Float64Array {
 
 /** numpy's `median`: the middle one, or the mean of the middle two. */
 export function median(values: ArrayLike<number>): number {
-  if (values.length === 0) {
-    return 0;
-  }
-  const ordered = sorted(values);
+  return medianOfSorted(sorted(values));
+}
+
+function medianOfSorted(ordered: Float64Array): number {
   const middle = ordered.length >> 1;
   const upper = ordered[middle] ?? 0;
   return ordered.length % 2 === 1 ? upper : ((ordered[middle - 1] ?? 0) + upper) / 2;
@@ -92,13 +92,13 @@ export function median(values: ArrayLike<number>): number {
  * @param percent 0 to 100
  */
 export function percentile(values: ArrayLike<number>, percent: number): number {
-  if (values.length === 0) {
-    return 0;
-  }
+  return values.length === 0 ? 0 : percentileOfSorted(sorted(values), percent);
+}
+
+function percentileOfSorted(ordered: Float64Array, percent: number): number {
   if (!(percent >= 0 && percent <= 100)) {
     throw new RangeError(`A percentile must be between 0 and 100, not "${percent}".`);
   }
-  const ordered = sorted(values);
   const position = (percent / 100) * (ordered.length - 1);
   const below = Math.floor(position);
   const fraction = position - below;
@@ -106,6 +106,27 @@ export function percentile(values: ArrayLike<number>, percent: number): number {
   const high = ordered[Math.min(below + 1, ordered.length - 1)] ?? 0;
   const gap = high - low;
   return fraction >= 0.5 ? high - gap * (1 - fraction) : low + gap * fraction;
+}
+
+export interface Summary {
+  readonly mean: number;
+  readonly median: number;
+  /** The population's. */
+  readonly std: number;
+  /** In the order in which they were asked for. */
+  readonly percentiles: readonly number[];
+}
+
+/** All of these at once, with one copy of the values. @param percents 0 to 100 */
+export function summarise(values: ArrayLike<number>, percents: readonly number[]): Summary {
+  const std = populationStd(values);
+  const ordered = sorted(values);
+  return {
+    mean: mean(values),
+    median: medianOfSorted(ordered),
+    std,
+    percentiles: percents.map((percent) => (ordered.length === 0 ? 0 : percentileOfSorted(ordered, percent))),
+  };
 }
 
 /**
