@@ -106,6 +106,30 @@ it.each([
   },
 );
 
+it('the page on the simulator has the figures of the runs with default kernels', async () => {
+  const simulatorPage = readFileSync(path.join(folder, '..', 'simulator.md'), 'utf8');
+  const row = async (step: string, figure: string, digits: number) => {
+    const runs = await Promise.all(complete.slice(0, 3).map(open));
+    const values = runs.map((run) => figuresOf(run, step).get(figure) ?? Number.NaN);
+    const shown = values.map((value) =>
+      value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+    );
+    return `| ${shown.join(', ')} |`;
+  };
+  for (const [step, figure, digits] of [
+    ['vllm-bench', 'baseline_throughput', 0],
+    ['vllm-bench', 'lmcache_throughput', 0],
+    ['long-doc-qa', 'baseline_warmup_round_time', 3],
+    ['long-doc-qa', 'warmup_round_time', 3],
+    ['long-doc-qa', 'baseline_query_ttft', 3],
+    ['long-doc-qa', 'query_ttft_per_prompt', 4],
+    ['long-doc-qa', 'baseline_query_round_time', 3],
+    ['long-doc-qa', 'query_round_time_per_prompt', 3],
+  ] as const) {
+    expect(simulatorPage, figure).toContain(await row(step, figure, digits));
+  }
+});
+
 describe('LMCache killed while a bench reads from it', () => {
   const benchSchema = z.object({
     completed: z.number(),
