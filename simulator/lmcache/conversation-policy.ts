@@ -9,6 +9,8 @@ interface Prompt {
   last: string | null;
   /** What it is the most worthy prompt of, in its order. */
   readonly keys: string[];
+  /** Whether it stands in the list of those that hold something. */
+  isListed: boolean;
 }
 
 interface Chunk {
@@ -44,7 +46,7 @@ export class ConversationPolicy implements EvictionPolicy {
     const last = held.at(-1)?.user;
     if (last === undefined) return;
     const pause = isBeginning(last, keys) ? this.#clock.now() - last.usedAt : null;
-    const prompt = this.#add(pause);
+    const prompt = this.#newPrompt(pause);
     prompt.last = keys[held.length - 1] ?? null;
     for (const [index, chunk] of held.entries()) {
       const key = keys[index];
@@ -52,20 +54,20 @@ export class ConversationPolicy implements EvictionPolicy {
       if (key === undefined || chunk.holder.worth > prompt.worth) continue;
       take(chunk.holder, key);
       chunk.holder = prompt;
-      prompt.keys.push(key);
+      this.#give(prompt, key);
     }
   }
 
   filling(keys: readonly string[]): void {
     const user = this.#held(keys).at(-1)?.user;
-    this.#filling = user !== undefined && isBeginning(user, keys) ? user : this.#add(null);
+    this.#filling = user !== undefined && isBeginning(user, keys) ? user : this.#newPrompt(null);
   }
 
   added(key: string): void {
-    this.#filling ??= this.#add(null);
+    this.#filling ??= this.#newPrompt(null);
     const prompt = this.#filling;
     prompt.last = key;
-    prompt.keys.push(key);
+    this.#give(prompt, key);
     this.#chunks.set(key, { holder: prompt, user: prompt });
   }
 
@@ -81,8 +83,9 @@ export class ConversationPolicy implements EvictionPolicy {
   /** Of prompts that are worth less than the one that is being stored. */
   victims(count: number): readonly string[] {
     const victims: string[] = [];
+    const limit = this.#filling?.worth ?? Number.POSITIVE_INFINITY;
     for (const prompt of this.#prompts) {
-      if (victims.length >= count || prompt === this.#filling) break;
+      if (victims.length >= count || prompt === this.#filling || prompt.worth > limit) break;
       victims.push(...prompt.keys.slice(-(count - victims.length)).reverse());
     }
     return victims;
@@ -99,18 +102,26 @@ export class ConversationPolicy implements EvictionPolicy {
     return held;
   }
 
-  #add(pauseSeconds: number | null): Prompt {
+  #newPrompt(pauseSeconds: number | null): Prompt {
     const usedAt = this.#clock.now();
     const worth = worthUntil(usedAt, pauseSeconds, this.#options);
-    const prompt = { worth, usedAt, last: null, keys: [] };
-    // More than that, and most of them hold nothing.
-    if (this.#prompts.length > 2 * this.#chunks.size + 16) {
-      this.#prompts = this.#prompts.filter((other) => other.keys.length > 0 || other === this.#filling);
-    }
+    return { worth, usedAt, last: null, keys: [], isListed: false };
+  }
+
+  #give(prompt: Prompt, key: string): void {
+    prompt.keys.push(key);
+    if (prompt.isListed) return;
+    // More than that, and most of them hold nothing any more.
+    if (this.#prompts.length > 2 * this.#chunks.size + 16) this.#dropEmpty();
     let at = this.#prompts.length;
-    while (at > 0 && (this.#prompts[at - 1]?.worth ?? 0) > worth) at -= 1;
+    while (at > 0 && (this.#prompts[at - 1]?.worth ?? 0) > prompt.worth) at -= 1;
     this.#prompts.splice(at, 0, prompt);
-    return prompt;
+    prompt.isListed = true;
+  }
+
+  #dropEmpty(): void {
+    for (const prompt of this.#prompts) prompt.isListed = prompt.keys.length > 0;
+    this.#prompts = this.#prompts.filter(({ isListed }) => isListed);
   }
 }
 

@@ -89,6 +89,22 @@ describe('conversation-aware eviction', () => {
     expect(policy.victims(1)).toEqual(['a2']);
   });
 
+  it('loses no chunk of a prompt that had lost all of its own', () => {
+    const { policy, request, evict, clock } = setUp();
+    request(0, ['s1', 'a1']);
+    request(10, ['s1', 'a1']);
+    // Worth less than what it shares with the first: it holds nothing.
+    clock.seconds = 11;
+    policy.used(['s1']);
+    for (let number = 0; number < 60; number += 1) {
+      request(12, [`x${number}`]);
+      policy.removed(`x${number}`);
+    }
+    policy.filling(['s1', 'c1']);
+    policy.added('c1');
+    expect(evict(9)).toEqual(expect.arrayContaining(['s1', 'a1', 'c1']));
+  });
+
   it('names each chunk it holds once, children before what they build on', () => {
     const runs = fc.array(fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 6 }), { maxLength: 25 });
     fc.assert(
