@@ -6,14 +6,12 @@ const words: Readonly<Record<string, string>> = {
   ENOTFOUND: 'host not found',
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
-  UND_ERR_SOCKET: 'connection closed',
 };
 
-/** Why a server did not answer, in a few words; `fetch` hides the system's reason in `cause`. */
+/** Why a server did not answer, in a few words. */
 export function probeErrorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'no answer in time';
-  if (error.cause instanceof Error) return probeErrorText(error.cause);
   if (error instanceof AggregateError && error.errors.length > 0) return probeErrorText(error.errors[0]);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : null;
   return (code && words[code]) ?? error.message;

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { askServer } from './ask-server.js';
 import { probeErrorText } from './probe-error.js';
 
 /** What is asked to know whether an engine serves. */
@@ -48,13 +49,12 @@ export async function pollUntilReady(
 
 async function probeHttp(url: string, signal: AbortSignal): Promise<ProbeAnswer> {
   try {
-    const response = await fetch(url, { signal, redirect: 'manual' });
-    await response.body?.cancel();
+    const { status } = await askServer(url, { signal });
     // Older LMCache servers have their health check below /api.
-    if (response.status === 404 && url.endsWith('/healthcheck') && !url.endsWith('/api/healthcheck')) {
+    if (status === 404 && url.endsWith('/healthcheck') && !url.endsWith('/api/healthcheck')) {
       return await probeHttp(url.replace(/\/healthcheck$/, '/api/healthcheck'), signal);
     }
-    return { ready: response.status === 200, answer: `HTTP ${response.status}` };
+    return { ready: status === 200, answer: `HTTP ${status}` };
   } catch (error) {
     return { ready: false, answer: probeErrorText(error) };
   }

@@ -1,3 +1,4 @@
+import { askServer } from '../engines/ask-server.js';
 import type { MachineProbes } from './engine-choice.js';
 
 /** The answers of this machine; what a question needs is loaded when it is asked. @param minGpuMemoryMiB what a GPU must have in all to fit (MIN_FREE_GPU_MIB) */
@@ -34,8 +35,8 @@ export function machineProbes(minGpuMemoryMiB: number, externalUrl: string | nul
     },
     externalIsSimulated: async () => {
       if (!externalUrl) return false;
-      const response = await fetch(`${externalUrl}/version`, { signal: AbortSignal.timeout(5000) }).catch(() => null);
-      return response?.headers.has('x-lmcache-ci-simulated') ?? false;
+      const answer = await askServer(`${externalUrl}/version`, { signal: AbortSignal.timeout(5000) }).catch(() => null);
+      return answer !== null && answer.header('x-lmcache-ci-simulated') !== null;
     },
   };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { askServer } from '../engines/ask-server.js';
 import type { EngineRole } from '../engines/launch-spec.js';
 import { type RunRecord, simulatedSchema } from '../results-schema/run-record.js';
 import type { Run } from './run.js';
@@ -37,12 +38,12 @@ async function versionOf(
   const endpoint = run.fleet.find(role);
   if (!endpoint) return unknown;
   try {
-    const response = await fetch(`${endpoint.baseUrl}/version`, { signal: AbortSignal.timeout(answerLimitMs) });
+    const answer = await askServer(`${endpoint.baseUrl}/version`, { signal: AbortSignal.timeout(answerLimitMs) });
     const simulated = simulatedSchema.safeParse({
-      profile: response.headers.get('x-lmcache-ci-simulated'),
-      speed: Number(response.headers.get('x-lmcache-ci-sim-speed')),
+      profile: answer.header('x-lmcache-ci-simulated'),
+      speed: Number(answer.header('x-lmcache-ci-sim-speed')),
     });
-    const version = versionAnswer.safeParse(await response.json()).data ?? null;
+    const version = versionAnswer.safeParse(JSON.parse(answer.body)).data ?? null;
     return { version, simulated: simulated.data ?? null };
   } catch {
     // A server without this endpoint, or one that is gone: its version stays unknown.

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GpuInventoryError, readGpuInventory } from '../../docker/gpu-inventory.js';
+import { askServer } from '../../engines/ask-server.js';
 
 /** MiB in use by `gpu-0`, `gpu-1`, ... */
 export type GpuMemory = Readonly<Record<string, number>>;
@@ -36,12 +37,12 @@ export async function simulatedGpuMemory(
 
 async function askSimulator(baseUrl: string): Promise<number | null> {
   try {
-    const response = await fetch(`${baseUrl}/sim/control`, {
+    const { body } = await askServer(`${baseUrl}/sim/control`, {
       method: 'POST',
       body: '{}',
       signal: AbortSignal.timeout(answerLimitMs),
     });
-    return simulatedAnswer.parse(await response.json()).gpuMemoryUsedMiB;
+    return simulatedAnswer.parse(JSON.parse(body)).gpuMemoryUsedMiB;
   } catch {
     return null;
   }
