@@ -20,7 +20,8 @@ export interface Reporter {
 
 /** `prompt 12/50, TTFT 0.15 s` */
 export function progressText(state: ProgressState): string {
-  const count = state.total === undefined ? '' : ` ${state.done ?? 0}/${state.total}`;
+  // Of what has no length yet there is nothing to count.
+  const count = state.total ? ` ${state.done ?? 0}/${state.total}` : '';
   return `${state.task}${count}${state.figures ? `, ${state.figures}` : ''}`;
 }
 

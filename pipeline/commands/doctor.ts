@@ -34,7 +34,7 @@ export const doctorCommand: Command = {
     const verdict =
       missing === 0
         ? 'A run on real engines can start here.'
-        : `${missing} things are missing for a run on real engines. Without them \`lmcache-ci mp-test\` runs on the simulator.`;
+        : `${missing === 1 ? '1 thing is' : `${missing} things are`} missing for a run on real engines. Without them \`lmcache-ci mp-test\` runs on the simulator.`;
     process.stdout.write(`\n${verdict}\n`);
     return missing === 0 ? 0 : 3;
   },

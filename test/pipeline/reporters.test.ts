@@ -18,6 +18,7 @@ describe('texts', () => {
       'prompt 12/50, TTFT 0.15 s',
     );
     expect(progressText({ task: 'stopping engines' })).toBe('stopping engines');
+    expect(progressText({ task: 'warm-up', done: 0, total: 0 })).toBe('warm-up');
     expect(resultText(passed)).toBe('passed');
     expect(resultText({ ...passed, message: '8 samples' })).toBe('8 samples');
     expect(resultText(failed)).toBe('failed (regression, threshold): too slow');
