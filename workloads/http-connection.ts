@@ -1,5 +1,4 @@
 import { connect as connectPlain, type Socket } from 'node:net';
-import { connect as connectSecure } from 'node:tls';
 import type { Endpoint } from './endpoint.js';
 import { HttpFormatError, HttpResponseParser, type ResponseHead } from './http-response-parser.js';
 
@@ -63,8 +62,10 @@ export class HttpConnection {
   static async open(endpoint: Endpoint, timeoutMs: number, pending: Set<GiveUp>): Promise<HttpConnection> {
     let connection: HttpConnection | null = null;
     const address = { host: endpoint.hostname, port: endpoint.port };
-    const socket = endpoint.secure
-      ? connectSecure({ ...address, servername: endpoint.hostname, ALPNProtocols: ['http/1.1'] })
+    // Loaded where it is needed only.
+    const secure = endpoint.secure ? await import('node:tls') : null;
+    const socket = secure
+      ? secure.connect({ ...address, servername: endpoint.hostname, ALPNProtocols: ['http/1.1'] })
       : connectPlain({
           ...address,
           onread: {

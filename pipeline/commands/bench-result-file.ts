@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
@@ -26,7 +25,7 @@ const BATCH = 256 * 1024;
 
 /** All of the text or nothing: never half a file. */
 export async function writeWhole(file: string, pieces: Iterable<string>): Promise<void> {
-  const unfinished = `${file}.${randomBytes(4).toString('hex')}.tmp`;
+  const unfinished = `${file}.${process.pid}.tmp`;
   try {
     await writePieces(unfinished, 'w', pieces);
     await rename(unfinished, file);

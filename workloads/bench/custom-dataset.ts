@@ -49,7 +49,9 @@ export async function sampleCustom(
       throw new RangeError(`"${dataset.path}" has a line without "output_tokens": give --custom-output-len.`);
     }
     const text =
-      (dataset.chatTemplate ?? true) ? chatText(tokenizer, row.prompt, dataset.chatTemplateKwargs ?? {}) : row.prompt;
+      (dataset.chatTemplate ?? true)
+        ? await chatText(tokenizer, row.prompt, dataset.chatTemplateKwargs ?? {})
+        : row.prompt;
     const promptLen = (await tokenizer.encode(text)).length + tokenizer.addedTokens;
     prompts.push({ text, promptLen, outputLen: length });
     progress.onPrompt?.(prompts.length, count);
@@ -57,7 +59,11 @@ export async function sampleCustom(
   return { prompts: (dataset.oversample ?? true) ? oversample(prompts, count, options.seed) : prompts };
 }
 
-function chatText(tokenizer: PromptTokenizer, prompt: string, kwargs: Readonly<Record<string, unknown>>): string {
+async function chatText(
+  tokenizer: PromptTokenizer,
+  prompt: string,
+  kwargs: Readonly<Record<string, unknown>>,
+): Promise<string> {
   if (tokenizer.renderChat === undefined) {
     throw new RangeError(`The tokenizer "${tokenizer.name}" has no chat template: give --skip-chat-template.`);
   }

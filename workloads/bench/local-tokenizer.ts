@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Template } from '@huggingface/jinja';
+import type { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ByteLevelBpe } from './byte-level/byte-level-bpe.js';
@@ -86,6 +86,7 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   const tokens = Array.isArray(vocab) ? null : vocabularyEntries(vocab, path);
   const engine = openEngine(files, config, tokens);
   const template = await chatTemplate(directory, config);
+  let compiled: Template | null = null;
   let yieldAt = 0;
   const makeRoom = async (): Promise<void> => {
     if (performance.now() >= yieldAt) {
@@ -121,26 +122,27 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
     ...(template === null
       ? {}
       : {
-          renderChat: (message: string, variables: Readonly<Record<string, unknown>>) =>
-            template.render({
+          renderChat: async (message: string, variables: Readonly<Record<string, unknown>>) => {
+            const { Template } = await import('@huggingface/jinja');
+            compiled ??= new Template(template);
+            return compiled.render({
               ...namedTokens(config),
               messages: [{ role: 'user', content: message }],
               tools: null,
               documents: null,
               add_generation_prompt: true,
               ...variables,
-            }),
+            });
+          },
         }),
     close: async () => undefined,
   };
 }
 
-async function chatTemplate(directory: string, config: TokenizerConfig): Promise<Template | null> {
+async function chatTemplate(directory: string, config: TokenizerConfig): Promise<string | null> {
   const inFile = await readFile(join(directory, 'chat_template.jinja'), 'utf8').catch(() => null);
   const named = config.chat_template ?? null;
-  const text =
-    inFile ?? (Array.isArray(named) ? (named.find(({ name }) => name === 'default')?.template ?? null) : named);
-  return text === null ? null : new Template(text);
+  return inFile ?? (Array.isArray(named) ? (named.find(({ name }) => name === 'default')?.template ?? null) : named);
 }
 
 /** `bos_token`, `eos_token`, ... as chat templates know them. */

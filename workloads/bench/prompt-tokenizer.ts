@@ -35,6 +35,6 @@ export interface PromptTokenizer {
   /** Where ids need not become a string on their way. */
   readonly direct?: DirectTokenizer;
   /** One user message in the model's chat template, ready for the answer; absent where there is no template. */
-  renderChat?(message: string, variables: Readonly<Record<string, unknown>>): string;
+  renderChat?(message: string, variables: Readonly<Record<string, unknown>>): Promise<string>;
   close(): Promise<void>;
 }
