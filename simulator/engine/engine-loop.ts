@@ -202,7 +202,11 @@ export class EngineLoop {
       }
       this.#ended = null;
       this.#options.listener.onStep(report);
-      return !this.#closed;
+      if (this.#closed) return false;
+      // One that cannot keep up would leave the event loop no time to see that a client has gone.
+      const isLate = clock.now() - dueAt > clock.preparationSeconds(report.generatedTokens);
+      if (isLate) clock.wakeAt(clock.now(), this.#turn);
+      return !isLate;
     }
     if (this.#time >= this.#blocked.from) this.#time = Math.max(this.#time, this.#blocked.until);
     // What arrives until then still belongs into the next step.

@@ -128,6 +128,19 @@ describe('EngineLoop', () => {
     expect(tokens.map(({ seen }) => round(seen))).toEqual([0.122, 0.2, 0.2, 0.2, 0.2]);
   });
 
+  it('lets the event loop run between steps that are late', async () => {
+    const { clock, loop, tokens, sequence } = setUp();
+    const only = sequence(1, 10, 100);
+    clock.at(0, () => loop.submit([only], 0));
+    const wakeAt = clock.wakeAt.bind(clock);
+    clock.wakeAt = (time, callback) => {
+      if (clock.now() >= 0.5) setImmediate(() => loop.finish(only, 'abort'));
+      wakeAt(time > 0.13 && time < 0.5 ? 0.5 : time, callback);
+    };
+    await clock.run();
+    expect(tokens.map(({ seen }) => round(seen))).toEqual([0.122, 0.5]);
+  });
+
   it('takes a request that arrives during a step into the next one, not into the running one', async () => {
     const { clock, loop, tokens, sequence } = setUp();
     clock.at(0, () => loop.submit([sequence(1, 1000, 2)], 0));
