@@ -9,6 +9,8 @@ export interface PrefillChunk {
   readonly newTokens: number;
   /** Tokens of the same sequence whose KV is there already (earlier chunks and cache hits). */
   readonly contextTokens: number;
+  /** 0: one word again and again, which lets the GPU run cool; 1, as if left out: text. */
+  readonly variety?: number;
 }
 
 /** A running sequence that gets its next token in this step. */
@@ -26,13 +28,16 @@ export interface EngineStep {
 
 /** Physical times of one model on one GPU with one set of kernels. */
 export interface StepTimeModel {
+  /** Prefill without a pause for longer than this is as slow as it gets. */
+  readonly warmUpSeconds: number;
   /** Duration of one engine step. */
   stepSeconds(step: EngineStep): number;
   /**
    * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
    * blocks, and the connector's lookup where there is one. Repeated tokens are cheaper (tokenizers remember words).
+   * @param distinctTokens different tokens of the prompt; null for one that came as ids, which nobody tokenises.
    */
-  apiSeconds(promptTokens: number, distinctTokens: number): number;
+  apiSeconds(promptTokens: number, distinctTokens: number | null): number;
   /** More time before a request can be scheduled for what the cache tier holds of it (locking it, planning the load). */
   foundSeconds(hitTokens: number): number;
   /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
@@ -66,6 +71,8 @@ export interface ModelShape {
   readonly vocabularySize: number;
   /** Parameters of the layers' matrix multiplications. */
   readonly layerParameters: number;
+  /** Input and output embeddings are one matrix. */
+  readonly tiedEmbeddings?: boolean;
   /** 2 if left out; 1 for FP8, which is computed at the speed of 16 bits here: no recording has its kernels. */
   readonly bytesPerLayerWeight?: number;
   readonly kvBytesPerToken: number;
@@ -186,6 +193,8 @@ export interface LmcacheConnector {
   /** Stores the full chunks of tokenIds[fromToken ...] that the server lacks; returns at once. */
   store(tokenIds: readonly number[], fromToken: number): void;
   readonly chunkTokens: number;
+  /** The engine computes nothing while it loads (an engine's own LMCache); else others run beside it. */
+  readonly loadsBlock: boolean;
   /** Chunks that end in the answer are stored too. */
   readonly storesDecoded: boolean;
   close(): Promise<void>;

@@ -57,8 +57,10 @@ export class EngineService {
         blockTokens: served.blockTokens,
         blockCount: served.blockCount,
         prefixCaching: served.options.prefixCaching,
-        loadNoticeSteps: profile.transfer.loadNoticeSteps,
-        loadNoticeSeconds: profile.transfer.loadNoticeSeconds,
+        // Who waits for a load knows when it has ended.
+        loadNoticeSteps: connector?.loadsBlock ? 0 : profile.transfer.loadNoticeSteps,
+        loadNoticeSeconds: connector?.loadsBlock ? 0 : profile.transfer.loadNoticeSeconds,
+        loadsBlock: connector?.loadsBlock ?? false,
       },
       stepTime: disturbed(served.stepTime, () => options.control.fault, salt),
       clock,
@@ -66,6 +68,7 @@ export class EngineService {
       listener: {
         onToken: (sequence, at) => this.#onToken(sequence, at),
         onStep: (report) => this.#onStep(report),
+        onLookup: (sequence, hitTokens) => this.#logLookup(sequence, hitTokens),
         onFatal: options.onFatal,
       },
     });
@@ -107,6 +110,18 @@ export class EngineService {
     const { finished } = sequence;
     this.#sinks.get(sequence)?.sink.onToken(sequence);
     if (finished !== null) this.#ended(sequence, finished, at);
+  }
+
+  /** LMCache's own line, which people look for when they ask whether a request hit. */
+  #logLookup(sequence: Sequence, hitTokens: number): void {
+    const own = this.loop.scheduler.localTokens(sequence);
+    const wanted = Math.max(0, Math.min(hitTokens, sequence.totalTokens - 1) - own);
+    const { requestId = '' } = sequence.options;
+    this.#options.log.engine(
+      'INFO',
+      'vllm_v1_adapter.py:1473:lmcache.integration.vllm.vllm_v1_adapter',
+      `Reqid: ${requestId}, Total tokens ${sequence.totalTokens}, Inference Engine computed tokens: ${own}, LMCache hit tokens: ${hitTokens}, need to load: ${wanted}`,
+    );
   }
 
   #ended(sequence: Sequence, reason: FinishReason, at: number): void {

@@ -13,6 +13,7 @@ const configSchema = z.looseObject({
   intermediate_size: z.number().int().positive(),
   vocab_size: z.number().int().positive(),
   max_position_embeddings: z.number().int().positive(),
+  tie_word_embeddings: z.boolean().nullish(),
 });
 
 /**
@@ -43,5 +44,6 @@ export function shapeFromFolder(folder: string): ModelShape | null {
     layerParameters: config.num_hidden_layers * (attention + 3 * config.hidden_size * config.intermediate_size),
     kvBytesPerToken: 2 * kvHeads * headSize * BYTES_PER_VALUE * config.num_hidden_layers,
     maxModelLen: config.max_position_embeddings,
+    ...(config.tie_word_embeddings ? { tiedEmbeddings: true } : {}),
   };
 }

@@ -23,6 +23,8 @@ export const profileFileSchema = z.strictObject({
     gemmEfficiency: sourced,
     weightEfficiency: sourced,
     attentionEfficiency: sourced,
+    /** A prompt's token costs as if it saw so many more: short contexts leave a part of the GPU idle. */
+    attentionStartTokens: sourced,
     /** KV reading while decoding approaches this for many sequences ... */
     kvReadEfficiency: sourced,
     /** ... and reaches half of it with this many. */
@@ -30,6 +32,9 @@ export const profileFileSchema = z.strictObject({
     /** Bytes of KV a second that one sequence's decode reads at most, when a sequence cannot be split over the GPU. */
     sequenceKvBytesPerSecond: sourced.optional(),
     elementwiseEfficiency: sourced,
+    /** An all-reduce of tensor parallelism, two a layer: its start, and the bytes a second a GPU sends over its links. */
+    allReduceSeconds: sourced,
+    linkBytesPerSecond: sourced,
     /** Fixed time of each step. */
     stepSeconds: sourced,
     /** Launches of a layer's kernels. */
@@ -40,7 +45,7 @@ export const profileFileSchema = z.strictObject({
     hostLayerSeconds: sourced,
     /** The same without CUDA graphs (--enforce-eager). */
     eagerLayerSeconds: sourced,
-    /** Prefill without a pause for longer than `afterSeconds` slows down, over `rampSeconds`, by `slowdown`. */
+    /** Prefill of varied text without a pause for longer than `afterSeconds` slows down, over `rampSeconds`, by `slowdown`. */
     sustainedPrefill: z.strictObject({ afterSeconds: sourced, rampSeconds: sourced, slowdown: sourced }),
     /** For each request in the step: sampling, bookkeeping, output. */
     requestSeconds: sourced,
@@ -50,6 +55,8 @@ export const profileFileSchema = z.strictObject({
     requestSeconds: sourced,
     tokenSeconds: sourced,
     distinctTokenSeconds: sourced,
+    /** Instead of distinctTokenSeconds, for every token of a prompt that comes as token ids. */
+    idTokenSeconds: sourced,
     /** busyRequestSeconds + busyTokenSeconds * tokens of it keep the API process from other requests. */
     busyRequestSeconds: sourced,
     busyTokenSeconds: sourced,

@@ -3,8 +3,6 @@ import type { ProfileFile } from './profile-schema.js';
 
 const BYTES_PER_WEIGHT = 2;
 const GIB = 1024 ** 3;
-/** One all-reduce of a tensor-parallel layer over NVLink; two a layer. An estimate: no recording has more than one GPU. */
-const ALL_REDUCE_SECONDS = 10e-6;
 
 /**
  * The time of one engine step as a sum of what the GPU does in it: matrix multiplications (bound by compute or by
@@ -32,7 +30,11 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
   const elementwiseSecondsPerToken =
     (model.layers * (12 * model.hiddenSize + 3 * model.intermediateSize) * BYTES_PER_WEIGHT) /
     (bandwidth * step.elementwiseEfficiency.value);
-  const communicationSeconds = gpus > 1 ? 2 * model.layers * ALL_REDUCE_SECONDS : 0;
+  // Two all-reduces a layer: in a ring each GPU sends 2 (n - 1) / n of the activations.
+  const allReduces = gpus > 1 ? 2 * model.layers : 0;
+  const communicationSeconds = allReduces * step.allReduceSeconds.value;
+  const communicationSecondsPerToken =
+    (allReduces * (2 - 2 / gpus) * model.hiddenSize * BYTES_PER_WEIGHT) / step.linkBytesPerSecond.value;
   const schedulingSeconds = options.asyncScheduling ? 0 : step.stepSeconds.value;
   const fixedSeconds = schedulingSeconds + model.layers * step.layerSeconds.value + communicationSeconds;
   const requestSeconds = step.requestSeconds.value + (options.connector ? connector.requestStepSeconds.value : 0);
@@ -56,10 +58,11 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     return Math.max((contexts * kvSecondsPerToken) / share, longest * sequenceKvSecondsPerToken);
   };
 
-  const powerSlowdown = (sustainedSeconds: number): number => {
-    const { afterSeconds, rampSeconds, slowdown } = step.sustainedPrefill;
-    const progress = (sustainedSeconds - afterSeconds.value) / rampSeconds.value;
-    return 1 + slowdown.value * Math.min(1, Math.max(0, progress));
+  const { afterSeconds, rampSeconds, slowdown } = step.sustainedPrefill;
+  /** Integral of the way from full speed (0) to the slowest (1), up to a time since the prefill began. */
+  const slowedSeconds = (until: number): number => {
+    const ramp = Math.min(Math.max(0, until - afterSeconds.value), rampSeconds.value);
+    return ramp ** 2 / (2 * rampSeconds.value) + Math.max(0, until - afterSeconds.value - rampSeconds.value);
   };
 
   return {
@@ -68,9 +71,11 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       if (requests === 0) return 0;
       let prefillTokens = 0;
       let attentionPairs = 0;
-      for (const { newTokens, contextTokens } of prefills) {
+      let variedTokens = 0;
+      for (const { newTokens, contextTokens, variety = 1 } of prefills) {
         prefillTokens += newTokens;
-        attentionPairs += newTokens * (contextTokens + newTokens / 2);
+        variedTokens += newTokens * variety;
+        attentionPairs += newTokens * (contextTokens + newTokens / 2 + step.attentionStartTokens.value);
       }
       const tokens = prefillTokens + decodes.length;
       const gemm = ((tokens * gemmSecondsPerToken) ** 4 + weightSeconds ** 4) ** 0.25;
@@ -79,25 +84,34 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
         Math.max(requests * headSecondsPerRow, headWeightSeconds) +
         attentionPairs * attentionSecondsPerPair +
         kvReadSeconds(decodes) +
-        tokens * elementwiseSecondsPerToken +
+        tokens * (elementwiseSecondsPerToken + communicationSecondsPerToken) +
         fixedSeconds +
         (prefills.length > 0 ? step.prefillStepSeconds.value : 0);
-      const slowdown = prefills.length > 0 ? powerSlowdown(sustainedPrefillSeconds) : 1;
+      const slowed =
+        prefillTokens === 0
+          ? 0
+          : (slowedSeconds(sustainedPrefillSeconds + gpuSeconds) - slowedSeconds(sustainedPrefillSeconds)) *
+            slowdown.value *
+            (variedTokens / prefillTokens);
       return (
-        Math.max(gpuSeconds * slowdown, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds
+        Math.max(gpuSeconds + slowed, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds
       );
     },
+    warmUpSeconds: afterSeconds.value + rampSeconds.value,
     apiSeconds: (promptTokens, distinctTokens) =>
       api.requestSeconds.value +
       promptTokens * api.tokenSeconds.value +
-      distinctTokens * api.distinctTokenSeconds.value +
+      (distinctTokens === null
+        ? promptTokens * api.idTokenSeconds.value
+        : distinctTokens * api.distinctTokenSeconds.value) +
       (options.connector ? connector.lookupSeconds.value : 0),
     foundSeconds: (hitTokens) => (options.connector ? hitTokens * connector.foundTokenSeconds.value : 0),
     apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
     kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) {
-      const weightBytes = (layerWeightBytes + BYTES_PER_WEIGHT * 2 * headParameters) / tensorParallelSize;
+      const embeddings = (model.tiedEmbeddings ? 1 : 2) * headParameters;
+      const weightBytes = (layerWeightBytes + BYTES_PER_WEIGHT * embeddings) / tensorParallelSize;
       const free =
         gpuMemoryUtilization * profile.gpuMemoryGiB.value * GIB - weightBytes - profile.nonKvMemoryGiB.value * GIB;
       const block = profile.blockTokens.value;

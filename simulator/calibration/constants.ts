@@ -10,6 +10,7 @@ export interface FreeConstant {
 export const QUIET_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.gemmEfficiency', scale: 0.15 },
   { path: 'step.attentionEfficiency', scale: 0.15 },
+  { path: 'step.sustainedPrefill.slowdown', scale: 0.3 },
   { path: 'step.layerSeconds', scale: 0.4 },
   { path: 'step.hostLayerSeconds', scale: 0.3 },
   { path: 'step.prefillStepSeconds', scale: 1 },
@@ -36,7 +37,7 @@ export const LOADED_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.gemmEfficiency', scale: 0.05 },
   { path: 'step.weightEfficiency', scale: 0.02 },
   { path: 'step.sequenceKvBytesPerSecond', scale: 0.1 },
-  { path: 'step.sustainedPrefill.slowdown', scale: 0.7 },
+  { path: 'step.sustainedPrefill.slowdown', scale: 0.3 },
 ];
 
 /** The number at a path of a profile file; null where there is none. */

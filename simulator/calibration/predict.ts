@@ -13,6 +13,8 @@ const RANDOM_IDS = 151_643;
 export interface PredictedEngine {
   readonly profile: Profile;
   readonly model: ModelShape;
+  /** Blocks of KV that the recorded engine had; by the memory, half of it used, if left out. */
+  readonly blockCount?: number;
   /** Second level of the cache server, where the recording had one; a new one for each prediction. */
   readonly l2?: () => readonly L2Adapter[];
 }
@@ -49,7 +51,7 @@ export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftC
       sustainedPrefillSeconds: sustained,
     });
     seconds += step;
-    sustained += step;
+    sustained = Math.min(sustained + step, stepTime.warmUpSeconds);
     done += newTokens;
   }
   return seconds;
@@ -71,8 +73,14 @@ export async function predictRounds(
 ): Promise<readonly RoundFigures[]> {
   const [first] = rounds;
   if (first === undefined) return [];
-  const { profile, model, l2 } = predicted;
-  const virtual = openStudyEngine({ profile, model, engine: first.engine, ...(l2 ? { l2: l2() } : {}) });
+  const { profile, model, l2, blockCount } = predicted;
+  const virtual = openStudyEngine({
+    profile,
+    model,
+    engine: first.engine,
+    ...(blockCount === undefined ? {} : { blockCount }),
+    ...(l2 ? { l2: l2() } : {}),
+  });
   const figures: RoundFigures[] = [];
   // Queries go through the warm-up's documents again and again.
   const warmup = rounds.find(({ workload }) => workload === 'longdoc-warmup');

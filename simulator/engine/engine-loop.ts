@@ -23,6 +23,8 @@ export interface EngineListener {
   onToken(sequence: Sequence, at: number): void;
   /** The tokens of a step are due: clients see them from now on. */
   onStep(report: StepReport): void;
+  /** The cache tier has said how many tokens of a sequence it holds. */
+  onLookup?(sequence: Sequence, hitTokens: number): void;
   /** The engine cannot go on. */
   onFatal(error: unknown): void;
 }
@@ -112,10 +114,8 @@ export class EngineLoop {
     const start = Math.max(arrival, this.#apiBusyUntil);
     const promptTokens = first.promptIds.length;
     this.#apiBusyUntil = start + this.#stepTime.apiBusySeconds(promptTokens);
-    this.#lastQueued = Math.max(
-      this.#lastQueued,
-      start + this.#stepTime.apiSeconds(promptTokens, new Set(first.promptIds).size),
-    );
+    const distinctTokens = first.options.cameAsIds === true ? null : first.distinctTokens;
+    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(promptTokens, distinctTokens));
     for (const sequence of sequences) {
       sequence.times.arrival = arrival;
       sequence.times.queued = this.#lastQueued;
@@ -224,7 +224,7 @@ export class EngineLoop {
     if (scheduled !== null) {
       const shape = { ...scheduled.shape, sustainedPrefillSeconds: this.#sustainedPrefillSeconds };
       const seconds = this.#stepTime.stepSeconds(shape);
-      this.#sustainedPrefillSeconds = shape.prefills.length > 0 ? this.#sustainedPrefillSeconds + seconds : 0;
+      this.#warm(shape.prefills.length > 0 ? seconds : -seconds);
       this.#step = { scheduled, endsAt: this.#time + seconds };
       return true;
     }
@@ -238,9 +238,15 @@ export class EngineLoop {
       clock.wakeAt(next, this.#turn);
       return false;
     }
+    this.#warm(this.#time - next);
     this.#time = next;
-    this.#sustainedPrefillSeconds = 0;
     return true;
+  }
+
+  /** A GPU cools as fast as it warms up; what takes no prefill cools it. */
+  #warm(seconds: number): void {
+    const warmth = this.#sustainedPrefillSeconds + seconds;
+    this.#sustainedPrefillSeconds = Math.min(Math.max(0, warmth), this.#stepTime.warmUpSeconds);
   }
 
   /** Gives the tokens of a step to the listener. */
@@ -318,6 +324,7 @@ export class EngineLoop {
       if (sequence.remote.kind !== 'asked') return;
       const readyAt = askedAt + this.#stepTime.foundSeconds(hitTokens);
       sequence.remote = { kind: 'answered', hitTokens, readyAt };
+      this.#options.listener.onLookup?.(sequence, hitTokens);
       // What the tier has need not be stored again.
       sequence.storedTokens = Math.max(sequence.storedTokens, wholeChunks(hitTokens, connector));
     });

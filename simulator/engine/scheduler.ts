@@ -13,6 +13,8 @@ export interface SchedulerLimits {
   readonly loadNoticeSteps?: number;
   /** Simulated seconds, while others run, before those steps; 0 if left out. */
   readonly loadNoticeSeconds?: number;
+  /** No step runs while the cache tier loads; the step after it holds what was loaded. False if left out. */
+  readonly loadsBlock?: boolean;
 }
 
 export interface ScheduledSequence {
@@ -109,6 +111,7 @@ export class Scheduler {
 
   /** Chooses the next step at simulated time `now`, or null when nothing can run. */
   schedule(now: number): ScheduledStep | null {
+    if (this.#isHeldUp(now)) return null;
     const entries: ScheduledSequence[] = [];
     let budget = this.limits.maxNumBatchedTokens;
     const preemptionsBefore = this.counters.preemptions;
@@ -125,10 +128,18 @@ export class Scheduler {
       do budget -= this.#admit(now, budget, entries);
       while (entries.length === 0 && this.#running.length === 0 && this.#takeFromWaiting(now, 1));
     }
-    if (entries.length === 0) return null;
+    // Loads that have just begun come before the step; what was admitted beside them is chosen again after it.
+    if (entries.length === 0 || this.#isHeldUp(now)) return null;
     const shape = shapeOf(entries);
     for (const { sequence, newTokens } of entries) sequence.computedTokens += newTokens;
     return { entries, shape, tokens: this.limits.maxNumBatchedTokens - budget };
+  }
+
+  #isHeldUp(now: number): boolean {
+    if (this.limits.loadsBlock !== true) return false;
+    return this.#waiting.some(
+      ({ remote }) => remote.kind === 'loading' && (remote.dueAt === null || remote.dueAt > now),
+    );
   }
 
   /** Sequences of a finished step that got a token; those that ended with it have given their blocks back. */
@@ -141,6 +152,11 @@ export class Scheduler {
       if (sequence.finished !== null) this.finish(sequence, sequence.finished);
     }
     return sampled;
+  }
+
+  /** Tokens at the start of a sequence that the GPU's prefix cache holds. */
+  localTokens(sequence: Sequence): number {
+    return this.#localHit(sequence).length * this.limits.blockTokens;
   }
 
   resetPrefixCache(): boolean {
@@ -321,7 +337,11 @@ function shapeOf(entries: readonly ScheduledSequence[]): EngineStep {
     const contextTokens = sequence.computedTokens;
     const decoding = newTokens === 1 && sequence.outputIds.length > 0 && contextTokens + 1 === sequence.totalTokens;
     if (decoding) decodes.push({ contextTokens: contextTokens + 1 });
-    else prefills.push({ newTokens, contextTokens });
+    else prefills.push(chunkOf(sequence, newTokens, contextTokens));
   }
   return { prefills, decodes };
+}
+
+function chunkOf({ variety }: Sequence, newTokens: number, contextTokens: number): PrefillChunk {
+  return variety < 1 ? { newTokens, contextTokens, variety } : { newTokens, contextTokens };
 }

@@ -10,6 +10,10 @@ export interface SequenceOptions {
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly eosTokenId: number;
+  /** The prompt came as token ids, so that nothing was tokenised. */
+  readonly cameAsIds?: boolean;
+  /** How the log names the request. */
+  readonly requestId?: string;
   /** false: every token of the prompt is computed, for its log probability; true if left out. */
   readonly readsCaches?: boolean;
   /** Made when the first token is due, because the text may depend on where the prompt's KV came from. */
@@ -43,6 +47,9 @@ export interface SequenceTimes {
   lastToken: number;
 }
 
+/** Of different tokens, in what is text to the GPU; long prose has more than twice as many. */
+const LEAST_SHARE_OF_TEXT = 0.1;
+
 let nextNumber = 0;
 
 /** One prompt and the answer that grows from it: the scheduler's unit. */
@@ -75,6 +82,7 @@ export class Sequence {
   finished: FinishReason | null = null;
   readonly #chain: BlockHashChain;
   #stream: TokenStream | null = null;
+  #distinctTokens: number | null = null;
 
   constructor(options: SequenceOptions, blockTokens: number) {
     nextNumber += 1;
@@ -87,6 +95,17 @@ export class Sequence {
   /** Prompt and answer so far. */
   get totalTokens(): number {
     return this.promptIds.length + this.outputIds.length;
+  }
+
+  /** Different tokens of the prompt. */
+  get distinctTokens(): number {
+    this.#distinctTokens ??= new Set(this.promptIds).size;
+    return this.#distinctTokens;
+  }
+
+  /** Of the prompt: 0 for one word again and again, 1 for text. */
+  get variety(): number {
+    return Math.min(1, this.distinctTokens / this.promptIds.length / LEAST_SHARE_OF_TEXT);
   }
 
   get cachedTokens(): number {

@@ -62,14 +62,18 @@ function startAnswer(
   const { served, engine } = context;
   const model = checkModel(served, request.model);
   checkSampling(body, served.tokenizer.vocabSize);
-  const prompts = request.prompts.map((prompt) => encode(context, request, prompt));
-  const sequences = prompts.flatMap((promptIds) => openSequences(context, request, promptIds));
+  const prompts = request.prompts.map((prompt) => ({
+    ids: encode(context, request, prompt),
+    cameAsIds: prompt.kind === 'ids',
+  }));
+  const answerId = `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`;
+  const sequences = prompts.flatMap((prompt) => openSequences(context, request, prompt, answerId));
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
   const answer = new Answer(
     {
       head: {
         endpoint,
-        id: `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`,
+        id: answerId,
         created: Math.floor(Date.now() / 1000),
         model,
         fingerprint: served.fingerprint,
@@ -149,7 +153,8 @@ function promptIds(
 function openSequences(
   { served, control }: GenerationContext,
   request: GenerationRequest,
-  ids: readonly number[],
+  { ids, cameAsIds }: { readonly ids: readonly number[]; readonly cameAsIds: boolean },
+  requestId: string,
 ): Sequence[] {
   const maxTokens = Math.min(request.maxTokens ?? served.maxModelLen, served.maxModelLen - ids.length);
   return Array.from({ length: request.n }, (_, sequence) => {
@@ -157,6 +162,8 @@ function openSequences(
     return new Sequence(
       {
         promptIds: ids,
+        cameAsIds,
+        requestId,
         maxTokens,
         minTokens: request.minTokens,
         ignoreEos: request.ignoreEos,

@@ -45,7 +45,8 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
       isDisabled: options.cacheDisabled,
     });
     const transfer = transferOf(engineConfig, options.transfer);
-    return connectorTo(tier, { ...options, transfer, storesDecoded: engineConfig.saveDecodeCache });
+    const { saveDecodeCache: storesDecoded, asyncLoading } = engineConfig;
+    return connectorTo(tier, { ...options, transfer, storesDecoded, loadsBlock: !asyncLoading });
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
   let blockedSeconds = 0;
@@ -99,6 +100,8 @@ export interface CopyOptions {
   readonly loadSlowdown?: () => number;
   /** Chunks of the answer are stored too; true if left out. */
   readonly storesDecoded?: boolean;
+  /** The engine waits for each load; false if left out. */
+  readonly loadsBlock?: boolean;
 }
 
 /** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
@@ -112,6 +115,7 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       return tier.chunkTokens;
     },
     storesDecoded: options.storesDecoded ?? true,
+    loadsBlock: options.loadsBlock ?? false,
     async lookup(tokenIds) {
       const hashes = hash(tokenIds);
       if (hashes.length === 0) return 0;

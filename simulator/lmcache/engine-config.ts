@@ -25,6 +25,7 @@ const fields = {
   remote_url: remoteUrlField,
   remote_serde: z.enum(['naive', 'cachegen', 'safetensor']),
   save_decode_cache: booleanField,
+  enable_async_loading: booleanField,
   cache_policy: z.enum(['LRU', 'ARC']),
   extra_config: z.preprocess(
     (value) => (typeof value === 'string' ? parseYaml(value) : value),
@@ -57,6 +58,8 @@ export interface EngineCacheConfig {
   /** Fetching and decoding of remote chunks overlap. */
   readonly pipelined: boolean;
   readonly saveDecodeCache: boolean;
+  /** Others run while a prompt is loaded. */
+  readonly asyncLoading: boolean;
   readonly evictionPolicy: 'LRU' | 'ARC' | 'conversation';
   readonly conversationAware: ConversationAwareOptions;
   /** Keys that the simulator does not know. */
@@ -114,6 +117,7 @@ function arrange(get: (key: Key) => unknown, ignored: readonly string[]): Engine
     remote: url === null ? null : { url, serde: serdeOf(text('remote_serde')) },
     pipelined: get('pipelined_backend') === true,
     saveDecodeCache: get('save_decode_cache') === true,
+    asyncLoading: get('enable_async_loading') === true,
     ...eviction,
     ignored: [...ignored, ...unknownOptions],
   };

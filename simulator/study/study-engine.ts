@@ -16,6 +16,8 @@ export interface StudyEngineOptions {
   /** As --gpu-memory-utilization; 0.5 if left out, as the suite launches large GPUs. */
   readonly gpuMemoryUtilization?: number;
   readonly tensorParallelSize?: number;
+  /** As --num-gpu-blocks-override; by the memory if left out. */
+  readonly blockCount?: number;
   /** The LMCache server's L1; 80 if left out. */
   readonly l1SizeGib?: number;
   /** The server's second level; its policies are then those of a pass-through L1 (skip_l1, noop). */
@@ -55,7 +57,8 @@ export function openStudyEngine(options: StudyEngineOptions): VirtualEngine {
       maxNumSeqs: profile.maxNumSeqs,
       maxModelLen: model.maxModelLen,
       blockTokens: profile.blockTokens,
-      blockCount: stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) / profile.blockTokens,
+      blockCount:
+        options.blockCount ?? stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) / profile.blockTokens,
       prefixCaching: true,
       loadNoticeSteps: profile.transfer.loadNoticeSteps,
       loadNoticeSeconds: profile.transfer.loadNoticeSeconds,

@@ -1,8 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { comparisonsOf, type RecordingSet } from '../../docs/recorded-comparisons.js';
 import { renderAccuracy, renderAccuracyPlot, withAccuracy } from '../../docs/simulator-accuracy.js';
-import { type Comparison, errorsOf } from '../../simulator/calibration/compare.js';
+import { type Comparison, compare, errorsOf } from '../../simulator/calibration/compare.js';
+import { randomPrompt } from '../../simulator/calibration/predict.js';
+import { readRecording } from '../../simulator/calibration/recordings.js';
+import { loadProfile } from '../../simulator/profiles.js';
+import { openStudyEngine } from '../../simulator/study/study-engine.js';
 
 /**
  * The simulator against recordings of real engines, recomputed. `validation` are the cases that no constant was fitted
@@ -90,6 +95,45 @@ describe('with a mock L2 of 4 GiB a second behind an L1 that keeps nothing', () 
     expect(ratio('queries, round time a prompt')).toBeGreaterThan(1.3);
     expect(1 / ratio('warm-up, round time a prompt')).toBeLessThan(1.2);
     expect(1 / ratio('warm-up, round time a prompt') / 1.003).toBeCloseTo(1, 1);
+  });
+});
+
+describe.each([
+  ['qwen3-14b', 'Qwen/Qwen3-14B'],
+  ['qwen3-8b', 'Qwen/Qwen3-8B'],
+])('blind: %s on another machine, of sizes and arrivals that nothing was fitted to', (folder, name) => {
+  const file = (recording: string): string =>
+    fileURLToPath(new URL(`../fixtures/recordings/h200-blind/${folder}/${recording}`, import.meta.url));
+  const profile = loadProfile('h200');
+  const model = profile.model(name);
+
+  it('meets TTFTs of cold prompts, of 500 to 24,000 tokens: median error at most 5 %, worst 15 %', async () => {
+    const all = await compare({ profile, model }, readRecording(file('single-lmcache.csv')));
+    const cold = all.filter(({ label }) => label.endsWith('cold'));
+    expect(cold).toHaveLength(6);
+    expect(errorsOf(cold).median).toBeLessThanOrEqual(0.05);
+    for (const entry of cold) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.15);
+  });
+
+  it('meets the mean TTFT of 24 prompts at once, and of prompts that come by chance, within 5 %', async () => {
+    for (const workload of ['burst', 'poisson']) {
+      const [, ...rows] = readFileSync(file(`${workload}-lmcache.csv`), 'utf8')
+        .trim()
+        .split('\n');
+      const recorded = rows.map((row) => row.split(',').map(Number));
+      const engine = openStudyEngine({ profile, model, engine: 'lmcache' });
+      const records = await engine.replay(
+        recorded.map(([index = 0, at = 0, , , , promptTokens = 0, outputTokens = 0]) => ({
+          at,
+          promptIds: randomPrompt(promptTokens, index * 2741 + 13),
+          outputTokens,
+        })),
+      );
+      const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+      const measured = sum(recorded.map(([, , , ttft = Number.NaN]) => ttft));
+      const error = sum(records.map(({ ttft }) => ttft)) / measured - 1;
+      expect(Math.abs(error), `${workload}: ${error}`).toBeLessThanOrEqual(0.05);
+    }
   });
 });
 

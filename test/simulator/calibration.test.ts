@@ -164,6 +164,9 @@ describe('the fit', () => {
       const places = engine === 'lmcache' ? (['none', 'gpu', 'lmcache'] as const) : (['none', 'gpu'] as const);
       for (const cachedIn of places) {
         if (cachedIn === 'lmcache') virtual.loop.scheduler.resetPrefixCache();
+        // The GPU cools down.
+        virtual.clock.at(virtual.clock.now() + 1, () => undefined);
+        await virtual.clock.run();
         const [record] = await virtual.round([{ promptIds, outputTokens: 1 }], 1, 0);
         const entry = { kind: 'ttft', engine, promptTokens: 12_345, cachedIn, cachedTokens: 0, samples: [] } as const;
         expect(predictTtft({ profile, model }, entry)).toBeCloseTo(record?.ttft ?? 0, 6);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
 import { EngineLoop, type StepReport } from '../../simulator/engine/engine-loop.js';
+import type { SchedulerLimits } from '../../simulator/engine/scheduler.js';
 import { Sequence } from '../../simulator/engine/sequence.js';
 import { VirtualClock } from '../../simulator/study/virtual-clock.js';
 
@@ -20,11 +21,12 @@ const STEP_TIME: StepTimeModel = {
   foundSeconds: () => 0,
   apiBusySeconds: () => 0.1,
   deliverySeconds: 0.002,
+  warmUpSeconds: 1,
   kvBytesPerToken: 1,
   kvPoolTokens: () => 16_000,
 };
 
-function setUp(connector: LmcacheConnector | null = null) {
+function setUp(connector: LmcacheConnector | null = null, changes: Partial<SchedulerLimits & StepTimeModel> = {}) {
   const clock = new VirtualClock();
   const tokens: { readonly name: number; readonly at: number; readonly seen: number }[] = [];
   const steps: StepReport[] = [];
@@ -32,8 +34,8 @@ function setUp(connector: LmcacheConnector | null = null) {
   const left: number[] = [];
   const failures: unknown[] = [];
   const loop = new EngineLoop({
-    limits: LIMITS,
-    stepTime: STEP_TIME,
+    limits: { ...LIMITS, ...changes },
+    stepTime: { ...STEP_TIME, ...changes },
     clock,
     connector,
     listener: {
@@ -67,6 +69,7 @@ function tier(hit: number, seconds: number, lost = false) {
   const stored: [number, number][] = [];
   const connector: LmcacheConnector = {
     storesDecoded: true,
+    loadsBlock: false,
     chunkTokens: 256,
     lookup: async (ids) => Math.min(hit, Math.floor((ids.length - 1) / 256) * 256),
     load: async (_, hitTokens, localTokens = 0) => ({ seconds, loadedTokens: lost ? localTokens : hitTokens }),
@@ -254,6 +257,28 @@ describe('EngineLoop', () => {
     expect(first).toBeGreaterThanOrEqual(0.71);
     expect(first).toBeLessThan(0.75);
     expect(stored).toEqual([]);
+  });
+
+  it('holds every sequence up while an engine loads by itself, and computes the loaded one in the next step', async () => {
+    const beside = async (loadsBlock: boolean) => {
+      const { clock, loop, tokens, sequence } = setUp({ ...tier(512, 0.5).connector, loadsBlock }, { loadsBlock });
+      clock.at(0, () => loop.submit([sequence(1, 100, 100)], 0));
+      clock.at(0.5, () => loop.submit([sequence(2, 600, 1)], 0.5));
+      await clock.run();
+      const times = tokens.filter(({ name }) => name === 1).map(({ at }) => at);
+      const longest = Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? 0)));
+      return {
+        longest: round(longest),
+        first: tokens.find(({ name }) => name === 2)?.at ?? 0,
+        last: times.at(-1) ?? 0,
+      };
+    };
+    const [held, free] = [await beside(true), await beside(false)];
+    // The load, then a step with 88 tokens of the loaded prompt.
+    expect(held.longest).toBeCloseTo(0.5 + 0.01 + 0.088, 6);
+    expect(free.longest).toBeCloseTo(0.01 + 0.088, 6);
+    expect(held.first).toBeCloseTo(free.first, 1);
+    expect(held.last - free.last).toBeCloseTo(0.5, 1);
   });
 
   it('recomputes what the cache tier lost between answer and load', async () => {
