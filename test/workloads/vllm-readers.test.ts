@@ -4,6 +4,7 @@ import { formatBenchServeJson } from '../../workloads/bench/result-json.js';
 import { runBenchServe } from '../../workloads/bench-serve.js';
 import { startFakeOpenAi } from '../fixtures/fake-openai.js';
 import type { RawHttpServer } from '../fixtures/raw-http-server.js';
+import recorded from '../fixtures/workloads/vllm-readers.json' with { type: 'json' };
 
 const tokenizerDirectory = new URL('../fixtures/workloads/tokenizers/qwen-style-bpe', import.meta.url).pathname;
 
@@ -98,3 +99,35 @@ describe.each([{ saveDetailed: false }, { saveDetailed: true, maxConcurrency: 2,
     });
   },
 );
+
+describe("what vLLM's own scripts read from a file of ours, recorded", () => {
+  const columns = {
+    request_throughput: 'Tput (req/s)',
+    total_token_throughput: 'Total Token Tput (tok/s)',
+    output_throughput: 'Output Tput (tok/s)',
+    mean_ttft_ms: 'Mean TTFT (ms)',
+    median_ttft_ms: 'Median TTFT (ms)',
+    p99_ttft_ms: 'P99 TTFT (ms)',
+    median_tpot_ms: 'Median',
+    p99_tpot_ms: 'P99',
+    p99_itl_ms: 'P99 ITL (ms)',
+  } as const;
+
+  test('is what the file says', () => {
+    for (const [key, title] of Object.entries(columns)) {
+      expect(Reflect.get(recorded.row, title), title).toBeCloseTo(Reflect.get(recorded.file, key), 6);
+    }
+    expect(recorded.row).toMatchObject({ Model: 'm', '# of req.': 40, '# of max concurrency.': 8 });
+    for (const title of ['Output Tput (tok/s)', 'P99 TTFT (ms)', 'P99'] as const) {
+      expect(recorded.comparison[title][1]).toBe(Number(recorded.row[title].toFixed(2)));
+    }
+  });
+
+  test('is in every file of ours still, of the same kind and in the same order', async () => {
+    const results = await resultFile({ saveDetailed: true, maxConcurrency: 8 });
+    expect(Object.keys(results)).toEqual(recorded.keys);
+    const kinds = (file: object) => Object.entries(file).map(([key, value]) => [key, value === null || typeof value]);
+    const scalars = Object.fromEntries(Object.entries(results).filter(([key]) => key in recorded.file));
+    expect(kinds(scalars)).toEqual(kinds(recorded.file));
+  });
+});
