@@ -3,7 +3,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { defaultShape, generateConversations } from '../../workloads/traces/generate-conversations.js';
 import { writeConversationCsv } from '../../workloads/traces/write-csv.js';
-import { test } from '../end-to-end/bench.js';
+import { measuringTest as test } from '../end-to-end/bench.js';
 import { directories, prepare, summaryOf } from '../end-to-end/sweep-files.js';
 
 /** A GPU that leaves room for some 60,000 tokens of KV cache beside the model: load enough for it is small. */
