@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { arrivalTimes } from '../../workloads/bench/arrivals.js';
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
 import { runBenchServe } from '../../workloads/bench-serve.js';
 import { parseEndpoint, serialiseRequest } from '../../workloads/endpoint.js';
@@ -182,6 +183,14 @@ describe('how many threads', () => {
     ['nothing to send', 'auto', atOnce(0), 16, 1],
   ] as const)('%s', (_, asked, load, cores, workers) => {
     expect(chooseWorkers(asked, load, cores)).toBe(workers);
+  });
+
+  test('a schedule of 20,000 requests a second is whole, ends on time and asks for four threads', () => {
+    const dueSeconds = arrivalTimes({ count: 40_000, requestRate: 20_000, burstiness: 1, seed: 3 });
+    expect(dueSeconds.at(-1)).toBeCloseTo(2, 9);
+    expect(dueSeconds.every((due, index) => due >= (dueSeconds[index - 1] ?? 0))).toBe(true);
+    expect(Math.abs(busiestSecond(dueSeconds) - 20_000)).toBeLessThan(1000);
+    expect(chooseWorkers('auto', { dueSeconds, maxConcurrency: null }, 16)).toBe(4);
   });
 
   test('a busy second counts wherever it is', () => {

@@ -1,6 +1,6 @@
-/** A thread sends and reads at most 9,000 short requests a second: at two thirds of that it still keeps its times. */
+/** A short request costs its thread some 120 us of CPU: so many keep it busy for three quarters of its time. */
 const REQUESTS_PER_SECOND = 6000;
-/** So many streams of a token each 10 ms keep a thread busy for about two thirds of its time. */
+/** A token costs 10 us and more: so many streams of one each 10 ms keep a thread busy for half of its time. */
 const STREAMS = 512;
 
 export interface WorkerDemand {
