@@ -96,18 +96,25 @@ describe('lmcache-ci bench', () => {
     const ended = await bench.run([
       'bench',
       ...['--base-url', server.baseUrl, ...shape, '--dataset-name', 'timed_trace', '--dataset-path', trace],
-      ...['--timed-trace-sec-multiplier', '0.0001', '--save-result', '--result-filename', 'trace.json'],
+      ...[
+        '--timed-trace-sec-multiplier',
+        '0.0001',
+        '--save-detailed',
+        '--save-result',
+        '--result-filename',
+        'trace.json',
+      ],
     ]);
     expect(savedFile(bench, 'trace.json'), ended.output).toMatchObject({ completed: 5, request_rate: 'inf' });
     expect(savedFile(bench, 'trace.json')['duration']).toBeGreaterThan(0.3);
     const bodies = server.requests.flatMap(({ method, body }) => (method === 'POST' ? [JSON.parse(body)] : []));
-    // The third and fourth are 0.1 ms apart, on connections of their own: the server may read either first.
-    const lengths = bodies.map(({ prompt }) => prompt.length);
-    expect([lengths.slice(0, 2), lengths.slice(2, 4).toSorted((a, b) => a - b), lengths.slice(4)]).toEqual([
-      [40, 33],
-      [16, 32],
-      [20],
-    ]);
+    // Some are 0.1 ms apart, on connections of their own: the server may read either first.
+    expect(bodies.map(({ prompt }) => prompt.length).toSorted((a, b) => a - b)).toEqual([16, 20, 32, 33, 40]);
+    const { input_lens: lengths, start_times: starts } = savedFile(bench, 'trace.json');
+    expect(lengths).toEqual([40, 33, 16, 32, 20]);
+    const seconds = Array.isArray(starts) ? starts.map(Number) : [];
+    expect(seconds).toHaveLength(5);
+    expect(seconds).toEqual(seconds.toSorted((a, b) => a - b));
   });
 
   test('some requests fail: 1; none succeeds: 3; too many: it stops', async ({ bench, serve }) => {
