@@ -169,6 +169,22 @@ export interface TextGenerator {
   stream(promptIds: readonly number[], key: SamplingKey): TokenStream;
 }
 
+/** What became of one GPU block between its allocation and its next one, simulated seconds. */
+export interface BlockAge {
+  readonly lifetime: number;
+  /** Since it was last taken into use. */
+  readonly idle: number;
+  /** Between the times it was taken into use again. */
+  readonly reuseGaps: readonly number[];
+}
+
+/** Takes the ages of GPU blocks. */
+export interface BlockReports {
+  /** Part of the blocks that is asked for, from 0 to 1. */
+  sampleRate(): number;
+  report(ages: readonly BlockAge[]): void;
+}
+
 /** The engine's side of the LMCache tier. */
 export interface LmcacheConnector {
   /** Tokens of the prompt the cache tier holds: a multiple of the chunk, capped at tokens - 1. 0 when the server is gone. */
@@ -192,6 +208,8 @@ export interface LmcacheConnector {
   takeBlockedSeconds?(): number;
   /** Stores the full chunks of tokenIds[fromToken ...] that the server lacks; returns at once. */
   store(tokenIds: readonly number[], fromToken: number): void;
+  /** Of a cache server that shows the ages of GPU blocks. */
+  readonly blockReports?: BlockReports;
   readonly chunkTokens: number;
   /** The engine computes nothing while it loads (an engine's own LMCache); else others run beside it. */
   readonly loadsBlock: boolean;

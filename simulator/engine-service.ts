@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client';
 import type { LmcacheConnector } from './contracts.js';
 import { disturbed } from './disturbance.js';
+import { BlockAges } from './engine/block-ages.js';
 import type { EngineClock } from './engine/engine-clock.js';
 import { EngineLoop, type StepReport } from './engine/engine-loop.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
@@ -72,6 +73,9 @@ export class EngineService {
         onFatal: options.onFatal,
       },
     });
+    if (connector?.blockReports) {
+      this.loop.scheduler.pool.observe(new BlockAges(() => clock.now(), connector.blockReports));
+    }
     registerProcessMetrics(this.registry);
     this.#metrics = new EngineMetrics({
       registry: this.registry,

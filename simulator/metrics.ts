@@ -46,17 +46,30 @@ export class EngineMetrics {
     const { scheduler } = options;
     this.#gauges(options);
     const { counters } = scheduler;
-    this.#total('prefix_cache_queries', 'Tokens looked up in the prefix cache.', () => counters.prefixQueries);
-    this.#total('prefix_cache_hits', 'Tokens found in the prefix cache.', () => counters.prefixHits);
-    this.#total('external_prefix_cache_queries', 'Tokens asked of the KV connector.', () => counters.externalQueries);
-    this.#total('external_prefix_cache_hits', 'Tokens the KV connector had.', () => counters.externalHits);
-    for (const name of ['mm_cache_queries', 'mm_cache_hits']) this.#total(name, 'Multi-modal items.', () => 0);
-    for (const name of ['flops', 'read_bytes', 'write_bytes']) {
-      this.#total(`estimated_${name}_per_gpu`, 'Not estimated.', () => 0);
-    }
-    this.#total('num_preemptions', 'Preempted sequences.', () => counters.preemptions);
-    this.#promptTokens = this.#counter('prompt_tokens', 'Prompt tokens of requests with a first token.', {});
-    const source = this.#counters('prompt_tokens_by_source', 'Prompt tokens by source.', 'source', [
+    this.#total(
+      'prefix_cache_queries',
+      'Prefix cache queries, in terms of number of queried tokens.',
+      () => counters.prefixQueries,
+    );
+    this.#total(
+      'prefix_cache_hits',
+      'Prefix cache hits, in terms of number of cached tokens.',
+      () => counters.prefixHits,
+    );
+    this.#total(
+      'external_prefix_cache_queries',
+      'External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.',
+      () => counters.externalQueries,
+    );
+    this.#total(
+      'external_prefix_cache_hits',
+      'External prefix cache hits from KV connector cross-instance cache sharing, in terms of number of cached tokens.',
+      () => counters.externalHits,
+    );
+    for (const [name, help] of Object.entries(ALWAYS_ZERO)) this.#total(name, help, () => 0);
+    this.#total('num_preemptions', 'Cumulative number of preemption from the engine.', () => counters.preemptions);
+    this.#promptTokens = this.#counter('prompt_tokens', 'Number of prefill tokens processed.', {});
+    const source = this.#counters('prompt_tokens_by_source', 'Number of prompt tokens by source.', 'source', [
       'local_compute',
       'local_cache_hit',
       'external_kv_transfer',
@@ -64,9 +77,18 @@ export class EngineMetrics {
     this.#computedTokens = (count) => source('local_compute', count);
     this.#localTokens = (count) => source('local_cache_hit', count);
     this.#externalTokens = (count) => source('external_kv_transfer', count);
-    this.#cachedTokens = this.#counter('prompt_tokens_cached', 'Prompt tokens not computed.', {});
-    this.#generatedTokens = this.#counter('generation_tokens', 'Generated tokens.', {});
-    const success = this.#counters('request_success', 'Ended requests.', 'finished_reason', FINISH_REASONS);
+    this.#cachedTokens = this.#counter(
+      'prompt_tokens_cached',
+      'Number of cached prompt tokens (local + external).',
+      {},
+    );
+    this.#generatedTokens = this.#counter('generation_tokens', 'Number of generation tokens processed.', {});
+    const success = this.#counters(
+      'request_success',
+      'Count of successfully processed requests.',
+      'finished_reason',
+      FINISH_REASONS,
+    );
     this.#finished = (reason) => success(reason, 1);
     this.#observe = {
       request_prompt_tokens: this.#histogram('request_prompt_tokens', TOKEN_BUCKETS),
@@ -135,25 +157,35 @@ export class EngineMetrics {
     const loading = (): number =>
       scheduler.waiting.filter(({ remote }) => remote.kind === 'loading' || remote.kind === 'asked').length;
     const waiting = (): number => scheduler.waiting.length + arriving();
-    this.#gauge('num_requests_running', 'Requests in the running batch.', [[{}, () => scheduler.running.length]]);
-    this.#gauge('num_requests_waiting', 'Requests waiting.', [[{}, waiting]]);
-    this.#gauge('num_requests_waiting_by_reason', 'Requests waiting, by reason.', [
-      [{ reason: 'capacity' }, () => waiting() - loading()],
-      [{ reason: 'deferred' }, loading],
+    this.#gauge('num_requests_running', 'Number of requests in model execution batches.', [
+      [{}, () => scheduler.running.length],
     ]);
-    this.#gauge('engine_sleep_state', 'Never asleep.', [
-      [{ sleep_state: 'awake' }, () => 1],
-      [{ sleep_state: 'weights_offloaded' }, () => 0],
-      [{ sleep_state: 'discard_all' }, () => 0],
-    ]);
+    this.#gauge('num_requests_waiting', 'Number of requests waiting to be processed.', [[{}, waiting]]);
+    this.#gauge(
+      'num_requests_waiting_by_reason',
+      "Number of waiting requests by reason. Reason labels: 'capacity' = waiting for scheduling capacity; 'deferred' = deferred by transient constraints (LoRA budget, KV transfer, blocked status). Sum of all reasons equals vllm:num_requests_waiting.",
+      [
+        [{ reason: 'capacity' }, () => waiting() - loading()],
+        [{ reason: 'deferred' }, loading],
+      ],
+    );
+    this.#gauge(
+      'engine_sleep_state',
+      'Engine sleep state; awake = 0 means engine is sleeping; awake = 1 means engine is awake; weights_offloaded = 1 means sleep level 1; discard_all = 1 means sleep level 2.',
+      [
+        [{ sleep_state: 'awake' }, () => 1],
+        [{ sleep_state: 'weights_offloaded' }, () => 0],
+        [{ sleep_state: 'discard_all' }, () => 0],
+      ],
+    );
     const { pool } = scheduler;
-    this.#gauge('kv_cache_usage_perc', 'Share of the KV blocks in use, 1 is all.', [
+    this.#gauge('kv_cache_usage_perc', 'KV-cache usage. 1 means 100 percent usage.', [
       [{}, () => pool.usedBlocks / pool.usableBlocks],
     ]);
     const { engine = '0' } = this.#labels;
     new Gauge({
       name: 'vllm:cache_config_info',
-      help: 'Configuration of the KV cache.',
+      help: 'Information of the LLMEngine CacheConfig',
       labelNames: ['engine', ...Object.keys(cacheConfig)],
       registers: [this.#registry],
     }).set({ engine, ...cacheConfig }, 1);
@@ -241,22 +273,35 @@ export class EngineMetrics {
   }
 }
 
+/** What a text model without --enable-mfu-metrics never counts: zero in the recordings too. */
+const ALWAYS_ZERO = {
+  mm_cache_queries: 'Multi-modal cache queries, in terms of number of queried items.',
+  mm_cache_hits: 'Multi-modal cache hits, in terms of number of cached items.',
+  estimated_flops_per_gpu:
+    'Estimated number of floating point operations per GPU (for Model Flops Utilization calculations).',
+  estimated_read_bytes_per_gpu:
+    'Estimated number of bytes read from memory per GPU (for Model Flops Utilization calculations).',
+  estimated_write_bytes_per_gpu:
+    'Estimated number of bytes written to memory per GPU (for Model Flops Utilization calculations).',
+} as const;
+
+/** Help texts are vLLM 0.26's: clients show them. */
 const HISTOGRAM_HELP = {
-  request_prompt_tokens: 'Prompt tokens of a request.',
-  request_generation_tokens: 'Generated tokens of a request.',
-  iteration_tokens_total: 'Tokens of an engine step.',
-  request_max_num_generation_tokens: 'Most generated tokens of a request.',
-  request_params_n: 'The parameter n.',
-  request_params_max_tokens: 'The parameter max_tokens.',
-  time_to_first_token_seconds: 'From the arrival to the first token.',
-  inter_token_latency_seconds: 'Between two tokens of a request.',
-  request_time_per_output_token_seconds: 'Mean time between the tokens of a request.',
-  e2e_request_latency_seconds: 'From the arrival to the end.',
-  request_queue_time_seconds: 'Time in the queue.',
-  request_inference_time_seconds: 'From the first scheduling to the end.',
-  request_prefill_time_seconds: 'From the first scheduling to the first token.',
-  request_decode_time_seconds: 'From the first token to the end.',
-  request_prefill_kv_computed_tokens: 'Prompt tokens computed, not cached.',
+  request_prompt_tokens: 'Number of prefill tokens processed.',
+  request_generation_tokens: 'Number of generation tokens processed.',
+  iteration_tokens_total: 'Histogram of number of tokens per engine_step.',
+  request_max_num_generation_tokens: 'Histogram of maximum number of requested generation tokens.',
+  request_params_n: 'Histogram of the n request parameter.',
+  request_params_max_tokens: 'Histogram of the max_tokens request parameter.',
+  time_to_first_token_seconds: 'Histogram of time to first token in seconds.',
+  inter_token_latency_seconds: 'Histogram of inter-token latency in seconds.',
+  request_time_per_output_token_seconds: 'Histogram of time_per_output_token_seconds per request.',
+  e2e_request_latency_seconds: 'Histogram of e2e request latency in seconds.',
+  request_queue_time_seconds: 'Histogram of time spent in WAITING phase for request.',
+  request_inference_time_seconds: 'Histogram of time spent in RUNNING phase for request.',
+  request_prefill_time_seconds: 'Histogram of time spent in PREFILL phase for request.',
+  request_decode_time_seconds: 'Histogram of time spent in DECODE phase for request.',
+  request_prefill_kv_computed_tokens: 'Histogram of new KV tokens computed during prefill (excluding cached tokens).',
 } as const;
 
 type HistogramName = keyof typeof HISTOGRAM_HELP;

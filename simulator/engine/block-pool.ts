@@ -1,5 +1,11 @@
 const NO_KEY = -1;
 
+/** Told what becomes of blocks. */
+export interface BlockObserver {
+  taken(blocks: readonly number[]): void;
+  revived(block: number): void;
+}
+
 /**
  * The GPU's KV blocks: reference counts, the prefix cache's index, and the free blocks in the order in which
  * they will be reused (least recently freed first). A free block keeps its content until it is reused.
@@ -14,6 +20,7 @@ export class BlockPool {
   readonly #previous: Int32Array;
   readonly #byKey = new Map<number, number[]>();
   #free = 0;
+  #observer: BlockObserver | null = null;
 
   constructor(blockCount: number) {
     if (!Number.isInteger(blockCount) || blockCount < 2) {
@@ -25,6 +32,10 @@ export class BlockPool {
     this.#next = new Int32Array(blockCount);
     this.#previous = new Int32Array(blockCount);
     for (let block = 1; block < blockCount; block += 1) this.#append(block);
+  }
+
+  observe(observer: BlockObserver): void {
+    this.#observer = observer;
   }
 
   get freeBlocks(): number {
@@ -52,7 +63,10 @@ export class BlockPool {
   /** Takes cached blocks into use again. */
   share(blocks: readonly number[]): void {
     for (const block of blocks) {
-      if (this.references(block) === 0) this.#unlink(block);
+      if (this.references(block) === 0) {
+        this.#unlink(block);
+        this.#observer?.revived(block);
+      }
       this.#references[block] = this.references(block) + 1;
     }
   }
@@ -68,6 +82,7 @@ export class BlockPool {
       this.#references[block] = 1;
       blocks.push(block);
     }
+    this.#observer?.taken(blocks);
     return blocks;
   }
 

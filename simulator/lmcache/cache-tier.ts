@@ -1,4 +1,5 @@
 import type { SimulatedClock } from '../contracts.js';
+import { ChunkAges } from './chunk-ages.js';
 import type { ConversationAwareOptions } from './conversation-worth.js';
 import { createEvictionPolicy, type EvictionPolicy, type EvictionPolicyName } from './eviction-policy.js';
 import type { L2Adapter } from './l2-adapter.js';
@@ -9,6 +10,8 @@ export interface CacheTierOptions {
   readonly metrics: TierMetrics;
   readonly chunkTokens: number;
   readonly l1Bytes: number;
+  /** The part of `l1Bytes` that is allocated so far; all if left out. */
+  readonly l1AllocatedBytes?: () => number;
   readonly evictionPolicy: EvictionPolicyName;
   /** Of the policy `conversation`; its own values if left out. */
   readonly conversationAware?: ConversationAwareOptions;
@@ -64,6 +67,7 @@ export class CacheTier {
   /** SIM_FAULT=no-cache: nothing is stored, nothing hits. */
   disabled = false;
   readonly #l1 = new Map<string, L1Chunk>();
+  readonly #ages: ChunkAges;
   #policy: EvictionPolicy;
   #l1UsedBytes = 0;
   #touches = 0;
@@ -73,6 +77,7 @@ export class CacheTier {
 
   constructor(options: CacheTierOptions) {
     this.options = options;
+    this.#ages = new ChunkAges(options.metrics, options.sampleRate);
     this.#policy = newPolicy(options);
   }
 
@@ -86,7 +91,13 @@ export class CacheTier {
   }
 
   get pendingL2Stores(): number {
+    this.#settle();
     return this.#pendingStores.length;
+  }
+
+  storesUnderWay(adapter: L2Adapter): number {
+    this.#settle();
+    return this.#pendingStores.filter((store) => store.adapter === adapter).length;
   }
 
   get activePrefetches(): number {
@@ -110,6 +121,11 @@ export class CacheTier {
     }
     if (hits > 0) {
       metrics.count('lookup_hit_tokens', hits * chunkTokens, labels);
+      if (inL1 > 0) metrics.count('lookup_hit_l1_tokens', inL1 * chunkTokens, labels);
+      if (hits > inL1) {
+        metrics.count('lookup_hit_l2_tokens', (hits - inL1) * chunkTokens, labels);
+        metrics.count('lookup_hit_l2_keys', hits - inL1, labels);
+      }
       metrics.count('l1_read_chunks', hits);
       if (hits > inL1) metrics.count('l2_prefetch_hit_chunks', hits - inL1);
       this.#touchAll(keys.slice(0, hits));
@@ -257,7 +273,7 @@ export class CacheTier {
   }
 
   #makeRoom(bytes: number): boolean {
-    const { l1Bytes, watermark, evictionRatio, metrics } = this.options;
+    const { l1Bytes, l1AllocatedBytes, watermark, evictionRatio, metrics } = this.options;
     const evictsAtCapacity = watermark >= 1;
     const isFull = evictsAtCapacity ? this.#l1UsedBytes + bytes > l1Bytes : this.#l1UsedBytes >= watermark * l1Bytes;
     if (isFull) {
@@ -265,12 +281,13 @@ export class CacheTier {
       metrics.count('l1_eviction_loop_triggered', 1);
       for (const key of victims) this.#remove(key);
     }
-    return this.#l1UsedBytes + bytes <= l1Bytes;
+    return this.#l1UsedBytes + bytes <= (l1AllocatedBytes?.() ?? l1Bytes);
   }
 
   #add(key: string, chunk: Omit<L1Chunk, 'touchNumber'>): void {
     this.#l1.set(key, { ...chunk, touchNumber: this.#touches });
     this.#l1UsedBytes += chunk.bytes;
+    this.#ages.written(key, chunk.writtenAt);
     this.#policy.added(key);
   }
 
@@ -284,12 +301,7 @@ export class CacheTier {
     if (chunk === undefined) return;
     const now = this.options.clock.now();
     this.#touches += 1;
-    if (this.#sampled(key)) {
-      const { metrics } = this.options;
-      metrics.observe('l1_chunk_reuse_gap_seconds', now - chunk.touchedAt);
-      metrics.observe('real_reuse_gap_seconds', now - chunk.touchedAt, { cache_salt: '' });
-      metrics.observe('real_reuse_gap_objects', this.#touches - chunk.touchNumber, { cache_salt: '' });
-    }
+    this.#ages.touched(key, now - chunk.touchedAt, this.#touches - chunk.touchNumber);
     chunk.touchNumber = this.#touches;
     chunk.touchedAt = now;
     this.#policy.touched(key);
@@ -303,14 +315,7 @@ export class CacheTier {
     this.#l1UsedBytes -= chunk.bytes;
     this.#policy.removed(key);
     this.options.metrics.count('l1_evicted_chunks', 1);
-    if (!this.#sampled(key)) return;
-    this.options.metrics.observe('l1_chunk_lifetime_seconds', now - chunk.writtenAt);
-    this.options.metrics.observe('l1_chunk_idle_before_evict_seconds', now - chunk.touchedAt);
-  }
-
-  /** The same chunks always: the name's own bits decide. */
-  #sampled(key: string): boolean {
-    return Number.parseInt(key.slice(-6), 16) < this.options.sampleRate * 0x1000000;
+    this.#ages.evicted(key, chunk, now);
   }
 }
 

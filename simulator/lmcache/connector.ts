@@ -1,4 +1,4 @@
-import type { CacheTransferRates, LmcacheConnector, SimulatedClock } from '../contracts.js';
+import type { BlockReports, CacheTransferRates, LmcacheConnector, SimulatedClock } from '../contracts.js';
 import { chunkHashes } from './chunk-hash.js';
 import { type EngineCacheConfig, readEngineCacheConfig } from './engine-config.js';
 import { openEngineTier } from './engine-tier.js';
@@ -76,7 +76,11 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     blockedSeconds = 0;
     return taken;
   };
-  return Object.assign(connectorTo(client, options), { takeBlockedSeconds });
+  const blockReports: BlockReports = {
+    sampleRate: () => client.blockSampleRate,
+    report: (ages) => client.reportBlocks(ages),
+  };
+  return Object.assign(connectorTo(client, options), { takeBlockedSeconds, blockReports });
 }
 
 /** Copies within the GPU are quicker than those over PCIe. */

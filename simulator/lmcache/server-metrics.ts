@@ -15,8 +15,8 @@ const PREFIX = 'lmcache_mp_';
 const EVICTION_LOOP_SECONDS = 1;
 
 /**
- * The server's /metrics: names, types and labels of LMCache 0.5.3. Counters and histograms appear with their first
- * value; gauges with the first store or retrieve, before which the page is empty. Times are simulated seconds.
+ * The server's /metrics: names, types, labels and help texts of LMCache 0.5.3. Counters and histograms appear with their
+ * first value; gauges are there from the start, as in the recordings. Times are simulated seconds.
  */
 export class ServerMetrics implements TierMetrics {
   readonly contentType = 'text/plain; version=1.0.0; charset=utf-8';
@@ -80,7 +80,6 @@ export class ServerMetrics implements TierMetrics {
 
   /** The page in Prometheus' text format. */
   async page(tier: CacheTier): Promise<string> {
-    if (this.#counters.size === 0) return '';
     const gauges = gaugesOf(tier, this.#clock.now());
     return `${await this.#standard.metrics()}${await this.#registry.metrics()}${await gauges.metrics()}`;
   }
@@ -102,22 +101,57 @@ function gaugesOf(tier: CacheTier, now: number): Registry {
   }).inc(Math.floor(now / EVICTION_LOOP_SECONDS));
   const { l1Bytes, l2 } = tier.options;
   gauge('l1_memory_usage_bytes', 'Bytes currently held in L1 cache', tier.l1UsedBytes);
-  gauge('l1_usage_ratio', 'L1 used/total ratio (0.0-1.0)', tier.l1UsedBytes / l1Bytes);
+  gauge('l1_usage_ratio', 'L1 used/total ratio (0.0–1.0)', tier.l1UsedBytes / l1Bytes);
   const adapters = { active: l2.length, draining: 0 };
-  labelled('l2_store_adapters', 'L2 adapters attached to the store controller', 'state', adapters);
-  labelled('l2_prefetch_adapters', 'L2 adapters attached to the prefetch controller', 'state', adapters);
+  labelled(
+    'l2_store_adapters',
+    'Count of L2 adapters attached to the store controller, tagged by ``state`` (active or draining).',
+    'state',
+    adapters,
+  );
+  labelled(
+    'l2_prefetch_adapters',
+    'Count of L2 adapters attached to the prefetch controller, tagged by ``state`` (active or draining).',
+    'state',
+    adapters,
+  );
   if (l2.length > 0) {
     const used = Object.fromEntries(l2.map((adapter) => [adapter.name, adapter.usedBytes]));
-    labelled('l2_usage_bytes', 'Bytes currently held in each L2 adapter', 'l2_name', used);
+    inflightStores(registry, tier);
+    labelled(
+      'l2_usage_bytes',
+      'Bytes currently held in each L2 adapter, tagged by ``l2_name`` (one observation per adapter).',
+      'l2_name',
+      used,
+    );
   }
   gauge('active_prefetch_jobs', 'Number of active prefetch jobs', tier.activePrefetches);
   gauge('active_p2p_lookup_jobs', 'Number of active P2P lookup jobs', 0);
-  gauge('event_bus_queue_depth', 'Events currently queued in the EventBus', 0);
-  gauge('event_bus_drain_lag_seconds', 'Seconds since the oldest queued event was published', 0);
+  gauge('event_bus_queue_depth', 'Events currently queued in the EventBus.', 0);
+  gauge(
+    'event_bus_drain_lag_seconds',
+    'Seconds since the oldest queued event was published; 0.0 when empty.  Rising values mean the drain thread is falling behind.',
+    0,
+  );
   new Counter({
     name: `${PREFIX}event_bus_dropped_events_total`,
-    help: 'Events dropped because the queue was full',
+    help: 'Cumulative events dropped because the EventBus queue was at max_queue_size.',
     registers,
   }).inc(0);
   return registry;
+}
+
+/** Only while there are any, as on the real server. */
+function inflightStores(registry: Registry, tier: CacheTier): void {
+  const running = tier.options.l2.map((adapter, index) => ({ adapter, index, count: tier.storesUnderWay(adapter) }));
+  if (running.every(({ count }) => count === 0)) return;
+  const metric = new Gauge({
+    name: `${PREFIX}num_inflight_l2_stores`,
+    help: 'L2 store tasks currently executing, per adapter',
+    labelNames: ['l2_name', 'adapter_index'],
+    registers: [registry],
+  });
+  for (const { adapter, index, count } of running) {
+    if (count > 0) metric.set({ l2_name: adapter.name, adapter_index: String(index) }, count);
+  }
 }

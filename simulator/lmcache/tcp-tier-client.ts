@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import type { BlockAge } from '../contracts.js';
 import type { TierClient } from './tier-client.js';
 import { lineSplitter, type TierMessage, type TierReply, tierReplySchema } from './tier-protocol.js';
 
@@ -50,6 +51,7 @@ export class TcpTierClient implements TierClient {
   #nextAttemptAt = 0;
   #nextId = 0;
   #chunkTokens: number;
+  #blockSampleRate = 0;
   #closed = false;
   #knownDown = false;
   /** It served, and no lookup has met its absence yet. */
@@ -62,6 +64,11 @@ export class TcpTierClient implements TierClient {
 
   get chunkTokens(): number {
     return this.#chunkTokens;
+  }
+
+  /** Part of the GPU blocks whose ages the server wants to know. */
+  get blockSampleRate(): number {
+    return this.#connection === null ? 0 : this.#blockSampleRate;
   }
 
   /** Connects and registers ahead of the first lookup; false when there is no server yet. */
@@ -89,6 +96,10 @@ export class TcpTierClient implements TierClient {
 
   store(hashes: readonly string[], fromChunk: number, seconds: number): void {
     this.#notify({ op: 'store', hashes: [...hashes], fromChunk, seconds });
+  }
+
+  reportBlocks(ages: readonly BlockAge[]): void {
+    this.#notify({ op: 'blocks', ages: ages.map((age) => ({ ...age, reuseGaps: [...age.reuseGaps] })) });
   }
 
   async close(): Promise<void> {
@@ -170,6 +181,7 @@ export class TcpTierClient implements TierClient {
       return this.#unreachable();
     }
     this.#chunkTokens = chunkTokens ?? reply.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
+    this.#blockSampleRate = reply.blockSampleRate ?? 0;
     this.#connection = connection;
     this.#knownDown = false;
     this.#absenceIsNews = true;

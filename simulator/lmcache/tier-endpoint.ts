@@ -98,7 +98,8 @@ export class TierEndpoint {
     if (message.op === 'register') {
       this.engines.set(socket, message);
       this.#log.info(REGISTERED, `Registered KV cache of instance ${message.instance} (model "${message.model}")`);
-      return { id: message.id, chunkTokens: this.#tier.options.chunkTokens };
+      const { chunkTokens, sampleRate } = this.#tier.options;
+      return { id: message.id, chunkTokens, blockSampleRate: sampleRate };
     }
     const engine = this.engines.get(socket);
     if (engine === undefined) throw new Error(`"${message.op}" came before "register"`);
@@ -123,6 +124,15 @@ export class TierEndpoint {
           this.#metrics.observe('l0_l1_load_throughput_GB_per_second', (chunks * chunkBytes) / seconds / 1e9, device);
         }
         this.#log.info(RETRIEVED, `Retrieved ${chunks * chunkTokens} tokens in ${seconds.toFixed(3)} seconds`);
+        return null;
+      }
+      case 'blocks': {
+        const labels = { instance_id: engine.instance, model_name: engine.model };
+        for (const { lifetime, idle, reuseGaps } of message.ages) {
+          this.#metrics.observe('l0_block_lifetime_seconds', lifetime, labels);
+          this.#metrics.observe('l0_block_idle_before_evict_seconds', idle, labels);
+          for (const gap of reuseGaps) this.#metrics.observe('l0_block_reuse_gap_seconds', gap, labels);
+        }
         return null;
       }
       case 'store': {

@@ -7,6 +7,7 @@ import { z } from 'zod';
  */
 const hashes = z.array(z.string().regex(/^[0-9a-f]{16}$/));
 const index = z.number().int().nonnegative();
+const seconds = z.number().nonnegative();
 
 export const tierMessageSchema = z.discriminatedUnion('op', [
   z.object({
@@ -24,6 +25,11 @@ export const tierMessageSchema = z.discriminatedUnion('op', [
   z.object({ op: z.literal('load'), id: index, hashes, fromChunk: index, toChunk: index }),
   /** A copy into the GPU that took `seconds` (simulated) on the copy stream. */
   z.object({ op: z.literal('loaded'), chunks: index, seconds: z.number().nonnegative() }),
+  /** GPU blocks of the sample that hold other tokens now. */
+  z.object({
+    op: z.literal('blocks'),
+    ages: z.array(z.object({ lifetime: seconds, idle: seconds, reuseGaps: z.array(seconds) })),
+  }),
   z.object({ op: z.literal('store'), hashes, fromChunk: index, seconds: z.number().nonnegative() }),
 ]);
 export type TierMessage = z.infer<typeof tierMessageSchema>;
@@ -31,6 +37,8 @@ export type TierMessage = z.infer<typeof tierMessageSchema>;
 export const tierReplySchema = z.object({
   id: index,
   chunkTokens: index.optional(),
+  /** Part of its GPU blocks whose ages the server wants to know; none if left out. */
+  blockSampleRate: z.number().min(0).max(1).optional(),
   chunks: index.optional(),
   l2Seconds: z.number().nonnegative().optional(),
 });

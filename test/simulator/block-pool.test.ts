@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { BlockAge } from '../../simulator/contracts.js';
+import { BlockAges } from '../../simulator/engine/block-ages.js';
 import { BlockHashChain } from '../../simulator/engine/block-hash.js';
 import { BlockPool } from '../../simulator/engine/block-pool.js';
 
@@ -108,5 +110,47 @@ describe('BlockHashChain', () => {
     for (const key of keysOf(Array.from({ length: 4000 }, (_, index) => index))) {
       expect(Number.isSafeInteger(key) && key >= 0).toBe(true);
     }
+  });
+});
+
+describe('the ages of GPU blocks', () => {
+  function watchedPool(sampleRate: number) {
+    const reported: BlockAge[] = [];
+    const clock = { time: 0 };
+    const pool = new BlockPool(1001);
+    const report = (ages: readonly BlockAge[]): void => void reported.push(...ages);
+    pool.observe(new BlockAges(() => clock.time, { sampleRate: () => sampleRate, report }));
+    return { pool, reported, clock };
+  }
+
+  it('run from the allocation to the next one, idle from the last time they were taken into use', () => {
+    const { pool, reported, clock } = watchedPool(1);
+    const blocks = pool.take(1000);
+    clock.time = 5;
+    pool.release(blocks);
+    for (const time of [10, 12, 17]) {
+      clock.time = time;
+      pool.share(blocks);
+      // In use already: that is no use of its own.
+      pool.share(blocks);
+      pool.release(blocks);
+      pool.release(blocks);
+    }
+    clock.time = 20;
+    expect(reported).toEqual([]);
+    pool.take(2);
+    expect(reported).toEqual([0, 1].map(() => ({ lifetime: 20, idle: 3, reuseGaps: [2, 5] })));
+  });
+
+  it('are told of the part that is asked for', () => {
+    const { pool, reported } = watchedPool(0.1);
+    pool.release(pool.take(1000));
+    pool.take(1000);
+    expect(reported.length).toBeGreaterThan(80);
+    expect(reported.length).toBeLessThan(120);
+    const silent = watchedPool(0);
+    silent.pool.release(silent.pool.take(1000));
+    silent.pool.take(1000);
+    expect(silent.reported).toEqual([]);
   });
 });

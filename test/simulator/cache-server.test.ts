@@ -108,7 +108,6 @@ describe('the HTTP side of the simulated cache server', () => {
     ['GET', '/', 200, '{"status":"ok","service":"LMCache HTTP API"}'],
     ['GET', '/healthcheck', 200, '{"status":"healthy"}'],
     ['GET', '/version', 200, '"0.5.3-g140819c9"'],
-    ['GET', '/metrics', 200, ''],
     ['GET', '/quota', 200, '{"users":{}}'],
     ['GET', '/cache/objects', 400, '{"detail":"no L2 adapters configured"}'],
     ['GET', '/conf', 404, '{"detail":"Not Found"}'],
@@ -165,7 +164,10 @@ describe('the HTTP side of the simulated cache server', () => {
     expect(server.log.join('')).toMatch(/LMCache INFO: Stored 9984 tokens in 0\.\d{3} seconds/);
     expect(server.log.join('')).toMatch(/LMCache INFO: Retrieved 9984 tokens in 0\.\d{3} seconds/);
     await get(server, '/metrics/reset', 'POST');
-    expect((await get(server, '/metrics')).text).toBe('');
+    const { text: fresh } = await get(server, '/metrics');
+    expect(fresh).not.toContain('lmcache_mp_lookup');
+    // As the recorded server's page before its first store.
+    expect(fresh).toContain('lmcache_mp_l2_store_adapters{state="active"} 0\n');
   });
 
   it('forgets everything on POST /cache/clear', async () => {
