@@ -27,6 +27,8 @@ export interface VllmServeOptions {
   readonly promptTokensDetails: boolean;
   readonly forceIncludeUsage: boolean;
   readonly accessLog: boolean;
+  /** --enable-auto-tool-choice with --tool-call-parser. */
+  readonly toolParser: boolean;
   readonly connector: KvTransferConfig | null;
   /** What was given, as the log's "non-default args" shows it. */
   readonly given: Readonly<Record<string, unknown>>;
@@ -64,6 +66,8 @@ const USED_FLAGS = new Set([
   'enable-force-include-usage',
   'disable-uvicorn-access-log',
   'kv-transfer-config',
+  'enable-auto-tool-choice',
+  'tool-call-parser',
 ]);
 
 export const VLLM_SERVE_PARSER: ParserSpec = {
@@ -115,6 +119,10 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
       `1 validation error for CacheConfig\ngpu_memory_utilization\n  Input should be greater than 0 and less than or equal to 1 [input_value=${gpuMemoryUtilization}]`,
     );
   }
+  const toolParser = toggle('enable-auto-tool-choice', false);
+  if (toolParser && !text('tool-call-parser')) {
+    throw new EngineConfigError('Error: --enable-auto-tool-choice requires --tool-call-parser');
+  }
   return {
     model,
     servedModelNames: names.length > 0 ? names : [model],
@@ -137,6 +145,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     prefixCaching: toggle('enable-prefix-caching', true),
     promptTokensDetails: toggle('enable-prompt-tokens-details', false),
     forceIncludeUsage: toggle('enable-force-include-usage', false),
+    toolParser,
     accessLog: !toggle('disable-uvicorn-access-log', false),
     connector: connectorConfig(values.get('kv-transfer-config')),
     given: givenArguments(positionals, values),

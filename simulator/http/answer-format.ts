@@ -21,7 +21,9 @@ export interface Usage {
 export interface ChunkPart {
   readonly index: number;
   readonly text: string;
-  readonly finishReason: FinishReason | null;
+  /** JSON of a chat's delta where it is not text. */
+  readonly delta: string | null;
+  readonly finishReason: FinishReason | 'tool_calls' | null;
   readonly stopReason: string | null;
   /** Only with return_token_ids. */
   readonly tokenIds: readonly number[] | null;
@@ -32,8 +34,10 @@ export interface ChunkPart {
 
 export interface FinishedChoice {
   readonly index: number;
-  readonly text: string;
-  readonly finishReason: FinishReason;
+  /** null: there is nothing but calls. */
+  readonly text: string | null;
+  readonly toolCalls: readonly unknown[];
+  readonly finishReason: FinishReason | 'tool_calls';
   readonly stopReason: string | null;
   readonly tokenIds: readonly number[] | null;
   readonly promptTokenIds: readonly number[] | null;
@@ -132,6 +136,7 @@ function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>>
       annotations: null,
       audio: null,
       function_call: null,
+      ...(choice.toolCalls.length > 0 ? { tool_calls: choice.toolCalls } : {}),
       reasoning: null,
     },
     logprobs: choice.logprobs,
@@ -156,12 +161,12 @@ function finishedCompletion(choice: FinishedChoice): Readonly<Record<string, unk
   };
 }
 
-function chatChoice({ index, text, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
+function chatChoice({ index, text, delta, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
   const end =
     finishReason === null
       ? '"finish_reason":null'
       : `"finish_reason":"${finishReason}","stop_reason":${JSON.stringify(stopReason)}`;
-  return `{"index":${index},"delta":{"content":${JSON.stringify(text)}},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
+  return `{"index":${index},"delta":${delta ?? `{"content":${JSON.stringify(text)}}`},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
 }
 
 function completionChoice(part: ChunkPart): string {

@@ -4,6 +4,7 @@ import {
   type AnswerHead,
   answerBody,
   ChunkFormat,
+  type ChunkPart,
   DONE_EVENT,
   type FinishedChoice,
   type Usage,
@@ -11,6 +12,7 @@ import {
 import type { GenerationRequest } from './generation-request.js';
 import { joinedCompletion, SequenceLogprobs } from './logprobs-format.js';
 import { StopStringScanner } from './stop-strings.js';
+import { ToolCallReader } from './tool-call-reader.js';
 
 /** What an answer needs to know about its server. */
 export interface AnswerContext {
@@ -21,6 +23,8 @@ export interface AnswerContext {
   readonly vocabularySize: number;
   /** Text a token adds. */
   tokenText(id: number): string;
+  /** Text of several tokens, which may share a character; with special tokens where they mark a tool's call. */
+  decode(ids: readonly number[]): string;
   /** Ends a sequence whose answer holds a stop string. */
   stop(sequence: Sequence): void;
 }
@@ -31,12 +35,21 @@ interface Choice {
   readonly scanner: StopStringScanner;
   /** null: nobody asked. */
   readonly logprobs: SequenceLogprobs | null;
+  /** null: the answer is text. */
+  readonly toolCall: ToolCallReader | null;
+  /** Tokens of a character that is not complete yet. */
+  incomplete: readonly number[];
   /** Whole text; kept only for answers that are not streamed. */
   text: string;
   started: boolean;
   finishReason: FinishReason | null;
   stopReason: string | null;
 }
+
+/** What stands for bytes that are no character. */
+const REPLACEMENT = '\ufffd';
+/** Bytes of UTF-8, each a token at most. */
+const LONGEST_CHARACTER = 4;
 
 /** One HTTP answer that grows token by token: streamed as events, or sent as one body at the end. */
 export class Answer {
@@ -67,6 +80,8 @@ export class Answer {
         index,
         scanner: new StopStringScanner(stop, includeStop),
         logprobs: this.#logprobsOf(sequence),
+        toolCall: context.request.call === null ? null : new ToolCallReader(context.request.call),
+        incomplete: [],
         text: echoes[index] ?? '',
         started: false,
         finishReason: null,
@@ -88,7 +103,7 @@ export class Answer {
     const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
     const ended = sequence.finished;
     const isShown = ended !== 'stop' && !this.#context.request.echoOnly;
-    const addedText = isShown ? this.#context.tokenText(id) : '';
+    const addedText = isShown ? this.#textOf(choice, id) : '';
     const delta = choice.scanner.push(addedText, ended !== null);
     choice.finishReason = delta.stoppedBy === null ? ended : 'stop';
     choice.stopReason = delta.stoppedBy;
@@ -99,33 +114,50 @@ export class Answer {
     if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
   }
 
+  /** What a token adds; a character that takes several tokens comes with its last one. Calls begin with special tokens. */
+  #textOf(choice: Choice, id: number): string {
+    if (choice.incomplete.length === 0 && choice.toolCall === null) {
+      const text = this.#context.tokenText(id);
+      if (!text.includes(REPLACEMENT)) return text;
+    }
+    const ids = [...choice.incomplete, id];
+    const text = this.#context.decode(ids);
+    const isIncomplete = text.endsWith(REPLACEMENT) && ids.length < LONGEST_CHARACTER;
+    choice.incomplete = isIncomplete ? ids : [];
+    return isIncomplete ? '' : text;
+  }
+
   #writeChunk(choice: Choice, text: string, tokenId: number): void {
     const { request, head } = this.#context;
     const { sequence, index } = choice;
     const promptIds = !choice.started && request.returnTokenIds ? sequence.promptIds : null;
-    const completionTokens = sequence.outputIds.length;
     const usageOf = (tokens: number): Usage | null =>
       request.continuousUsage
         ? { promptTokens: sequence.promptIds.length, completionTokens: tokens, details: null }
         : null;
     let event = '';
     if (!choice.started && head.endpoint === 'chat') event += this.#format.role(index, usageOf(0), promptIds);
-    event += this.#format.content(
-      {
-        index,
-        text: choice.started ? text : choice.text + text,
-        finishReason: choice.finishReason,
-        stopReason: choice.stopReason,
-        tokenIds: request.returnTokenIds ? [tokenId] : null,
-        promptTokenIds: promptIds,
-        logprobs: this.#tokenLogprobs(choice, [tokenId], !choice.started),
-      },
-      usageOf(completionTokens),
-      this.#unfinished === 0 && !request.includeUsage,
-    );
+    const shown = choice.started ? text : choice.text + text;
+    const toolDelta = choice.toolCall?.push(text) ?? null;
+    const part: ChunkPart = {
+      index,
+      text: shown,
+      delta: choice.toolCall === null ? null : (toolDelta ?? '{}'),
+      finishReason: finishReasonOf(choice),
+      stopReason: choice.stopReason,
+      tokenIds: request.returnTokenIds ? [tokenId] : null,
+      promptTokenIds: promptIds,
+      logprobs: this.#tokenLogprobs(choice, [tokenId], !choice.started),
+    };
+    // Of a call nothing may be new yet: then no event leaves.
+    const isSilent = part.delta === '{}' && part.finishReason === null && !request.returnTokenIds;
+    const isLast = this.#unfinished === 0;
+    if (!isSilent) {
+      event += this.#format.content(part, usageOf(sequence.outputIds.length), isLast && !request.includeUsage);
+    }
     choice.started = true;
-    if (this.#unfinished > 0) {
-      this.#channel.events(event);
+    if (!isLast) {
+      if (event !== '') this.#channel.events(event);
       return;
     }
     if (request.includeUsage) event += this.#format.usage(this.#usage());
@@ -144,11 +176,14 @@ export class Answer {
   #sendWhole(): void {
     const { returnTokenIds } = this.#context.request;
     const choices = [...this.#choices.values()].map((choice): FinishedChoice => {
-      const { sequence, index, text, finishReason, stopReason } = choice;
+      const { sequence, index, text, stopReason, toolCall } = choice;
+      toolCall?.push(text);
+      const { content, toolCalls } = toolCall?.whole() ?? { content: text, toolCalls: [] };
       return {
         index,
-        text,
-        finishReason: finishReason ?? 'length',
+        text: content,
+        toolCalls,
+        finishReason: finishReasonOf(choice) ?? 'length',
         stopReason,
         tokenIds: returnTokenIds ? sequence.outputIds : null,
         promptTokenIds: returnTokenIds ? sequence.promptIds : null,
@@ -176,4 +211,9 @@ export class Answer {
         : null,
     };
   }
+}
+
+/** A tool's call ends as `tool_calls`, unless the tool was named. */
+function finishReasonOf({ finishReason, toolCall }: Choice): FinishReason | 'tool_calls' | null {
+  return finishReason === 'stop' && toolCall?.endsAsCall ? 'tool_calls' : finishReason;
 }

@@ -8,6 +8,7 @@ import type { ServedModel } from '../served-model.js';
 import type { SimControlState } from '../sim-control.js';
 import { Answer } from './answer.js';
 import { type AnswerChannel, SoundChannel } from './answer-channel.js';
+import { shapedStream } from './answer-shape.js';
 import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
 import { withFaults } from './faulty-channel.js';
 import {
@@ -20,6 +21,7 @@ import type { PromptCache } from './prompt-cache.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
 import { checkSampling } from './sampling-checks.js';
+import { checkToolParser } from './tool-choice.js';
 import type { TurnQueue } from './turn-queue.js';
 
 export interface GenerationContext {
@@ -61,6 +63,8 @@ function startAnswer(
   const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
   const { served, engine } = context;
   const model = checkModel(served, request.model);
+  checkToolParser(request.toolChoice, served.options.toolParser);
+  if (request.hasMedia) throw badRequest(`${served.name} is not a multimodal model`, null);
   checkSampling(body, served.tokenizer.vocabSize);
   const prompts = request.prompts.map((prompt) => ({
     ids: encode(context, request, prompt),
@@ -83,6 +87,7 @@ function startAnswer(
       blockTokens: served.blockTokens,
       vocabularySize: served.tokenizer.vocabSize,
       tokenText: (id) => served.tokenizer.tokenText(id),
+      decode: (ids) => served.tokenizer.decode(ids, { skipSpecialTokens: request.call === null }),
       stop: (sequence) => engine.end(sequence, 'stop'),
     },
     channelOf(context, reply),
@@ -171,7 +176,8 @@ function openSequences(
         readsCaches: request.logprobs.prompt === null,
         openStream: ({ externalHitTokens }) => {
           const wrong = externalHitTokens > 0 && isStruck(control.fault, ids);
-          return served.text.stream(ids, wrong ? { ...key, salt: WRONG_TEXT_SALT } : key);
+          const plain = served.text.stream(ids, wrong ? { ...key, salt: WRONG_TEXT_SALT } : key);
+          return request.shape === null ? plain : shapedStream(plain, request.shape, served.tokenizer);
         },
       },
       served.blockTokens,

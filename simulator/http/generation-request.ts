@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
+import { type AnswerShape, parseAnswerShape } from './answer-shape.js';
 import { badRequest, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
 import type { LogprobsWanted } from './logprobs-format.js';
 import { type JsonObject, parseFields } from './request-body.js';
+import { chooseCall, parseToolChoice, plainMessages, type ToolCallForm, type ToolChoice } from './tool-choice.js';
 
 const samplingFields = {
   model: z.string().nullish(),
@@ -46,6 +48,9 @@ const chatSchema = z.looseObject({
       content: z
         .union([z.string(), z.array(z.looseObject({ type: z.string(), text: z.string().optional() }))])
         .nullish(),
+      tool_calls: z
+        .array(z.looseObject({ function: z.looseObject({ name: z.string(), arguments: z.unknown().optional() }) }))
+        .nullish(),
     }),
   ),
   max_tokens: integerField.nullish(),
@@ -83,7 +88,28 @@ export interface GenerationRequest {
   readonly echoOnly: boolean;
   readonly logprobs: LogprobsWanted;
   readonly returnTokenIds: boolean;
+  /** What the text has to be; null: free. */
+  readonly shape: AnswerShape | null;
+  readonly toolChoice: ToolChoice;
+  /** The tool call that the answer is; null: text. */
+  readonly call: ToolCallForm | null;
+  /** Messages hold images, sound or video. */
+  readonly hasMedia: boolean;
 }
+
+/** vLLM's names of content parts that are no text. */
+const MEDIA_PARTS = new Set([
+  'input_image',
+  'image_url',
+  'image_embeds',
+  'image_pil',
+  'audio_embeds',
+  'audio_url',
+  'input_audio',
+  'video_embeds',
+  'video_url',
+]);
+const NO_TOOLS: ToolChoice = { tools: [], kind: 'none', name: null };
 
 const DEFAULT_COMPLETION_TOKENS = 16;
 
@@ -109,19 +135,31 @@ export function parseCompletionRequest(body: JsonObject): GenerationRequest {
     echo,
     echoOnly,
     logprobs: { generated: logprobs, prompt: fields.prompt_logprobs ?? (echo ? logprobs : null) },
+    shape: parseAnswerShape(body),
+    toolChoice: NO_TOOLS,
+    call: null,
+    hasMedia: false,
   };
 }
 
 /** /v1/chat/completions. @throws ApiError */
 export function parseChatRequest(body: JsonObject): GenerationRequest {
+  const toolChoice = parseToolChoice(body);
+  const asked = parseAnswerShape(body);
   checkStreamOptions(body);
   checkLogprobs(body, 'top_logprobs');
   const fields = parseFields(chatSchema, body);
+  const messages = fields.messages.map(({ role, content, tool_calls: calls }) => ({
+    role,
+    content: plainText(content),
+    calls: (calls ?? []).map((call) => ({ name: call.function.name, arguments: call.function.arguments })),
+  }));
+  const roles = messages.map(({ role }) => role);
+  const call = chooseCall(toolChoice, roles, asked);
+  const parts = fields.messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
   return {
     endpoint: 'chat',
-    prompts: [
-      { kind: 'chat', messages: fields.messages.map(({ role, content }) => ({ role, content: plainText(content) })) },
-    ],
+    prompts: [{ kind: 'chat', messages: plainMessages(messages, toolChoice.tools) }],
     ...sampling(fields),
     addSpecialTokens: false,
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? null,
@@ -131,6 +169,10 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
       generated: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
       prompt: fields.prompt_logprobs ?? null,
     },
+    shape: call === null ? asked : callShape(call),
+    toolChoice,
+    call,
+    hasMedia: parts.some(({ type }) => MEDIA_PARTS.has(type)),
   };
 }
 
@@ -182,7 +224,17 @@ function sampling(
   fields: SamplingFields,
 ): Omit<
   GenerationRequest,
-  'endpoint' | 'prompts' | 'addSpecialTokens' | 'maxTokens' | 'echo' | 'echoOnly' | 'logprobs'
+  | 'endpoint'
+  | 'prompts'
+  | 'addSpecialTokens'
+  | 'maxTokens'
+  | 'echo'
+  | 'echoOnly'
+  | 'logprobs'
+  | 'shape'
+  | 'toolChoice'
+  | 'call'
+  | 'hasMedia'
 > {
   const { stop } = fields;
   return {
@@ -199,6 +251,10 @@ function sampling(
     continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
     returnTokenIds: fields.return_token_ids ?? false,
   };
+}
+
+function callShape({ parameters, before, after }: ToolCallForm): AnswerShape {
+  return { kind: 'json', schema: parameters, before, after };
 }
 
 function plainText(content: z.infer<typeof chatSchema>['messages'][number]['content']): string {
