@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { schemaInstance, spacedJson } from '../../simulator/http/schema-instance.js';
 
+type JsonSchema = Exclude<Parameters<typeof z.fromJSONSchema>[0], boolean>;
+
 /** Draws that repeat the given numbers. */
 function draws(numbers: readonly number[]) {
   let at = 0;
@@ -10,7 +12,7 @@ function draws(numbers: readonly number[]) {
   return { number: (below: number) => next() % below, word: () => ['red', 'garden', 'sings'][next() % 3] ?? '' };
 }
 
-const WEATHER = {
+const WEATHER: JsonSchema = {
   type: 'object',
   properties: {
     city: { type: 'string', minLength: 12, maxLength: 14 },
@@ -62,7 +64,7 @@ describe('an instance of a schema', () => {
   });
 
   it('ends where a schema refers to itself', () => {
-    const tree = {
+    const tree: JsonSchema = {
       type: 'object',
       properties: {
         name: { type: 'string' },

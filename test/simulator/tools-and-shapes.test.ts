@@ -35,7 +35,7 @@ const errorSchema = z.object({
   error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.number() }),
 });
 
-const PARAMETERS = {
+const PARAMETERS: Exclude<Parameters<typeof z.fromJSONSchema>[0], boolean> = {
   type: 'object',
   properties: { city: { type: 'string' }, unit: { enum: ['c', 'f'] }, days: { type: 'integer', minimum: 3 } },
   required: ['city', 'unit', 'days'],
