@@ -27,7 +27,7 @@ export default defineConfig({
         },
       },
       // Whole runs that are judged by what they measure: each alone. They measure at ten times the speed of what they
-      // simulate, so that a stall of the machine can spoil one: such a test may run once more.
+      // simulate, so that a stall of the machine can spoil one: such a test may run twice more.
       {
         extends: true,
         test: {
@@ -36,7 +36,7 @@ export default defineConfig({
           fileParallelism: false,
           sequence: { groupOrder: 2 },
           testTimeout: 180_000,
-          retry: 1,
+          retry: 2,
         },
       },
       // Opens reports in a browser and as PDF pages; needs Chromium and poppler's tools, and fails without them.
