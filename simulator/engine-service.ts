@@ -116,13 +116,13 @@ export class EngineService {
     if (finished !== null) this.#ended(sequence, finished, at);
   }
 
-  /** LMCache's own line, which people look for when they ask whether a request hit. */
+  /** The line of an engine's own LMCache, from which traces are read. The multiprocess connector writes none (recorded). */
   #logLookup(sequence: Sequence, hitTokens: number): void {
+    if (this.#options.served.options.connector?.connector !== 'LMCacheConnectorV1') return;
     const own = this.loop.scheduler.localTokens(sequence);
     const wanted = Math.max(0, Math.min(hitTokens, sequence.totalTokens - 1) - own);
     const { requestId = '' } = sequence.options;
-    this.#options.log.engine(
-      'INFO',
+    this.#options.log.lmcache(
       'vllm_v1_adapter.py:1473:lmcache.integration.vllm.vllm_v1_adapter',
       `Reqid: ${requestId}, Total tokens ${sequence.totalTokens}, Inference Engine computed tokens: ${own}, LMCache hit tokens: ${hitTokens}, need to load: ${wanted}`,
     );

@@ -1,9 +1,13 @@
+import { lmcacheLine } from './lmcache/server-log.js';
+
 /** Writes log lines as vLLM's processes do; the simulator's own remarks are marked as such. */
 export interface EngineLog {
   /** A line of the API process: `(APIServer pid=1) INFO 11-22 00:56:39 [model.py:1788] text`. */
   api(level: LogLevel, place: string, text: string): void;
   /** A line of the engine process. */
   engine(level: LogLevel, place: string, text: string): void;
+  /** A line of LMCache's own logger in the engine process: `(EngineCore pid=1) [2026-11-22 00:58:11,121] LMCache INFO: text (place)`. */
+  lmcache(place: string, text: string): void;
   /** uvicorn's lines: `(APIServer pid=1) INFO:     text`. */
   server(text: string): void;
 }
@@ -27,6 +31,7 @@ export function createEngineLog(write: (line: string) => void, pid: number): Eng
   return {
     api: (level, place, text) => emit('APIServer', level, place, text),
     engine: (level, place, text) => emit('EngineCore', level, place, text),
+    lmcache: (place, text) => write(`(EngineCore pid=${pid}) ${lmcacheLine('INFO', place, text)}`),
     server: (text) => write(`(APIServer pid=${pid}) INFO:     ${text}\n`),
   };
 }

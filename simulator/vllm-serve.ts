@@ -251,7 +251,7 @@ function openConnector(
     environment,
     cacheDisabled: () => control.fault.values.has('no-cache'),
     loadSlowdown: () => 1 + (control.fault.values.get('slower-loads') ?? 0) / 100,
-    log: (line) => log.engine('INFO', 'lmcache_mp_connector.py:802', line),
+    log: (line) => log.lmcache('lmcache_mp_connector.py:802:lmcache.integration.vllm.lmcache_mp_connector', line),
   });
 }
 

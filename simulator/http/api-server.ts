@@ -6,11 +6,13 @@ import type { RealTimeClock } from '../clock.js';
 import type { EngineService } from '../engine-service.js';
 import { createHttpMetrics } from '../http-metrics.js';
 import type { EngineLog } from '../log.js';
+import { openApiOf } from '../open-api.js';
 import type { RequestFaults } from '../request-faults.js';
 import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import { ApiError, badRequest } from './api-error.js';
+import { developmentRoutes } from './development-routes.js';
 import { integerField, tokenIdsField } from './field-schemas.js';
 import { checkModel, handleGeneration, tokenize } from './generate.js';
 import { PromptCache } from './prompt-cache.js';
@@ -28,7 +30,7 @@ export interface ApiServerOptions {
   readonly onControl: () => void;
 }
 
-type Handler = (request: IncomingMessage, reply: Reply) => Promise<void> | void;
+export type Handler = (request: IncomingMessage, reply: Reply) => Promise<void> | void;
 type Routes = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
 
 /** uvicorn's idle limit of a connection, as vLLM sets it. */
@@ -137,6 +139,8 @@ function createRoutes(options: ApiServerOptions): Routes {
       { GET: async (_, reply) => reply.send(200, await engine.registry.metrics(), engine.registry.contentType) },
     ],
     ['/v1/models', { GET: (_, reply) => reply.json(modelList(served)) }],
+    ['/is_scaling_elastic_ep', { POST: (_, reply) => reply.json({ is_scaling_elastic_ep: false }) }],
+    ['/invocations', { POST: (request, reply) => handleGeneration(null, context, request, reply) }],
     ['/v1/completions', { POST: (request, reply) => handleGeneration('completion', context, request, reply) }],
     ['/v1/chat/completions', { POST: (request, reply) => handleGeneration('chat', context, request, reply) }],
     [
@@ -176,10 +180,12 @@ function createRoutes(options: ApiServerOptions): Routes {
     ],
   ]);
   if (served.devMode) {
-    routes.set('/reset_prefix_cache', {
-      POST: (_, reply) => reply.json({ success: engine.loop.scheduler.resetPrefixCache() }),
-    });
-    routes.set('/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: false }) });
+    const resetPrefixCache = () => engine.loop.scheduler.resetPrefixCache();
+    for (const [path, methods] of developmentRoutes(served, resetPrefixCache)) routes.set(path, methods);
+  }
+  if (!served.options.given.disable_fastapi_docs) {
+    const api = openApiOf(Object.fromEntries(routes), { title: 'FastAPI', version: '0.1.0' });
+    routes.set('/openapi.json', { GET: (_, reply) => reply.json(api) });
   }
   return routes;
 }

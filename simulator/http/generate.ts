@@ -35,9 +35,9 @@ export interface GenerationContext {
 /** Salt of the text that SIM_FAULT=wrong-text-from-cache answers with. */
 const WRONG_TEXT_SALT = 1;
 
-/** POST /v1/completions and /v1/chat/completions. @throws ApiError */
+/** POST /v1/completions and /v1/chat/completions, or /invocations (null), which takes either body. @throws ApiError */
 export async function handleGeneration(
-  endpoint: GenerationRequest['endpoint'],
+  endpoint: GenerationRequest['endpoint'] | null,
   context: GenerationContext,
   http: IncomingMessage,
   reply: Reply,
@@ -45,12 +45,20 @@ export async function handleGeneration(
   const arrived = context.engine.loop.announce(reply.arrival);
   try {
     const body = await readBody(http);
-    await context.turns.run(() =>
-      startAnswer(endpoint, context, parseJsonObject(http.headers['content-type'], body), reply, requestId(http)),
-    );
+    await context.turns.run(() => {
+      const fields = parseJsonObject(http.headers['content-type'], body);
+      startAnswer(endpoint ?? endpointOf(fields), context, fields, reply, requestId(http));
+    });
   } finally {
     arrived();
   }
+}
+
+function endpointOf(body: JsonObject): GenerationRequest['endpoint'] {
+  if (body.messages !== undefined) return 'chat';
+  if (body.prompt !== undefined) return 'completion';
+  const known = "['ChatCompletionRequest', 'CompletionRequest']";
+  throw badRequest(`Cannot find suitable handler for request. Expected one of: ${known}`, null);
 }
 
 function startAnswer(

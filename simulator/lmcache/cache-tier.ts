@@ -145,7 +145,7 @@ export class CacheTier {
     const prompt = keysOf(run);
     this.#policy.filling?.(prompt);
     const keys = prompt.slice(fromChunk, toChunk);
-    this.#prefetch(keys, run.chunkBytes);
+    this.#prefetch(keys, run.chunkBytes, this.options.prefetchPolicy === 'default');
     const chunks = prefixLength(keys, (key) => this.#l1.has(key));
     let readyAt = now;
     for (const key of keys.slice(0, chunks)) {
@@ -186,6 +186,42 @@ export class CacheTier {
     return written.length;
   }
 
+  /** Fetches from L2 what L1 lacks of a prompt, to stay there; how many chunks both have, and when they are in L1. */
+  warm(run: ChunkRun): { readonly chunks: number; readonly readyAt: number } {
+    this.#settle();
+    const now = this.options.clock.now();
+    if (this.disabled) return { chunks: 0, readyAt: now };
+    const keys = keysOf(run);
+    this.#prefetch(keys, run.chunkBytes, false);
+    const held = keys.slice(
+      0,
+      prefixLength(keys, (key) => this.#l1.has(key)),
+    );
+    return { chunks: held.length, readyAt: Math.max(now, ...held.map((key) => this.#l1.get(key)?.readyAt ?? now)) };
+  }
+
+  /** Names and bytes of the chunks that an adapter has stored. */
+  storedIn(adapter: L2Adapter): readonly (readonly [key: string, bytes: number])[] {
+    this.#settle();
+    return [...adapter.stored];
+  }
+
+  /** How many of them there were. */
+  removeFromL1(keys: readonly string[]): number {
+    this.#settle();
+    const held = keys.filter((key) => this.#l1.has(key));
+    for (const key of held) this.#remove(key);
+    return held.length;
+  }
+
+  removeFromL2(adapter: L2Adapter, keys: readonly string[]): void {
+    this.#settle();
+    for (const key of keys) {
+      adapter.usedBytes -= adapter.stored.get(key) ?? 0;
+      adapter.stored.delete(key);
+    }
+  }
+
   /** Empties L1; what L2 holds stays. */
   clear(): void {
     this.#settle();
@@ -218,22 +254,21 @@ export class CacheTier {
   }
 
   /** Starts fetching the keys that L1 lacks, one request for each adapter. */
-  #prefetch(keys: readonly string[], chunkBytes: number): void {
+  #prefetch(keys: readonly string[], chunkBytes: number, temporary: boolean): void {
     for (const adapter of this.options.l2) {
       const missing = keys.filter((key) => !this.#l1.has(key) && this.#adapterWith(key) === adapter);
-      if (missing.length > 0) this.#fetch(adapter, missing, chunkBytes);
+      if (missing.length > 0) this.#fetch(adapter, missing, chunkBytes, temporary);
     }
   }
 
-  #fetch(adapter: L2Adapter, keys: readonly string[], chunkBytes: number): void {
-    const { clock, metrics, prefetchMaxInFlight, prefetchPolicy } = this.options;
+  #fetch(adapter: L2Adapter, keys: readonly string[], chunkBytes: number, temporary: boolean): void {
+    const { clock, metrics, prefetchMaxInFlight } = this.options;
     const now = clock.now();
     const latestFirst = this.#prefetchEnds.toSorted((left, right) => right - left);
     const queued = latestFirst[prefetchMaxInFlight - 1] ?? now;
     const startAt = adapter.queues ? Math.max(queued, adapter.freeAt) : queued;
     const doneAt = startAt + adapter.requestSeconds + (keys.length * chunkBytes) / adapter.bytesPerSecond;
     adapter.freeAt = doneAt;
-    const temporary = prefetchPolicy === 'default';
     let fetched = 0;
     for (const key of keys) {
       if (!this.#makeRoom(chunkBytes)) break;

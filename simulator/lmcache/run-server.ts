@@ -9,6 +9,8 @@ import type { SimControlState } from '../sim-control.js';
 import { readSimEnvironment, SimSettingError } from '../sim-environment.js';
 import { cacheServerStartFailure } from '../start-faults.js';
 import { CacheTier } from './cache-tier.js';
+import { LazyMemory } from './lazy-memory.js';
+import { LogLevels } from './log-levels.js';
 import { type CacheServerOptions, parseServerArguments, type ServerSpelling } from './server-arguments.js';
 import { createHttpFrontend } from './server-http.js';
 import { createServerLog, type ServerLog } from './server-log.js';
@@ -17,6 +19,7 @@ import { TierEndpoint } from './tier-endpoint.js';
 
 const GIB = 1024 ** 3;
 const SERVER = 'server.py:433:lmcache.v1.multiprocess.server';
+const LAZY_MEMORY = 'lazy_memory_allocator.py:300:lmcache.v1.memory_allocators.lazy_memory_allocator';
 const HTTP_SERVER = 'http_server.py:163:lmcache.v1.multiprocess.http_server';
 
 export interface ServerRun {
@@ -58,16 +61,25 @@ async function serve(
   profile: ReturnType<typeof loadProfile>,
   run: ServerRun,
 ): Promise<number> {
-  const log = createServerLog(run.write);
+  const levels = new LogLevels();
+  const log = createServerLog(run.write, levels);
   const clock = new RealTimeClock(state.speed);
   announce(log, options, state, profile.lmcacheVersion);
   const instanceId = randomUUID();
   const metrics = new ServerMetrics(clock, instanceId);
+  const l1Bytes = options.l1SizeGib * GIB;
+  const memory = new LazyMemory({
+    totalBytes: l1Bytes,
+    initialBytes: options.l1Lazy ? options.l1InitialSizeGib * GIB : l1Bytes,
+    speed: () => state.speed,
+    log: (line) => log.info(LAZY_MEMORY, line),
+  });
   const tier = new CacheTier({
     clock,
     metrics,
     chunkTokens: options.chunkTokens,
-    l1Bytes: options.l1SizeGib * GIB,
+    l1Bytes,
+    l1AllocatedBytes: () => memory.bytes,
     evictionPolicy: options.evictionPolicy,
     watermark: options.watermark,
     evictionRatio: options.evictionRatio,
@@ -94,6 +106,8 @@ async function serve(
     faults,
     lmcacheVersion: profile.lmcacheVersion,
     instanceId,
+    environment: run.environment,
+    levels,
     log,
   });
   try {
@@ -113,6 +127,7 @@ async function serve(
       log.info(HTTP_SERVER, 'LMCache HTTP server initialized');
       log.uvicorn('INFO', `Uvicorn running on http://${options.http.host}:${httpPort} (Press CTRL+C to quit)`);
     }
+    memory.start();
     run.onReady?.({ port, httpPort });
     const asked = once(run.signal, 'abort').then(() => null);
     const cause = run.signal.aborted ? null : await Promise.race([asked, died]);
@@ -124,6 +139,7 @@ async function serve(
     run.writeError(pythonTraceback(error instanceof Error ? error.message : String(error)));
     return 1;
   } finally {
+    memory.stop();
     endpoint.close();
     http.close();
     http.closeAllConnections();

@@ -27,6 +27,8 @@ export interface CacheServerOptions {
   readonly l2Adapters: readonly L2Adapter[];
   readonly metricsEnabled: boolean;
   readonly metricsSampleRate: number;
+  /** All flags that were given, by name, for /config. */
+  readonly given: ReadonlyMap<string, FlagValue>;
 }
 
 const USAGE =
@@ -102,6 +104,7 @@ export function parseServerArguments(spelling: ServerSpelling, argv: readonly st
     l2Adapters: adapters(values.get('l2-adapter'), refuse),
     metricsEnabled: !flag('disable-metrics') && !flag('disable-observability'),
     metricsSampleRate: fraction('metrics-sample-rate', 0.01),
+    given: values,
   };
 }
 

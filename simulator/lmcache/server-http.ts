@@ -1,18 +1,24 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import { seededRandom } from '../chance.js';
 import type { RealTimeClock } from '../clock.js';
+import { openApiOf } from '../open-api.js';
 import type { RequestFaults } from '../request-faults.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
+import { cacheRoutes } from './cache-routes.js';
 import type { CacheTier } from './cache-tier.js';
+import { type Answer, findRoute, HttpProblem, type Routes } from './http-router.js';
+import type { LogLevels } from './log-levels.js';
+import { processRoutes } from './process-routes.js';
+import { quotaRoutes } from './quota-routes.js';
 import type { CacheServerOptions } from './server-arguments.js';
 import type { ServerLog } from './server-log.js';
 import type { ServerMetrics } from './server-metrics.js';
 import { configOf, statusOf } from './server-status.js';
 import type { TierEndpoint } from './tier-endpoint.js';
 
-/** Longest body a request may have; all real ones are tiny. */
-const LONGEST_BODY = 64 * 1024;
+/** Longest body a request may have: 10,000 keys to delete, or a prompt of a million tokens. */
+const LONGEST_BODY = 8 * 1024 * 1024;
 /** What the recorded server calls itself. */
 const COMMIT_ID = '140819c9';
 
@@ -26,11 +32,11 @@ export interface HttpFrontendOptions {
   readonly faults: RequestFaults;
   readonly lmcacheVersion: string;
   readonly instanceId: string;
+  /** Of the server's process. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly levels: LogLevels;
   readonly log: ServerLog;
 }
-
-type Answer = { readonly status?: number; readonly json: unknown } | { readonly text: string; readonly type: string };
-type Handler = (body: string) => Answer | Promise<Answer>;
 
 /** The HTTP side of `lmcache server`; not listening yet. */
 export function createHttpFrontend(options: HttpFrontendOptions): Server {
@@ -44,20 +50,17 @@ export function createHttpFrontend(options: HttpFrontendOptions): Server {
   });
 }
 
-function routesOf(options: HttpFrontendOptions): Readonly<Record<string, Readonly<Record<string, Handler>>>> {
-  const { tier, endpoint, metrics, server, state } = options;
-  const version = `${options.lmcacheVersion}-g${COMMIT_ID}`;
+function routesOf(options: HttpFrontendOptions): Routes {
+  const { tier, endpoint, metrics, server, state, clock } = options;
   const json = (value: unknown) => (): Answer => ({ json: value });
-  const noL2: Handler = () =>
-    tier.options.l2.length === 0
-      ? { status: 400, json: { detail: 'no L2 adapters configured' } }
-      : { json: { adapter: tier.options.l2[0]?.name, shared: false, entries: [], next_page_token: null } };
-  return {
+  const routes: Routes = {
     '/': { GET: json({ status: 'ok', service: 'LMCache HTTP API' }) },
     '/healthcheck': { GET: json({ status: 'healthy' }) },
     '/status': { GET: () => ({ json: statusOf(tier, endpoint) }) },
-    '/config': { GET: () => ({ json: configOf(server, options.instanceId) }) },
-    '/version': { GET: json(version) },
+    '/config': {
+      GET: () => ({ text: JSON.stringify(configOf(server, options.instanceId), null, 2), type: 'application/json' }),
+    },
+    '/version': { GET: json(`${options.lmcacheVersion}-g${COMMIT_ID}`) },
     '/lmc_version': { GET: json(options.lmcacheVersion) },
     '/commit_id': { GET: json(COMMIT_ID) },
     '/metrics': {
@@ -72,49 +75,39 @@ function routesOf(options: HttpFrontendOptions): Readonly<Record<string, Readonl
         return { json: { status: 'ok' } };
       },
     },
-    '/cache/clear': {
-      POST: () => {
-        tier.clear();
-        return { json: { status: 'ok', cleared: { tier: 'l1' } } };
-      },
-    },
-    '/cache/objects': { GET: noL2 },
-    '/quota': { GET: json({ users: {} }) },
-    '/periodic-threads-health': { GET: json({ healthy: true, unhealthy_count: 0, unhealthy_threads: [] }) },
+    ...cacheRoutes(tier, endpoint, clock),
+    ...quotaRoutes(tier),
+    ...processRoutes(clock, options.environment, options.levels),
     '/sim/control': {
-      POST: (body) => {
+      POST: ({ body }) => {
         const result = applySimControl(state, body);
         if (result.kind === 'refused') return { status: 400, json: { error: result.message } };
-        options.clock.setSpeed(state.speed);
+        clock.setSpeed(state.speed);
         tier.disabled = state.fault.values.has('no-cache');
         return { json: result.view };
       },
     },
   };
+  const title = 'LMCache HTTP API';
+  return { ...routes, '/openapi.json': { GET: json(openApiOf(routes, { title, version: '1.0.0' })) } };
 }
 
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  routes: Readonly<Record<string, Readonly<Record<string, Handler>>>>,
+  routes: Routes,
   options: HttpFrontendOptions,
 ): Promise<void> {
-  const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+  const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
   if (path !== '/sim/control' && options.faults.isOn('http-hang')) return;
   const body = await readBody(request);
-  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  const handler = route?.[request.method ?? ''];
-  let result: Answer;
-  if (body === null) result = { status: 413, json: { detail: 'Request body too large' } };
-  else if (route === undefined) result = { status: 404, json: { detail: 'Not Found' } };
-  else if (handler === undefined) result = { status: 405, json: { detail: 'Method Not Allowed' } };
-  else if (isRefused(options.faults, path)) result = { status: 503, json: { detail: 'Service Unavailable' } };
-  else result = await handler(body);
-  const status = 'json' in result ? (result.status ?? 200) : 200;
+  const result = await resultOf({ method: request.method ?? '', path, query, body }, routes, options.faults);
+  const { status = 200 } = result;
   const [type, sound] =
     'json' in result ? ['application/json', JSON.stringify(result.json)] : [result.type, result.text];
   const text = path === '/sim/control' ? sound : spoilt(sound, options.faults);
   response.writeHead(status, {
+    server: 'uvicorn',
     'content-type': type,
     'content-length': Buffer.byteLength(text),
     ...simulatedHeaders(options.state),
@@ -122,7 +115,35 @@ async function answer(
   response.end(text);
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
   if (path !== '/metrics' && path !== '/healthcheck') {
-    options.log.uvicorn('INFO', `${peer} - "${request.method} ${path} HTTP/1.1" ${status}`);
+    options.log.uvicorn(
+      'INFO',
+      `${peer} - "${request.method} ${path} HTTP/1.1" ${status} ${STATUS_CODES[status] ?? ''}`,
+    );
+  }
+}
+
+async function resultOf(
+  request: {
+    readonly method: string;
+    readonly path: string;
+    readonly query: URLSearchParams;
+    readonly body: string | null;
+  },
+  routes: Routes,
+  faults: RequestFaults,
+): Promise<Answer> {
+  const { method, path, query, body } = request;
+  if (body === null) return { status: 413, json: { detail: 'Request body too large' } };
+  const route = findRoute(routes, path);
+  if (route === null) return { status: 404, json: { detail: 'Not Found' } };
+  const handler = route.methods[method];
+  if (handler === undefined) return { status: 405, json: { detail: 'Method Not Allowed' } };
+  if (isRefused(faults, path)) return { status: 503, json: { detail: 'Service Unavailable' } };
+  try {
+    return await handler({ params: route.params, query, body });
+  } catch (error) {
+    if (error instanceof HttpProblem) return { status: error.status, json: { detail: error.detail } };
+    throw error;
   }
 }
 

@@ -1,3 +1,5 @@
+import { LogLevels } from './log-levels.js';
+
 /** Writes LMCache's log lines: `[2026-11-22 01:10:23,871] LMCache INFO: text (file.py:1:module)`, without its colours. */
 export interface ServerLog {
   info(place: string, text: string): void;
@@ -6,15 +8,21 @@ export interface ServerLog {
   uvicorn(level: 'INFO' | 'ERROR', text: string): void;
 }
 
-/** @param write takes whole lines, newline included. */
-export function createServerLog(write: (line: string) => void): ServerLog {
-  const emit = (level: string, place: string, text: string) =>
-    write(`[${timestamp()}] LMCache ${level}: ${text} (${place})\n`);
+/** @param write takes whole lines, newline included. @param levels decides which. */
+export function createServerLog(write: (line: string) => void, levels = new LogLevels()): ServerLog {
+  const emit = (level: 'INFO' | 'WARNING', place: string, text: string): void => {
+    if (levels.lets(place, level)) write(lmcacheLine(level, place, text));
+  };
   return {
     info: (place, text) => emit('INFO', place, text),
     warning: (place, text) => emit('WARNING', place, text),
     uvicorn: (level, text) => write(`${`${level}:`.padEnd(10)}${text}\n`),
   };
+}
+
+/** A line as LMCache's own logger writes it. @param place `file.py:12:the.module` */
+export function lmcacheLine(level: 'INFO' | 'WARNING', place: string, text: string): string {
+  return `[${timestamp()}] LMCache ${level}: ${text} (${place})\n`;
 }
 
 function timestamp(): string {

@@ -109,7 +109,7 @@ describe('the HTTP side of the simulated cache server', () => {
     ['GET', '/healthcheck', 200, '{"status":"healthy"}'],
     ['GET', '/version', 200, '"0.5.3-g140819c9"'],
     ['GET', '/quota', 200, '{"users":{}}'],
-    ['GET', '/cache/objects', 400, '{"detail":"no L2 adapters configured"}'],
+    ['GET', '/cache/objects', 503, '{"detail":"no L2 adapters configured"}'],
     ['GET', '/conf', 404, '{"detail":"Not Found"}'],
     ['GET', '/api/healthcheck', 404, '{"detail":"Not Found"}'],
     ['POST', '/healthcheck', 405, '{"detail":"Method Not Allowed"}'],

@@ -55,6 +55,17 @@ function setUp(options: Partial<CacheTierOptions> = {}) {
 const prompt = (tokens: number, first: number) => [first, ...new Array<number>(tokens - 1).fill(1)];
 
 describe('the connector and its tier', () => {
+  it('holds no more than the part of L1 that is allocated', async () => {
+    let chunks = 2;
+    const { connector } = setUp({ l1AllocatedBytes: () => chunks * CHUNK_BYTES });
+    const ids = prompt(1024, 5);
+    connector.store(ids, 0);
+    expect(await connector.lookup(ids)).toBe(512);
+    chunks = 3;
+    connector.store(ids, 0);
+    expect(await connector.lookup(ids)).toBe(768);
+  });
+
   it.each([
     [255, 0],
     [300, 256],

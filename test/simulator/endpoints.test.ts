@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { runCacheServer } from '../../simulator/lmcache/run-server.js';
+import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
+
+const endpointSchema = z.object({ method: z.string(), path: z.string(), body: z.boolean() });
+type Endpoint = z.infer<typeof endpointSchema>;
+/** Of the recorded /openapi.json. */
+const recorded = z
+  .object({ engine: z.array(endpointSchema), cacheServer: z.array(endpointSchema) })
+  .parse(JSON.parse(readFileSync(new URL('../fixtures/vllm-0.26/endpoints.json', import.meta.url), 'utf8')));
+
+/** Recorded endpoints that the simulated engine does not have, by the reason. */
+const NOT_SIMULATED: Readonly<Record<string, readonly string[]>> = {
+  "other dialects than OpenAI's completions and chat": [
+    'POST /v1/responses',
+    'GET /v1/responses/{response_id}',
+    'POST /v1/responses/{response_id}/cancel',
+    'POST /v1/messages',
+    'POST /v1/messages/count_tokens',
+    'POST /v1/chat/completions/batch',
+    'POST /generative_scoring',
+  ],
+  'the halves of a front end that runs apart from its engine': [
+    'POST /v1/chat/completions/render',
+    'POST /v1/completions/render',
+    'POST /v1/chat/completions/derender',
+    'POST /v1/completions/derender',
+    'POST /inference/v1/generate',
+  ],
+  'training: there are no weights, and requests are not stopped from outside': [
+    'POST /pause',
+    'POST /resume',
+    'GET /is_paused',
+    'POST /abort_requests',
+    'POST /init_weight_transfer_engine',
+    'POST /start_weight_update',
+    'POST /start_draft_weight_update',
+    'POST /update_weights',
+    'POST /finish_weight_update',
+    'POST /collective_rpc',
+    'POST /sleep',
+    'POST /wake_up',
+  ],
+  'more than one data-parallel rank': ['POST /scale_elastic_ep'],
+};
+
+const ending = new AbortController();
+let engine: ServedInProcess;
+let cacheServer = '';
+let cacheServerEnd: Promise<number> = Promise.resolve(0);
+
+beforeAll(async () => {
+  const l2 = JSON.stringify({ type: 'mock', max_size_gb: 1, mock_bandwidth_gb: 4 });
+  const args = ['--l1-size-gb', '1', '--eviction-policy', 'LRU', '--port', '0', '--http-port', '0', '--l2-adapter', l2];
+  cacheServer = await new Promise((resolve, reject) => {
+    cacheServerEnd = runCacheServer('server', args, {
+      environment: { SIM_SPEED: '200' },
+      signal: ending.signal,
+      write: () => undefined,
+      writeError: (line) => reject(new Error(line)),
+      onReady: ({ httpPort }) => resolve(`http://127.0.0.1:${httpPort}`),
+    });
+  });
+  engine = await serveInProcess([], { VLLM_SERVER_DEV_MODE: '1' });
+});
+
+afterAll(async () => {
+  await engine.stop();
+  ending.abort();
+  expect(await cacheServerEnd).toBe(0);
+});
+
+/** Recorded endpoints that the server does not know, by a plain request each. */
+async function missing(baseUrl: string, endpoints: readonly Endpoint[]): Promise<readonly string[]> {
+  const unknown: string[] = [];
+  for (const { method, path, body } of endpoints) {
+    const response = await fetch(baseUrl + path.replace(/\{\w+\}/g, 'x'), {
+      method,
+      ...(body ? { body: '{}', headers: { 'content-type': 'application/json' } } : {}),
+    });
+    const text = await response.text();
+    if (response.status === 405 || text === '{"detail":"Not Found"}') unknown.push(`${method} ${path}`);
+    else expect(response.status, `${method} ${path}: ${text}`).not.toBe(500);
+  }
+  return unknown;
+}
+
+describe('every endpoint of the recorded servers', () => {
+  it('is there on the cache server', async () => {
+    expect(recorded.cacheServer).toHaveLength(29);
+    expect(await missing(cacheServer, recorded.cacheServer)).toEqual([]);
+  });
+
+  it('is there on the engine, but for those that are named here with their reason', async () => {
+    expect(recorded.engine).toHaveLength(44);
+    const named = Object.values(NOT_SIMULATED).flat();
+    expect([...(await missing(engine.baseUrl, recorded.engine))].sort()).toEqual(named.sort());
+  });
+});
