@@ -3,14 +3,13 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
 /** Runs `npm test`'s program on a project of these files, one vitest project a file. */
 async function runTests(files: Readonly<Record<string, string>>) {
   const directory = mkdtempSync(path.join(tmpdir(), 'lmcache-ci-run-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   for (const folder of ['test', 'pipeline']) mkdirSync(path.join(directory, folder));
   symlinkSync(path.join(root, 'node_modules'), path.join(directory, 'node_modules'));
   cpSync(path.join(root, 'test', 'run.mjs'), path.join(directory, 'test', 'run.mjs'));
@@ -29,6 +28,7 @@ async function runTests(files: Readonly<Record<string, string>>) {
   const environment = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
   return new Promise<{ code: unknown; lastLine: string | undefined; stderr: string }>((resolve) => {
     execFile(process.execPath, args, { env: environment }, (error, stdout, stderr) => {
+      rmSync(directory, { recursive: true, force: true });
       resolve({ code: error?.code ?? 0, lastLine: stdout.trimEnd().split('\n').at(-1), stderr });
     });
   });
