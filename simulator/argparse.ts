@@ -1,10 +1,11 @@
-/** What a flag takes. `list` takes one value or more (argparse nargs="+"); `toggle` is `--x` / `--no-x`; `repeat` appends. */
+/** What a flag takes. `list` takes one value or more (argparse nargs="+"), `any-list` none too (nargs="*"); `toggle` is `--x` / `--no-x`; `repeat` appends. */
 export type FlagKind =
   | 'text'
   | 'integer'
   | 'number'
   | 'json'
   | 'list'
+  | 'any-list'
   | 'repeat'
   | 'toggle'
   | 'switch'
@@ -111,6 +112,10 @@ function store(
   if (spec.kind === 'optional-text' && attached === null && next.length === 0) {
     values.set(name, true);
     return 0;
+  }
+  if (spec.kind === 'any-list') {
+    values.set(name, attached === null ? [...next] : [attached]);
+    return attached === null ? next.length : 0;
   }
   const first = attached ?? next[0];
   if (first === undefined) {
