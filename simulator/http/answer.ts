@@ -114,11 +114,12 @@ export class Answer {
     if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
   }
 
-  /** What a token adds; a character that takes several tokens comes with its last one. Calls begin with special tokens. */
+  /** What a token adds; a character that takes several tokens comes with its last one. Special tokens mark a call. */
   #textOf(choice: Choice, id: number): string {
-    if (choice.incomplete.length === 0 && choice.toolCall === null) {
+    if (choice.incomplete.length === 0) {
       const text = this.#context.tokenText(id);
-      if (!text.includes(REPLACEMENT)) return text;
+      const isMark = text === '' && choice.toolCall !== null;
+      if (!isMark && !text.includes(REPLACEMENT)) return text;
     }
     const ids = [...choice.incomplete, id];
     const text = this.#context.decode(ids);
