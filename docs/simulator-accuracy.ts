@@ -54,9 +54,9 @@ export function renderAccuracy(data: AccuracyData): string {
   ].join('\n');
 }
 
-/** One constant comes from what loads under load showed with default kernels: their TTFT is half a validation. */
+/** One constant of a profile comes from what loads under load showed: their TTFT is half a validation. */
 function wordFor(set: RecordingSet, part: Comparison['part'], label = ''): string {
-  const isLoad = set === 'h200-l2-mock' || (set === 'h200' && label === 'lmcache, queries, TTFT');
+  const isLoad = set === 'h200-l2-mock' || label === 'lmcache, queries, TTFT';
   return isLoad ? 'validation but for one constant' : part;
 }
 

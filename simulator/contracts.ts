@@ -34,12 +34,12 @@ export interface StepTimeModel {
   stepSeconds(step: EngineStep): number;
   /**
    * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
-   * blocks, and the connector's lookup where there is one. Repeated tokens are cheaper (tokenizers remember words).
+   * blocks. Repeated tokens are cheaper (tokenizers remember words).
    * @param distinctTokens different tokens of the prompt; null for one that came as ids, which nobody tokenises.
    */
   apiSeconds(promptTokens: number, distinctTokens: number | null): number;
-  /** More time before a request can be scheduled for what the cache tier holds of it (locking it, planning the load). */
-  foundSeconds(hitTokens: number): number;
+  /** Time in which the scheduler looks a request up in the cache tier, and locks what it holds; no step runs meanwhile. */
+  lookupSeconds(hitTokens: number): number;
   /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
   apiBusySeconds(promptTokens: number): number;
   /** Time from the end of the step that made a token until the client has it. */

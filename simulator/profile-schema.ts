@@ -29,6 +29,8 @@ export const profileFileSchema = z.strictObject({
     kvReadEfficiency: sourced,
     /** ... and reaches half of it with this many. */
     kvReadHalfBatch: sourced,
+    /** Multiprocessors that decoding sequences share; left out where kernels split them by their lengths. */
+    multiprocessors: sourced.optional(),
     /** Bytes of KV a second that one sequence's decode reads at most, when a sequence cannot be split over the GPU. */
     sequenceKvBytesPerSecond: sourced.optional(),
     elementwiseEfficiency: sourced,
@@ -67,7 +69,7 @@ export const profileFileSchema = z.strictObject({
     /** Copying fresh KV out of the GPU slows a prefill step: bytes of KV / this. */
     storeDragBytesPerSecond: sourced,
     requestStepSeconds: sourced,
-    /** Before a request can be scheduled: lookupSeconds + foundTokenSeconds * tokens that the cache tier holds. */
+    /** The scheduler waits for a lookup, and no step runs: lookupSeconds + foundTokenSeconds * tokens that the tier holds. */
     lookupSeconds: sourced,
     foundTokenSeconds: sourced,
   }),

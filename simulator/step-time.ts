@@ -27,6 +27,8 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     step.sequenceKvBytesPerSecond === undefined
       ? 0
       : model.kvBytesPerToken / (step.sequenceKvBytesPerSecond.value * gpus);
+  /** Sequences whose KV heads, a multiprocessor each, fill the GPU; fewer share it evenly, and wait for the longest. */
+  const sequencesBeside = (step.multiprocessors?.value ?? 0) / Math.max(1, model.kvHeads / gpus);
   const elementwiseSecondsPerToken =
     (model.layers * (12 * model.hiddenSize + 3 * model.intermediateSize) * BYTES_PER_WEIGHT) /
     (bandwidth * step.elementwiseEfficiency.value);
@@ -55,7 +57,8 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       longest = Math.max(longest, contextTokens);
     }
     const share = decodes.length / (decodes.length + step.kvReadHalfBatch.value);
-    return Math.max((contexts * kvSecondsPerToken) / share, longest * sequenceKvSecondsPerToken);
+    const read = Math.max(contexts, longest * Math.min(decodes.length, sequencesBeside));
+    return Math.max((read * kvSecondsPerToken) / share, longest * sequenceKvSecondsPerToken);
   };
 
   const { afterSeconds, rampSeconds, slowdown } = step.sustainedPrefill;
@@ -103,9 +106,9 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       promptTokens * api.tokenSeconds.value +
       (distinctTokens === null
         ? promptTokens * api.idTokenSeconds.value
-        : distinctTokens * api.distinctTokenSeconds.value) +
-      (options.connector ? connector.lookupSeconds.value : 0),
-    foundSeconds: (hitTokens) => (options.connector ? hitTokens * connector.foundTokenSeconds.value : 0),
+        : distinctTokens * api.distinctTokenSeconds.value),
+    lookupSeconds: (hitTokens) =>
+      options.connector ? connector.lookupSeconds.value + hitTokens * connector.foundTokenSeconds.value : 0,
     apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,

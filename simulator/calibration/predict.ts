@@ -40,9 +40,9 @@ export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftC
     const bytes = Math.ceil(held / CHUNK_TOKENS) * CHUNK_TOKENS * stepTime.kvBytesPerToken;
     loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
   }
-  const foundSeconds = cachedIn === 'none' ? 0 : stepTime.foundSeconds(held);
+  const lookupSeconds = stepTime.lookupSeconds(cachedIn === 'none' ? 0 : held);
   const apiSeconds = stepTime.apiSeconds(promptTokens, promptTokens);
-  let seconds = apiSeconds + foundSeconds + loadSeconds + stepTime.deliverySeconds;
+  let seconds = apiSeconds + lookupSeconds + loadSeconds + stepTime.deliverySeconds;
   for (let done = cached, sustained = 0; done < promptTokens; ) {
     const newTokens = Math.min(promptTokens - done, maxNumBatchedTokens);
     const step = stepTime.stepSeconds({

@@ -220,6 +220,7 @@ export class EngineLoop {
       clock.cancelWake();
       return false;
     }
+    this.#time += this.#spendLookups();
     const scheduled = this.scheduler.schedule(this.#time);
     if (scheduled !== null) {
       const shape = { ...scheduled.shape, sustainedPrefillSeconds: this.#sustainedPrefillSeconds };
@@ -289,8 +290,9 @@ export class EngineLoop {
   #nextEvent(): number | null {
     let next = this.#arrivals[0]?.times.queued ?? Number.POSITIVE_INFINITY;
     for (const { remote } of this.scheduler.waiting) {
-      const dueAt = remote.kind === 'loading' ? remote.dueAt : remote.kind === 'answered' ? remote.readyAt : null;
-      if (dueAt !== null && dueAt > this.#time) next = Math.min(next, dueAt);
+      if (remote.kind === 'loading' && remote.dueAt !== null && remote.dueAt > this.#time) {
+        next = Math.min(next, remote.dueAt);
+      }
     }
     return next === Number.POSITIVE_INFINITY ? null : next;
   }
@@ -322,12 +324,23 @@ export class EngineLoop {
         this.#blocked = { from, until: from + blockedSeconds };
       }
       if (sequence.remote.kind !== 'asked') return;
-      const readyAt = askedAt + this.#stepTime.foundSeconds(hitTokens);
-      sequence.remote = { kind: 'answered', hitTokens, readyAt };
+      sequence.remote = { kind: 'answered', hitTokens, unspentSeconds: this.#stepTime.lookupSeconds(hitTokens) };
       this.#options.listener.onLookup?.(sequence, hitTokens);
       // What the tier has need not be stored again.
       sequence.storedTokens = Math.max(sequence.storedTokens, wholeChunks(hitTokens, connector));
     });
+  }
+
+  /** The scheduler waits for the cache tier's answers before a step; those to lookups of one step come together. */
+  #spendLookups(): number {
+    let seconds = 0;
+    for (const sequence of this.scheduler.needsLookup()) {
+      const { remote } = sequence;
+      if (remote.kind !== 'answered') continue;
+      seconds = Math.max(seconds, remote.unspentSeconds);
+      sequence.remote = { ...remote, unspentSeconds: 0 };
+    }
+    return seconds;
   }
 
   #load(sequence: Sequence, hitTokens: number, localTokens: number): void {

@@ -88,25 +88,26 @@ export class Scheduler {
   }
 
   /**
-   * Waiting sequences that could be admitted now but whose hits in the cache tier are not known. Ask for these
-   * before `schedule`: it passes over sequences without an answer.
+   * Waiting sequences that could be admitted now but whose hits in the cache tier are not known, or were not waited
+   * for. Ask for these, and spend the time, before `schedule`: it passes over them.
    */
   needsLookup(): readonly Sequence[] {
     if (this.#startLoad === null) return [];
     let budget = this.limits.maxNumBatchedTokens;
     for (const sequence of this.#running) budget -= Math.min(budget, sequence.totalTokens - sequence.computedTokens);
     let places = this.limits.maxNumSeqs - this.#running.length;
-    const unasked: Sequence[] = [];
+    const wanted: Sequence[] = [];
     for (const sequence of this.#waiting) {
       if (budget <= 0 || places <= 0) break;
-      if (sequence.remote.kind === 'unasked') unasked.push(sequence);
+      const { remote } = sequence;
+      if (remote.kind === 'unasked' || (remote.kind === 'answered' && remote.unspentSeconds > 0)) wanted.push(sequence);
       if (sequence.remote.kind === 'asked' || sequence.remote.kind === 'loading') continue;
       const known = sequence.remote.kind === 'answered' ? sequence.remote.hitTokens : 0;
       if (known > 0) continue;
       budget -= Math.min(budget, sequence.totalTokens - this.#localHit(sequence).length * this.limits.blockTokens);
       places -= 1;
     }
-    return unasked;
+    return wanted;
   }
 
   /** Chooses the next step at simulated time `now`, or null when nothing can run. */
@@ -205,7 +206,7 @@ export class Scheduler {
   #admitOne(sequence: Sequence, now: number, budget: number): number | 'deferred' | 'no-room' {
     const { remote } = sequence;
     if (this.#startLoad !== null && (remote.kind === 'unasked' || remote.kind === 'asked')) return 'deferred';
-    if (remote.kind === 'answered' && remote.readyAt > now) return 'deferred';
+    if (remote.kind === 'answered' && remote.unspentSeconds > 0) return 'deferred';
     if (remote.kind === 'loading') {
       const noticeSeconds = this.#running.length > 0 ? (this.limits.loadNoticeSeconds ?? 0) : 0;
       if (remote.dueAt === null || remote.dueAt + noticeSeconds > now) return 'deferred';

@@ -24,8 +24,8 @@ export interface SequenceOptions {
 export type RemoteState =
   | { readonly kind: 'unasked' }
   | { readonly kind: 'asked' }
-  /** `readyAt`: simulated time from which the scheduler may act on it. */
-  | { readonly kind: 'answered'; readonly hitTokens: number; readonly readyAt: number }
+  /** `unspentSeconds`: what the scheduler has still to spend on the lookup before it may act on it. */
+  | { readonly kind: 'answered'; readonly hitTokens: number; readonly unspentSeconds: number }
   /** `dueAt` null: the connector has not said yet how long the load takes. */
   | {
       readonly kind: 'loading';

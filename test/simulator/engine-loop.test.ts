@@ -18,7 +18,7 @@ const LIMITS = {
 const STEP_TIME: StepTimeModel = {
   stepSeconds: ({ prefills }: EngineStep) => 0.01 + prefills.reduce((sum, { newTokens }) => sum + newTokens / 1000, 0),
   apiSeconds: () => 0.1,
-  foundSeconds: () => 0,
+  lookupSeconds: () => 0,
   apiBusySeconds: () => 0.1,
   deliverySeconds: 0.002,
   warmUpSeconds: 1,
@@ -257,6 +257,26 @@ describe('EngineLoop', () => {
     expect(first).toBeGreaterThanOrEqual(0.71);
     expect(first).toBeLessThan(0.75);
     expect(stored).toEqual([]);
+  });
+
+  it('runs no step while it waits for lookups, which prompts that come together share', async () => {
+    const longestGap = async (newcomers: number, lookupSeconds: number): Promise<number> => {
+      const { clock, loop, tokens, sequence } = setUp(tier(0, 0).connector, {
+        lookupSeconds: () => lookupSeconds,
+        apiBusySeconds: () => 0,
+      });
+      clock.at(0, () => loop.submit([sequence(1, 100, 100)], 0));
+      clock.at(0.5, () => {
+        for (let name = 2; name < 2 + newcomers; name += 1) loop.submit([sequence(name, 300, 1)], 0.5);
+      });
+      await clock.run();
+      const times = tokens.filter(({ name }) => name === 1).map(({ at }) => at);
+      return round(Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? 0))));
+    };
+    // A step with the newcomer's prompt, and its lookup before it.
+    expect(await longestGap(1, 0)).toBe(0.31);
+    expect(await longestGap(1, 0.2)).toBe(0.51);
+    expect(await longestGap(2, 0.2)).toBe(0.81);
   });
 
   it('holds every sequence up while an engine loads by itself, and computes the loaded one in the next step', async () => {

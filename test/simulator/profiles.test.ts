@@ -110,6 +110,21 @@ describe('step times', () => {
     expect(decode(5, 2000)).toBeLessThan(decode(5, 10_000));
   });
 
+  it('has short contexts wait for a long one beside them, until there are enough to fill the GPU', () => {
+    const decode = (contexts: readonly number[]) =>
+      model.stepSeconds({ prefills: [], decodes: contexts.map((contextTokens) => ({ contextTokens })) });
+    expect(decode([8000, 2000])).toBeCloseTo(decode([8000, 8000]), 9);
+    expect(decode([5000, 5000])).toBeLessThan(decode([8000, 2000]));
+    // 132 multiprocessors, 8 KV heads: 16.5 sequences.
+    const beside = (short: number) => decode([16_000, ...new Array<number>(short).fill(1000)]);
+    expect(beside(16) - beside(8)).toBeGreaterThan(8 * (decode([1000, 1000]) - decode([1000])));
+    expect(beside(60)).toBeLessThan(decode(new Array<number>(61).fill(16_000)) / 2);
+    const batchInvariant = loadProfile('h200-batch-invariant').stepTime(MODEL, { connector: false });
+    const unequal = (contexts: readonly number[]) =>
+      batchInvariant.stepSeconds({ prefills: [], decodes: contexts.map((contextTokens) => ({ contextTokens })) });
+    expect(unequal([8000, 2000])).toBeLessThanOrEqual(unequal([8000, 8000]));
+  });
+
   it('slows down under prefill without a pause, but not where one word is repeated', () => {
     expect(prefill(8192, 0, 20) / prefill(8192, 0)).toBeGreaterThan(1.04);
     expect(prefill(8192, 0, 20)).toBeCloseTo(prefill(8192, 0, 2), 9);

@@ -148,7 +148,7 @@ describe('Scheduler', () => {
     scheduler.add(sequence);
     expect(scheduler.needsLookup()).toEqual([sequence]);
     expect(scheduler.schedule(0)).toBeNull();
-    sequence.remote = { kind: 'answered', hitTokens: 24, readyAt: 0 };
+    sequence.remote = { kind: 'answered', hitTokens: 24, unspentSeconds: 0 };
     expect(scheduler.needsLookup()).toEqual([]);
     expect(scheduler.schedule(0)).toBeNull();
     expect(loads).toEqual([[24, 0]]);
@@ -164,7 +164,7 @@ describe('Scheduler', () => {
     });
     const sequence = sequenceOf(prompt(30), 1);
     scheduler.add(sequence);
-    sequence.remote = { kind: 'answered', hitTokens: 24, readyAt: 0 };
+    sequence.remote = { kind: 'answered', hitTokens: 24, unspentSeconds: 0 };
     scheduler.schedule(0);
     expect(scheduler.schedule(1)?.shape.prefills).toEqual([{ newTokens: 30, contextTokens: 0 }]);
     expect(sequence.externalHitTokens).toBe(0);
@@ -223,7 +223,11 @@ describe('Scheduler, whatever comes', () => {
           }
           for (const sequence of scheduler.needsLookup()) {
             const hits = all.find((candidate) => candidate.sequence === sequence)?.remoteHits ?? 0;
-            sequence.remote = { kind: 'answered', hitTokens: Math.min(hits * 8, sequence.totalTokens - 1), readyAt: 0 };
+            sequence.remote = {
+              kind: 'answered',
+              hitTokens: Math.min(hits * 8, sequence.totalTokens - 1),
+              unspentSeconds: 0,
+            };
           }
           checkBlocks(scheduler);
           const step = scheduler.schedule(now);
