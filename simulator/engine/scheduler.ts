@@ -127,7 +127,7 @@ export class Scheduler {
     }
     if (this.counters.preemptions === preemptionsBefore) {
       do budget -= this.#admit(now, budget, entries);
-      while (entries.length === 0 && this.#running.length === 0 && this.#takeFromWaiting(now, 1));
+      while (entries.length === 0 && this.#running.length === 0 && this.#takeFromWaiting(now, this.#waiting.slice(1)));
     }
     // Loads that have just begun come before the step; what was admitted beside them is chosen again after it.
     if (entries.length === 0 || this.#isHeldUp(now)) return null;
@@ -189,14 +189,13 @@ export class Scheduler {
 
   /**
    * Loaded sequences hold blocks while they wait, and may so keep everybody from going on. Takes the blocks of the
-   * youngest one, if more than `spared` hold any; false when there is none to take.
+   * youngest of these; false when none holds any.
    */
-  #takeFromWaiting(now: number, spared: number): boolean {
-    const holders = this.#waiting.filter(
+  #takeFromWaiting(now: number, waiting: readonly Sequence[]): boolean {
+    const youngest = waiting.findLast(
       ({ blocks, remote }) =>
         blocks.length > 0 && (remote.kind !== 'loading' || (remote.dueAt !== null && remote.dueAt <= now)),
     );
-    const youngest = holders.length > spared ? holders[holders.length - 1] : undefined;
     if (youngest === undefined) return false;
     this.#release(youngest);
     return true;
@@ -296,7 +295,7 @@ export class Scheduler {
   #makeRoom(sequence: Sequence, newTokens: number, now: number): boolean {
     while (!this.#reserve(sequence, sequence.computedTokens + newTokens, [])) {
       const isLast = this.#running[this.#running.length - 1] === sequence;
-      if (isLast && this.#takeFromWaiting(now, 0)) continue;
+      if (isLast && this.#takeFromWaiting(now, this.#waiting)) continue;
       const victim = this.#running.pop();
       if (victim === undefined) return false;
       this.#release(victim);

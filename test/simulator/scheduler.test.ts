@@ -158,6 +158,28 @@ describe('Scheduler', () => {
     expect(scheduler.counters).toMatchObject({ externalQueries: 30, externalHits: 24 });
   });
 
+  it('takes blocks from one that has loaded for a preempted one before it', () => {
+    const own = { ...LIMITS, maxNumBatchedTokens: 7, maxNumSeqs: 2, blockCount: 18 };
+    const scheduler = new Scheduler(own, (sequence, hitTokens) => {
+      sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens: hitTokens, noticeSteps: 1 };
+    });
+    // It grows to all but six blocks, of which the other one has taken seven when it needs the eleventh.
+    const growing = sequenceOf(prompt(35), 7);
+    const loaded = sequenceOf(prompt(26, 1), 1);
+    let now = 0;
+    scheduler.add(growing);
+    for (; now < 100 && loaded.finished === null; now += 1) {
+      if (growing.outputIds.length === 5 && !scheduler.waiting.includes(loaded)) scheduler.add(loaded);
+      for (const sequence of scheduler.needsLookup()) {
+        sequence.remote = { kind: 'answered', hitTokens: sequence === loaded ? 25 : 0, unspentSeconds: 0 };
+      }
+      const step = scheduler.schedule(now);
+      if (step !== null) scheduler.complete(step);
+    }
+    expect(growing.preemptions).toBe(1);
+    expect([growing.finished, loaded.finished]).toEqual(['length', 'length']);
+  });
+
   it('recomputes what the cache tier had lost', () => {
     const scheduler = new Scheduler(LIMITS, (sequence, hitTokens, localTokens) => {
       sequence.remote = { kind: 'loading', dueAt: 1, hitTokens, loadedTokens: localTokens, noticeSteps: 0 };
