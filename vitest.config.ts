@@ -15,7 +15,8 @@ export default defineConfig({
           exclude: ['docker-e2e', 'end-to-end', 'measuring', 'pages'].map((project) => `test/${project}/**`),
         },
       },
-      // Whole programs of which no time is judged: side by side, for most of the time they wait for other processes.
+      // Whole programs of which no time is judged: side by side, for most of the time they wait for other processes. Four
+      // whole runs on two cores may still starve one of them: such a test may run once more.
       {
         extends: true,
         test: {
@@ -24,6 +25,7 @@ export default defineConfig({
           maxWorkers: 4,
           sequence: { groupOrder: 1 },
           testTimeout: 180_000,
+          retry: 1,
         },
       },
       // Whole runs that are judged by what they measure: each alone. They measure at ten times the speed of what they
