@@ -49,7 +49,7 @@ describe('the last line of npm test', () => {
     ['a hook that fails', `${good} afterAll(() => { throw 1; });`, '1 passed, 1 failed', /did not end well/],
     [
       'a test that is skipped',
-      `${good} test.skip('later', () => {});`,
+      `${good} test('later', ({ skip }) => skip());`,
       '1 passed, 1 failed',
       /tests that were not run/,
     ],

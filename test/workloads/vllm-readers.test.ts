@@ -8,6 +8,25 @@ import recorded from '../fixtures/workloads/vllm-readers.json' with { type: 'jso
 
 const tokenizerDirectory = new URL('../fixtures/workloads/tokenizers/qwen-style-bpe', import.meta.url).pathname;
 
+/** Keys of a result file that hold figures, and the columns that vLLM's scripts make of them. */
+const columns: Readonly<Record<string, string>> = {
+  completed: '# of req.',
+  request_throughput: 'Tput (req/s)',
+  total_token_throughput: 'Total Token Tput (tok/s)',
+  output_throughput: 'Output Tput (tok/s)',
+  mean_ttft_ms: 'Mean TTFT (ms)',
+  median_ttft_ms: 'Median TTFT (ms)',
+  p99_ttft_ms: 'P99 TTFT (ms)',
+  std_ttft_ms: 'STD TTFT (ms)',
+  mean_tpot_ms: 'Mean TPOT (ms)',
+  median_tpot_ms: 'Median',
+  p99_tpot_ms: 'P99',
+  std_tpot_ms: 'STD TPOT (ms)',
+  mean_itl_ms: 'Mean ITL (ms)',
+  median_itl_ms: 'Median ITL (ms)',
+  p99_itl_ms: 'P99 ITL (ms)',
+};
+
 let server: RawHttpServer | null = null;
 afterEach(async () => {
   await server?.close();
@@ -63,61 +82,30 @@ describe.each([{ saveDetailed: false }, { saveDetailed: true, maxConcurrency: 2,
         ...results,
         ...{ tp_size: 2, dataset_name: 'random', input_len: 24, output_len: 3, qps: 'inf', test_name: 'serving_x' },
       };
-      const columns: Readonly<Record<string, string>> = {
-        model_id: 'Model',
-        completed: '# of req.',
-        request_throughput: 'Tput (req/s)',
-        total_token_throughput: 'Total Token Tput (tok/s)',
-        output_throughput: 'Output Tput (tok/s)',
-        mean_ttft_ms: 'Mean TTFT (ms)',
-        median_ttft_ms: 'Median TTFT (ms)',
-        p99_ttft_ms: 'P99 TTFT (ms)',
-        std_ttft_ms: 'STD TTFT (ms)',
-        mean_tpot_ms: 'Mean TPOT (ms)',
-        median_tpot_ms: 'Median',
-        p99_tpot_ms: 'P99',
-        std_tpot_ms: 'STD TPOT (ms)',
-        mean_itl_ms: 'Mean ITL (ms)',
-        median_itl_ms: 'Median ITL (ms)',
-        p99_itl_ms: 'P99 ITL (ms)',
-      };
       const renamed = Object.fromEntries(Object.entries(columns).map(([key, title]) => [title, row[key]]));
-      expect(renamed['Model']).toBe('m');
+      expect(row['model_id']).toBe('m');
       for (const [title, value] of Object.entries(renamed)) {
-        expect(value, title).toEqual(title === 'Model' ? 'm' : expect.any(Number));
+        expect(value, title).toEqual(expect.any(Number));
       }
       expect(row['max_concurrency']).toBe(options.maxConcurrency ?? null);
       // None of the columns it gets from elsewhere may be hidden by a key of ours.
       for (const name of ['dataset_name', 'input_len', 'output_len', 'qps', 'test_name', 'gpu_type', 'dtype']) {
         expect(Object.keys(results)).not.toContain(name);
       }
-      // "Ratio 1 vs 2" of two equal files.
+      // "Ratio 1 vs 2" divides by these.
       for (const title of ['Output Tput (tok/s)', 'P99 TTFT (ms)', 'Median TTFT (ms)']) {
-        const value = Number(renamed[title]);
-        expect(value / value, title).toBe(1);
+        expect(renamed[title], title).toBeGreaterThan(0);
       }
     });
   },
 );
 
 describe("what vLLM's own scripts read from a file of ours, recorded", () => {
-  const columns = {
-    request_throughput: 'Tput (req/s)',
-    total_token_throughput: 'Total Token Tput (tok/s)',
-    output_throughput: 'Output Tput (tok/s)',
-    mean_ttft_ms: 'Mean TTFT (ms)',
-    median_ttft_ms: 'Median TTFT (ms)',
-    p99_ttft_ms: 'P99 TTFT (ms)',
-    median_tpot_ms: 'Median',
-    p99_tpot_ms: 'P99',
-    p99_itl_ms: 'P99 ITL (ms)',
-  } as const;
-
   test('is what the file says', () => {
     for (const [key, title] of Object.entries(columns)) {
       expect(Reflect.get(recorded.row, title), title).toBeCloseTo(Reflect.get(recorded.file, key), 6);
     }
-    expect(recorded.row).toMatchObject({ Model: 'm', '# of req.': 40, '# of max concurrency.': 8 });
+    expect(recorded.row).toMatchObject({ Model: 'm', '# of max concurrency.': 8 });
     for (const title of ['Output Tput (tok/s)', 'P99 TTFT (ms)', 'P99'] as const) {
       expect(recorded.comparison[title][1]).toBe(Number(recorded.row[title].toFixed(2)));
     }
