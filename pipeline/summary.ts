@@ -1,5 +1,6 @@
 import { painter } from '../report/colors.js';
-import { type LogExcerpt, renderFailure, renderOutcome } from '../report/failure-text.js';
+import { renderFailure, renderOutcome } from '../report/failure-text.js';
+import { excerptOf, type LogExcerpt, renderLog } from '../report/log-excerpt.js';
 import { renderSummary as renderMarkdown } from '../report/summary-markdown.js';
 import { renderTimeTable } from '../report/time-table.js';
 import { renderVerdictTable } from '../report/verdict-table.js';
@@ -7,7 +8,8 @@ import type { RunRecord } from '../results-schema/run-record.js';
 import type { Run } from './run.js';
 import { type RunPlan, settingValues } from './run-plan.js';
 
-const excerptLines = 50;
+/** Of which the excerpt is made; what an engine says may stand far above the last requests. */
+const readLogLines = 1000;
 
 /** What stands above the first step: which run this is, and, on the simulator, a banner that cannot be missed. */
 export function runHeader(plan: RunPlan, resultsDir: string, color: boolean): readonly string[] {
@@ -34,14 +36,13 @@ export function runHeader(plan: RunPlan, resultsDir: string, color: boolean): re
   ];
 }
 
-/** The ends of the engines' logs, for a run that did not pass. */
+/** The ends of the engines' logs, for a run in which a step failed: what is merely inconclusive is not explained there. */
 export async function logExcerpts(run: Run, record: RunRecord): Promise<readonly LogExcerpt[]> {
-  if (record.verdict?.outcome === 'passed' || record.verdict?.outcome === 'interrupted') return [];
+  if (!record.steps.some(({ result }) => result.outcome === 'failed')) return [];
   const excerpts: LogExcerpt[] = [];
   for (const role of ['lmcache', 'vllm', 'baseline'] as const) {
     const endpoint = run.fleet.find(role);
-    if (endpoint?.logPath)
-      excerpts.push({ path: endpoint.logPath, lines: await run.fleet.logTail(role, excerptLines) });
+    if (endpoint?.logPath) excerpts.push(excerptOf(endpoint.logPath, await run.fleet.logTail(role, readLogLines)));
   }
   return excerpts;
 }
@@ -54,8 +55,8 @@ export function terminalSummary(
   color: boolean,
 ): string {
   const options = { color };
-  const failures = record.steps.map((step) => renderFailure(step, [], options)).filter((text) => text !== '');
-  const excerpts = failures.length === 0 ? [] : logs.map((log) => renderLog(log, color));
+  const failures = record.steps.map((step) => renderFailure(step, options)).filter((text) => text !== '');
+  const excerpts = failures.length === 0 ? [] : logs.map((log) => renderLog(log, options));
   const decided = record.steps.filter(({ kind, result }) => kind === 'test' || result.outcome !== 'passed');
   return [
     '',
@@ -65,12 +66,6 @@ export function terminalSummary(
     renderTimeTable(record, options),
     `${renderOutcome(record, options)}\nresults: ${resultsDir}`,
   ].join('\n\n');
-}
-
-function renderLog({ path, lines }: LogExcerpt, color: boolean): string {
-  const paint = painter(color);
-  const what = lines.length === 0 ? 'empty' : `last ${lines.length} lines`;
-  return [paint.bold(`${path} (${what})`), ...lines.map((line) => paint.dim(`  | ${line}`))].join('\n');
 }
 
 /** The same for the CI's summary page. */

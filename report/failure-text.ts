@@ -2,25 +2,11 @@ import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
 import { painter } from './colors.js';
 import type { TextOptions } from './verdict-table.js';
 
-/** The end of one log, shown beside a failure. */
-export interface LogExcerpt {
-  /** Path to open for the rest. */
-  readonly path: string;
-  /** Newest last; only the last 50 are shown. */
-  readonly lines: readonly string[];
-}
-
-const shownLines = 50;
-
 /**
- * A failed or inconclusive step for people: reason and cause, message, evidence, then the end of each log and
- * where the whole of it lies. Empty for a step that passed or was skipped. No newline at the end.
+ * A failed or inconclusive step for people: reason and cause, message, evidence. Empty for a step that passed or
+ * was skipped. No newline at the end.
  */
-export function renderFailure(
-  step: Pick<StepRecord, 'name' | 'title' | 'result'>,
-  logs: readonly LogExcerpt[],
-  options: TextOptions,
-): string {
+export function renderFailure(step: Pick<StepRecord, 'name' | 'title' | 'result'>, options: TextOptions): string {
   const { result } = step;
   if (result.outcome === 'passed' || result.outcome === 'skipped') return '';
   const paint = painter(options.color);
@@ -30,11 +16,6 @@ export function renderFailure(
     if (result.evidence.length > 0) lines.push('', ...result.evidence.map((line) => `  ${line}`));
   } else {
     lines.push(paint.bold.yellow(`${step.name} is inconclusive: ${result.reason}`), result.message);
-  }
-  for (const { path, lines: logLines } of logs) {
-    const shown = logLines.slice(-shownLines);
-    const what = shown.length === 0 ? 'empty' : `last ${shown.length} ${shown.length === 1 ? 'line' : 'lines'}`;
-    lines.push('', paint.bold(`${path} (${what})`), ...shown.map((line) => paint.dim(`  | ${line}`)));
   }
   return lines.join('\n');
 }

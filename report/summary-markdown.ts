@@ -1,6 +1,6 @@
 import type { RunRecord, StepRecord } from '../results-schema/run-record.js';
 import type { Verdict } from '../results-schema/step-result.js';
-import type { LogExcerpt } from './failure-text.js';
+import { describeExcerpt, type LogExcerpt } from './log-excerpt.js';
 import { formatComparison, formatDuration, formatMargin } from './numbers.js';
 import { simulatedMark } from './simulated-mark.js';
 import { timeParts } from './time-table.js';
@@ -84,9 +84,9 @@ function failureBlocks(step: StepRecord): string[] {
   return blocks;
 }
 
-function logBlock({ path, lines }: LogExcerpt): string {
-  const shown = lines.slice(-50);
-  return `<details><summary>${text(path)}: last ${shown.length} lines</summary>\n\n${fenced(shown)}\n\n</details>`;
+function logBlock(log: LogExcerpt): string {
+  const title = `${text(log.path)}: ${describeExcerpt(log)}`;
+  return `<details><summary>${title}</summary>\n\n${fenced(log.lines)}\n\n</details>`;
 }
 
 function timeRows(timings: NonNullable<RunRecord['timings']>): string {

@@ -18,5 +18,5 @@ test('a first token that comes too late ends with exit code 1, and by how much i
   // Cleaned up all the same, and the end of every engine's log is shown.
   expect(resultOf('cleanup')).toMatchObject({ outcome: 'passed' });
   for (const name of ['lmcache-mp-test', 'vllm-mp-test', 'vllm-baseline-test'])
-    expect(ended.stdout).toContain(`logs/${name}-${bench.buildId}.log (last 50 lines)`);
+    expect(ended.stdout).toContain(`logs/${name}-${bench.buildId}.log (last `);
 });

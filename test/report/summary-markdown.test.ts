@@ -81,7 +81,7 @@ describe('Markdown summary', () => {
   });
 
   it('folds the end of each log, in a fence that its text cannot close', () => {
-    const logs = [{ path: '/r/logs/vllm.log', lines: ['`````', '</details>', 'last'] }];
+    const logs = [{ path: '/r/logs/vllm.log', lines: ['`````', '</details>', 'last'], answeredRequests: 0 }];
     const summary = renderSummary(failedRun, { ...options, logs });
     expect(summary).toContain('<details><summary>/r/logs/vllm.log: last 3 lines</summary>\n\n``````text\n`````\n');
   });
