@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { StepReport } from './engine/engine-loop.js';
+import type { StepReport } from './engine/engine-listener.js';
 import type { Scheduler } from './engine/scheduler.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
 

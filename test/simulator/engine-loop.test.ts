@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
-import { EngineLoop, type StepReport } from '../../simulator/engine/engine-loop.js';
+import type { StepReport } from '../../simulator/engine/engine-listener.js';
+import { EngineLoop } from '../../simulator/engine/engine-loop.js';
 import type { SchedulerLimits } from '../../simulator/engine/scheduler.js';
 import { Sequence } from '../../simulator/engine/sequence.js';
 import { VirtualClock } from '../../simulator/study/virtual-clock.js';
