@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import stripAnsi from 'strip-ansi';
 import { secrets } from '../results-schema/secrets.js';
 import type { OwnedProcessOptions, OwnedProcessResult } from '../steps/step.js';
+import { settlesWithin } from './settles-within.js';
 
 /** Who ends a process group when we cannot any more: the run's keeper. */
 export interface ProcessGroupOwner {
@@ -16,6 +17,8 @@ export interface ProcessGroupOwner {
 }
 
 const terminationGraceMs = 5000;
+/** Output of a program that has ended is waited for this long, where something that it left behind holds it open. */
+const lastOutputMs = 2000;
 /** What of a long output is kept in memory; the log file has all of it. */
 const keptCharacters = 1_000_000;
 
@@ -40,13 +43,16 @@ export async function executeOwned(
   });
   const exited = new Promise<{ exitCode: number | null; signal: string | null; error?: Error }>((resolve) => {
     child.once('error', (error) => resolve({ exitCode: null, signal: null, error }));
-    child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
+    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
   });
   const group = child.pid;
 
   const output = { stdout: '', stderr: '' };
+  const readers: Interface[] = [];
   const follow = async (stream: Readable, name: 'stdout' | 'stderr') => {
-    for await (const rawLine of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+    const reader = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+    readers.push(reader);
+    for await (const rawLine of reader) {
       const line = secrets.hide(stripAnsi(rawLine));
       output[name] = `${output[name]}${line}\n`.slice(-keptCharacters);
       log?.write(`${line}\n`);
@@ -75,7 +81,11 @@ export async function executeOwned(
   try {
     const exit = await exited;
     if (exit.error) output.stderr += `${exit.error.message}\n`;
-    else await followed;
+    else if (await settlesWithin(followed, lastOutputMs)) await followed;
+    else {
+      for (const reader of readers) reader.close();
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    }
     options.signal.throwIfAborted();
     return { exitCode: exit.exitCode, signal: exit.signal, ...output, timedOut };
   } finally {
@@ -89,14 +99,17 @@ export async function executeOwned(
     }
     if (log) {
       log.end();
-      await finished(log);
+      await finished(log).catch(() => undefined);
     }
   }
 }
 
 async function openLog(logPath: string) {
   await mkdir(path.dirname(logPath), { recursive: true });
-  return createWriteStream(logPath, { flags: 'a' });
+  const log = createWriteStream(logPath, { flags: 'a' });
+  // A disk that is full loses lines of the log, never the program or the run.
+  log.on('error', () => undefined);
+  return log;
 }
 
 function signalGroup(group: number, signal: NodeJS.Signals): void {

@@ -7,7 +7,8 @@ import { InterruptedError } from './interruption.js';
 import { progressText, type Reporter } from './reporter.js';
 import { type Run, stepContext } from './run.js';
 import { settingValues } from './run-plan.js';
-import { describeStuckStep, settlesWithin } from './stuck-step.js';
+import { settlesWithin } from './settles-within.js';
+import { describeStuckStep } from './stuck-step.js';
 
 /** Runs one step to its result, whatever it throws, and records it in events and on screen. */
 export async function runStep(run: Run, step: Step, signal: AbortSignal): Promise<StepRecord> {

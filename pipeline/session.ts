@@ -22,7 +22,7 @@ import { type RunIdentity, unknownIdentity } from './run-identity.js';
 import { type RunPlan, settingValues } from './run-plan.js';
 import { buildRunRecord } from './run-recorder.js';
 import { logExcerpts, markdownSummary, runHeader, terminalSummary } from './summary.js';
-import { TtyReporter } from './tty-reporter.js';
+import { canRedraw, TtyReporter } from './tty-reporter.js';
 import { NoVerdictError, UsageError } from './usage-error.js';
 
 export interface SessionWork {
@@ -146,7 +146,6 @@ async function writeRecord(
 }
 
 function chooseReporter(plan: RunPlan, color: boolean): Reporter {
-  const canRedraw = process.stdout.isTTY && process.env.TERM !== 'dumb';
-  if (canRedraw && !plan.ci.isCi) return new TtyReporter(process.stdout, color);
+  if (canRedraw(process.stdout) && !plan.ci.isCi) return new TtyReporter(process.stdout, color);
   return new PlainReporter(createLogGroups(plan.ci.provider), (line) => process.stdout.write(`${line}\n`));
 }

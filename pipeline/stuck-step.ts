@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { openConnections } from '../engines/port-owner.js';
 import { describeProcess } from '../engines/process-identity.js';
 import { probe } from '../engines/readiness.js';
@@ -77,18 +76,4 @@ async function stackOf(run: Run, state: ReturnType<Run['fleet']['state']>): Prom
   });
   if (result.exitCode === null && !result.timedOut) return ['no stack: py-spy is not there to ask'];
   return `${result.stdout}${result.exitCode === 0 ? '' : result.stderr}`.trimEnd().split('\n').slice(0, 60);
-}
-
-/**
- * Waits for work that has been told to stop.
- * @returns false when it has not ended within `limitMs`: it is left behind, nobody waits for it any more
- */
-export async function settlesWithin(work: Promise<unknown>, limitMs: number): Promise<boolean> {
-  const limit = new AbortController();
-  const ended = work.then(
-    () => true,
-    () => true,
-  );
-  const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
-  return Promise.race([ended, late]).finally(() => limit.abort());
 }

@@ -5,6 +5,17 @@ import type { RunRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import { type ProgressState, progressText, type Reporter, resultText } from './reporter.js';
 
+/**
+ * A terminal that says how wide it is. Some do not (`ssh -tt`, `docker exec -t` of a CI): in 0 columns a line takes infinitely
+ * many rows, and ora would clear them for ever.
+ */
+export function canRedraw(
+  stream: { readonly isTTY?: boolean; readonly columns?: number },
+  environment: NodeJS.ProcessEnv = process.env,
+): boolean {
+  return stream.isTTY === true && (stream.columns ?? 0) > 0 && environment['TERM'] !== 'dumb';
+}
+
 /** Live steps on a terminal: a spinner, elapsed time, counts and current figures in one line that is redrawn. */
 export class TtyReporter implements Reporter {
   readonly #stream: NodeJS.WriteStream;

@@ -71,6 +71,21 @@ describe('executeOwned', () => {
     expect(await waitUntil(isGone, 2000)).toBe(true);
   });
 
+  it('does not wait for what a program has left behind in a session of its own, which holds its output open', async () => {
+    const left =
+      "require('child_process').spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'inherit', detached: true })";
+    const started = performance.now();
+    const result = await executeOwned(script(`console.log(${left}.pid); process.exit(3)`), options);
+    process.kill(Number(result.stdout), 'SIGKILL');
+    expect(result.exitCode).toBe(3);
+    expect(performance.now() - started).toBeLessThan(20_000);
+  });
+
+  it('loses its log, not its result, on a disk that is full', async () => {
+    const result = await executeOwned(script("console.log('said')"), { ...options, logPath: '/dev/full' });
+    expect(result).toMatchObject({ exitCode: 0, stdout: 'said\n' });
+  });
+
   it('appends everything to its log, without ANSI codes, and closes standard input', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'lmcache-ci-execute-'));
     try {

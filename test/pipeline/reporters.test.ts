@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { createLogGroups } from '../../ci/log-groups.js';
 import { PlainReporter } from '../../pipeline/plain-reporter.js';
 import { progressText, resultText } from '../../pipeline/reporter.js';
-import { TtyReporter } from '../../pipeline/tty-reporter.js';
+import { canRedraw, TtyReporter } from '../../pipeline/tty-reporter.js';
 import { failed, passed } from './fake-run.js';
 
 function plainReporter(provider: Parameters<typeof createLogGroups>[0]) {
@@ -26,6 +26,19 @@ describe('texts', () => {
     expect(resultText({ outcome: 'inconclusive', reason: 'noise', message: 'x', verdicts: [] })).toBe(
       'inconclusive (noise): x',
     );
+  });
+});
+
+describe('redrawing', () => {
+  it.each([
+    [{ isTTY: true, columns: 80 }, 'xterm', true],
+    [{ isTTY: true, columns: 80 }, 'dumb', false],
+    // ora would clear infinitely many rows.
+    [{ isTTY: true, columns: 0 }, 'xterm', false],
+    [{ isTTY: true }, 'xterm', false],
+    [{}, 'xterm', false],
+  ])('on %j with TERM=%s: %s', (stream, TERM, possible) => {
+    expect(canRedraw(stream, { TERM })).toBe(possible);
   });
 });
 
