@@ -1,4 +1,5 @@
 import type { FinishReason } from '../engine/sequence.js';
+import type { ToolCall, ToolDelta } from './tool-call-reader.js';
 
 /** What every part of one answer has in common. */
 export interface AnswerHead {
@@ -21,8 +22,8 @@ export interface Usage {
 export interface ChunkPart {
   readonly index: number;
   readonly text: string;
-  /** JSON of a chat's delta where it is not text. */
-  readonly delta: string | null;
+  /** What is new of a tool's call; null: the answer is text. */
+  readonly toolDeltas: readonly ToolDelta[] | null;
   readonly finishReason: FinishReason | 'tool_calls' | null;
   readonly stopReason: string | null;
   /** Only with return_token_ids. */
@@ -36,7 +37,7 @@ export interface FinishedChoice {
   readonly index: number;
   /** null: there is nothing but calls. */
   readonly text: string | null;
-  readonly toolCalls: readonly unknown[];
+  readonly calls: readonly ToolCall[];
   readonly finishReason: FinishReason | 'tool_calls';
   readonly stopReason: string | null;
   readonly tokenIds: readonly number[] | null;
@@ -46,11 +47,25 @@ export interface FinishedChoice {
   readonly promptLogprobs: unknown;
 }
 
+/** How a dialect writes an answer: a stream's events, blank lines included, or one whole body. */
+export interface AnswerFormat {
+  /** Events that leave before anything is computed. */
+  opening(): string;
+  /** Precedes the first content of a choice. */
+  start(index: number, usage: Usage | null, promptTokenIds: readonly number[] | null): string;
+  /** @param isLast nothing but the end follows, and no usage is told there. */
+  content(part: ChunkPart, usage: Usage | null, isLast: boolean): string;
+  /** @param usage null where nobody asked for it. */
+  end(usage: Usage | null): string;
+  /** The body of an answer that is not streamed. */
+  body(choices: readonly FinishedChoice[], usage: Usage): string;
+}
+
 /**
- * Server-sent events as vLLM 0.26 sends them, field by field. What does not change within an answer is made once,
- * because these strings are built for every token.
+ * OpenAI's completions and chats as vLLM 0.26 sends them, field by field. What does not change within an answer is made
+ * once, because these strings are built for every token.
  */
-export class ChunkFormat {
+export class OpenAiFormat implements AnswerFormat {
   readonly #head: AnswerHead;
   readonly #start: string;
 
@@ -60,19 +75,31 @@ export class ChunkFormat {
     this.#start = `data: {"id":${JSON.stringify(head.id)},"object":"${object}","created":${head.created},"model":${JSON.stringify(head.model)},"choices":[`;
   }
 
-  /** The assistant's role, which leaves with the first content. Chat only. */
-  role(index: number, usage: Usage | null, promptTokenIds: readonly number[] | null): string {
+  opening(): string {
+    return '';
+  }
+
+  /** The assistant's role in a chat. */
+  start(index: number, usage: Usage | null, promptTokenIds: readonly number[] | null): string {
+    if (this.#head.endpoint === 'completion') return '';
     const choice = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`;
     return `${this.#start}${choice}]${usageField(usage)},"prompt_token_ids":${idsJson(promptTokenIds)},"prompt_text":null}\n\n`;
   }
 
-  /** @param withFingerprint on the last chunk of an answer without a usage chunk. */
-  content(part: ChunkPart, usage: Usage | null, withFingerprint: boolean): string {
+  content(part: ChunkPart, usage: Usage | null, isLast: boolean): string {
     const choice = this.#head.endpoint === 'chat' ? chatChoice(part) : completionChoice(part);
-    return `${this.#start}${choice}]${usageField(usage)}${withFingerprint ? this.#fingerprint() : ''}}\n\n`;
+    return `${this.#start}${choice}]${usageField(usage)}${isLast ? this.#fingerprint() : ''}}\n\n`;
   }
 
-  usage(usage: Usage): string {
+  end(usage: Usage | null): string {
+    return (usage === null ? '' : this.#usageEvent(usage)) + DONE_EVENT;
+  }
+
+  body(choices: readonly FinishedChoice[], usage: Usage): string {
+    return JSON.stringify(answerBody(this.#head, choices, usage));
+  }
+
+  #usageEvent(usage: Usage): string {
     const details = usage.details === null ? '' : `,"prompt_tokens_details":${this.#detailsJson(usage.details)}`;
     return `${this.#start}],"usage":{${usageNumbers(usage)}${details}}${this.#fingerprint()}}\n\n`;
   }
@@ -87,10 +114,9 @@ export class ChunkFormat {
   }
 }
 
-export const DONE_EVENT = 'data: [DONE]\n\n';
+const DONE_EVENT = 'data: [DONE]\n\n';
 
-/** The body of an answer that is not streamed. */
-export function answerBody(head: AnswerHead, choices: readonly FinishedChoice[], usage: Usage): string {
+function answerBody(head: AnswerHead, choices: readonly FinishedChoice[], usage: Usage): unknown {
   const chat = head.endpoint === 'chat';
   const shared = {
     id: head.id,
@@ -113,17 +139,12 @@ export function answerBody(head: AnswerHead, choices: readonly FinishedChoice[],
   };
   const promptIds = choices[0]?.promptTokenIds ?? null;
   const tail = { kv_transfer_params: null, ec_transfer_params: null, metrics: null };
-  return JSON.stringify(
-    chat
-      ? {
-          ...shared,
-          prompt_logprobs: choices[0]?.promptLogprobs ?? null,
-          prompt_token_ids: promptIds,
-          prompt_text: null,
-          ...tail,
-        }
-      : { ...shared, ...tail },
-  );
+  const chatTail = {
+    prompt_logprobs: choices[0]?.promptLogprobs ?? null,
+    prompt_token_ids: promptIds,
+    prompt_text: null,
+  };
+  return { ...shared, ...(chat ? chatTail : {}), ...tail };
 }
 
 function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>> {
@@ -136,7 +157,7 @@ function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>>
       annotations: null,
       audio: null,
       function_call: null,
-      ...(choice.toolCalls.length > 0 ? { tool_calls: choice.toolCalls } : {}),
+      ...(choice.calls.length > 0 ? { tool_calls: choice.calls.map(finishedCall) } : {}),
       reasoning: null,
     },
     logprobs: choice.logprobs,
@@ -145,6 +166,10 @@ function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>>
     token_ids: choice.tokenIds,
     routed_experts: null,
   };
+}
+
+function finishedCall({ id, name, arguments: given }: ToolCall): unknown {
+  return { id, type: 'function', function: { name, arguments: given } };
 }
 
 function finishedCompletion(choice: FinishedChoice): Readonly<Record<string, unknown>> {
@@ -161,12 +186,23 @@ function finishedCompletion(choice: FinishedChoice): Readonly<Record<string, unk
   };
 }
 
-function chatChoice({ index, text, delta, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
+function chatChoice({ index, text, toolDeltas, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
+  const delta = toolDeltas === null ? `{"content":${JSON.stringify(text)}}` : toolDelta(toolDeltas);
   const end =
     finishReason === null
       ? '"finish_reason":null'
       : `"finish_reason":"${finishReason}","stop_reason":${JSON.stringify(stopReason)}`;
-  return `{"index":${index},"delta":${delta ?? `{"content":${JSON.stringify(text)}}`},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
+  return `{"index":${index},"delta":${delta},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
+}
+
+function toolDelta(deltas: readonly ToolDelta[]): string {
+  if (deltas.length === 0) return '{}';
+  const calls = deltas.map((delta) =>
+    'name' in delta
+      ? { id: delta.id, type: 'function', index: 0, function: { name: delta.name } }
+      : { index: 0, function: { arguments: delta.arguments } },
+  );
+  return JSON.stringify({ content: null, tool_calls: calls });
 }
 
 function completionChoice(part: ChunkPart): string {

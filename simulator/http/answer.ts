@@ -1,14 +1,6 @@
 import type { FinishReason, Sequence } from '../engine/sequence.js';
 import type { AnswerChannel } from './answer-channel.js';
-import {
-  type AnswerHead,
-  answerBody,
-  ChunkFormat,
-  type ChunkPart,
-  DONE_EVENT,
-  type FinishedChoice,
-  type Usage,
-} from './answer-format.js';
+import type { AnswerFormat, ChunkPart, FinishedChoice, Usage } from './answer-format.js';
 import type { GenerationRequest } from './generation-request.js';
 import { joinedCompletion, SequenceLogprobs } from './logprobs-format.js';
 import { StopStringScanner } from './stop-strings.js';
@@ -16,7 +8,7 @@ import { ToolCallReader } from './tool-call-reader.js';
 
 /** What an answer needs to know about its server. */
 export interface AnswerContext {
-  readonly head: AnswerHead;
+  readonly format: AnswerFormat;
   readonly request: GenerationRequest;
   readonly promptTokensDetails: boolean;
   readonly blockTokens: number;
@@ -55,7 +47,6 @@ const LONGEST_CHARACTER = 4;
 export class Answer {
   readonly #context: AnswerContext;
   readonly #channel: AnswerChannel;
-  readonly #format: ChunkFormat;
   readonly #choices = new Map<Sequence, Choice>();
   #unfinished: number;
 
@@ -71,7 +62,6 @@ export class Answer {
   ) {
     this.#context = context;
     this.#channel = channel;
-    this.#format = new ChunkFormat(context.head);
     this.#unfinished = sequences.length;
     const { stop, includeStop } = context.request;
     for (const [index, sequence] of sequences.entries()) {
@@ -129,7 +119,7 @@ export class Answer {
   }
 
   #writeChunk(choice: Choice, text: string, tokenId: number): void {
-    const { request, head } = this.#context;
+    const { request, format } = this.#context;
     const { sequence, index } = choice;
     const promptIds = !choice.started && request.returnTokenIds ? sequence.promptIds : null;
     const usageOf = (tokens: number): Usage | null =>
@@ -137,39 +127,37 @@ export class Answer {
         ? { promptTokens: sequence.promptIds.length, completionTokens: tokens, details: null }
         : null;
     let event = '';
-    if (!choice.started && head.endpoint === 'chat') event += this.#format.role(index, usageOf(0), promptIds);
+    if (!choice.started) event += format.start(index, usageOf(0), promptIds);
     const shown = choice.started ? text : choice.text + text;
-    const toolDelta = choice.toolCall?.push(text) ?? null;
     const part: ChunkPart = {
       index,
       text: shown,
-      delta: choice.toolCall === null ? null : (toolDelta ?? '{}'),
-      finishReason: finishReasonOf(choice),
+      toolDeltas: choice.toolCall?.push(text) ?? null,
+      finishReason: finishReasonOf(choice, true),
       stopReason: choice.stopReason,
       tokenIds: request.returnTokenIds ? [tokenId] : null,
       promptTokenIds: promptIds,
       logprobs: this.#tokenLogprobs(choice, [tokenId], !choice.started),
     };
     // Of a call nothing may be new yet: then no event leaves.
-    const isSilent = part.delta === '{}' && part.finishReason === null && !request.returnTokenIds;
+    const isSilent = part.toolDeltas?.length === 0 && part.finishReason === null && !request.returnTokenIds;
     const isLast = this.#unfinished === 0;
     if (!isSilent) {
-      event += this.#format.content(part, usageOf(sequence.outputIds.length), isLast && !request.includeUsage);
+      event += format.content(part, usageOf(sequence.outputIds.length), isLast && !request.includeUsage);
     }
     choice.started = true;
     if (!isLast) {
       if (event !== '') this.#channel.events(event);
       return;
     }
-    if (request.includeUsage) event += this.#format.usage(this.#usage());
-    this.#channel.lastEvents(event + DONE_EVENT);
+    this.#channel.lastEvents(event + format.end(request.includeUsage ? this.#usage() : null));
   }
 
   /** Of the next tokens, and of the prompt's where it is echoed before them. */
   #tokenLogprobs({ logprobs }: Choice, ids: readonly number[], atStart: boolean): unknown {
     if (logprobs === null) return null;
-    const { request, head } = this.#context;
-    if (head.endpoint === 'chat') return logprobs.chat(ids);
+    const { request } = this.#context;
+    if (request.endpoint === 'chat') return logprobs.chat(ids);
     const echoed = atStart && request.echo && request.logprobs.generated !== null ? logprobs.echoed() : null;
     return joinedCompletion(echoed, request.echoOnly ? null : logprobs.completion(ids));
   }
@@ -179,12 +167,12 @@ export class Answer {
     const choices = [...this.#choices.values()].map((choice): FinishedChoice => {
       const { sequence, index, text, stopReason, toolCall } = choice;
       toolCall?.push(text);
-      const { content, toolCalls } = toolCall?.whole() ?? { content: text, toolCalls: [] };
+      const { content, calls } = toolCall?.whole() ?? { content: text, calls: [] };
       return {
         index,
         text: content,
-        toolCalls,
-        finishReason: finishReasonOf(choice) ?? 'length',
+        calls,
+        finishReason: finishReasonOf(choice, false) ?? 'length',
         stopReason,
         tokenIds: returnTokenIds ? sequence.outputIds : null,
         promptTokenIds: returnTokenIds ? sequence.promptIds : null,
@@ -192,7 +180,7 @@ export class Answer {
         promptLogprobs: choice.logprobs?.promptLogprobs() ?? null,
       };
     });
-    this.#channel.body(answerBody(this.#context.head, choices, this.#usage()));
+    this.#channel.body(this.#context.format.body(choices, this.#usage()));
   }
 
   /** A prompt counts once, however many answers it gets. */
@@ -215,6 +203,6 @@ export class Answer {
 }
 
 /** A tool's call ends as `tool_calls`, unless the tool was named. */
-function finishReasonOf({ finishReason, toolCall }: Choice): FinishReason | 'tool_calls' | null {
-  return finishReason === 'stop' && toolCall?.endsAsCall ? 'tool_calls' : finishReason;
+function finishReasonOf({ finishReason, toolCall }: Choice, isStream: boolean): FinishReason | 'tool_calls' | null {
+  return finishReason !== null && toolCall?.endsAsCall(finishReason, isStream) ? 'tool_calls' : finishReason;
 }

@@ -8,6 +8,7 @@ import type { ServedModel } from '../served-model.js';
 import type { SimControlState } from '../sim-control.js';
 import { Answer } from './answer.js';
 import { type AnswerChannel, SoundChannel } from './answer-channel.js';
+import { OpenAiFormat } from './answer-format.js';
 import { shapedStream } from './answer-shape.js';
 import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
 import { withFaults } from './faulty-channel.js';
@@ -83,13 +84,13 @@ function startAnswer(
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
   const answer = new Answer(
     {
-      head: {
+      format: new OpenAiFormat({
         endpoint,
         id: answerId,
         created: Math.floor(Date.now() / 1000),
         model,
         fingerprint: served.fingerprint,
-      },
+      }),
       request: { ...request, includeUsage: request.includeUsage || served.options.forceIncludeUsage },
       promptTokensDetails: served.options.promptTokensDetails,
       blockTokens: served.blockTokens,

@@ -1,16 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import type { ToolCallForm } from './tool-choice.js';
 
+/** What is new of a call: first its name, then its arguments, piece by piece. */
+export type ToolDelta = { readonly id: string; readonly name: string } | { readonly arguments: string };
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON. */
+  readonly arguments: string;
+}
+
 /** What a whole answer says. */
 export interface ReadCall {
   readonly content: string | null;
-  readonly toolCalls: readonly unknown[];
+  readonly calls: readonly ToolCall[];
 }
 
-/** Reads a tool call out of a growing answer, as vLLM's parsers do. */
+/** Reads a tool call out of a growing answer, as vLLM's parser of the Hermes form does. */
 export class ToolCallReader {
   readonly #form: ToolCallForm;
-  readonly #id = `chatcmpl-tool-${randomBytes(16).toString('hex')}`;
+  readonly #id = `chatcmpl-tool-${randomBytes(8).toString('hex')}`;
+  readonly #nameEnd: number;
   #text = '';
   /** Where the arguments that have not been told begin. */
   #told: number;
@@ -23,38 +34,43 @@ export class ToolCallReader {
 
   constructor(form: ToolCallForm) {
     this.#form = form;
+    this.#nameEnd = form.before.indexOf(', "arguments"');
     this.#told = form.before.length;
   }
 
-  /** The answer's end is reported as that of a call. */
-  get endsAsCall(): boolean {
-    return this.#isAnnounced && this.#form.kind !== 'named';
+  /**
+   * An end with this reason is reported as that of a call. A stream has announced its call before it knows whether the
+   * tokens suffice for all of it.
+   */
+  endsAsCall(reason: string, isStream: boolean): boolean {
+    if (this.#form.kind === 'named') return false;
+    if (isStream) return this.#isAnnounced;
+    return this.#end !== null && (this.#form.kind === 'auto' || reason === 'stop');
   }
 
-  /** @returns the delta's JSON; null: there is nothing new to tell. */
-  push(added: string): string | null {
+  push(added: string): readonly ToolDelta[] {
     const from = this.#text.length;
     this.#text += added;
     this.#scan(from);
+    const deltas: ToolDelta[] = [];
+    if (!this.#isAnnounced && this.#text.length >= this.#nameEnd) {
+      this.#isAnnounced = true;
+      deltas.push({ id: this.#id, name: this.#form.name });
+    }
     const until = this.#end ?? this.#text.length;
-    const { kind, name } = this.#form;
-    if (until <= this.#told && !(kind === 'named' && this.#isAnnounced)) return null;
-    const text = this.#text.slice(this.#told, until);
-    this.#told = Math.max(this.#told, until);
-    const call = this.#isAnnounced
-      ? { index: 0, function: kind === 'required' ? { name: null, arguments: text } : { arguments: text } }
-      : { id: this.#id, type: 'function', index: 0, function: { name, arguments: text } };
-    this.#isAnnounced = true;
-    return JSON.stringify({ tool_calls: [call] });
+    if (until > this.#told) {
+      deltas.push({ arguments: this.#text.slice(this.#told, until) });
+      this.#told = until;
+    }
+    return deltas;
   }
 
-  /** All of the answer. A call that was cut off is none, unless a tool was named: then all text is its arguments. */
+  /** All of the answer. A call that was cut off is none, but text. */
   whole(): ReadCall {
     const { kind, name, before } = this.#form;
-    const isCall = kind === 'named' ? this.#text.trim() !== '' : this.#end !== null;
-    if (!isCall) return { content: kind === 'auto' ? this.#text : '', toolCalls: [] };
-    const call = { name, arguments: this.#text.slice(before.length, this.#end ?? undefined) };
-    return { content: kind === 'auto' ? null : '', toolCalls: [{ id: this.#id, type: 'function', function: call }] };
+    if (this.#end === null) return { content: this.#text, calls: [] };
+    const call = { id: this.#id, name, arguments: this.#text.slice(before.length, this.#end) };
+    return { content: kind === 'auto' ? null : '', calls: [call] };
   }
 
   /** Looks for the brace that closes the arguments. */

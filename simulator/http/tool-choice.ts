@@ -25,7 +25,7 @@ export interface ToolChoice {
   readonly name: string | null;
 }
 
-/** A call of one tool, in the text a model writes it in. */
+/** A call of one tool, in the text a model of the Hermes form writes it in, whose grammar vLLM enforces where a call is demanded. */
 export interface ToolCallForm {
   readonly kind: 'auto' | 'required' | 'named';
   readonly name: string;
@@ -112,16 +112,14 @@ export function chooseCall(
   const results = roles.filter((role) => role === 'tool').length;
   const tool = name === null ? tools[results % tools.length] : tools.find((one) => one.function.name === name);
   if (tool === undefined) return null;
-  const called = { kind, name: tool.function.name, parameters: objectSchema(tool) };
-  const shown = JSON.stringify(called.name);
-  switch (kind) {
-    case 'named':
-      return { ...called, kind, before: '', after: '' };
-    case 'required':
-      return { ...called, kind, before: `[{"name": ${shown}, "parameters": `, after: '}]' };
-    case 'auto':
-      return { ...called, kind, before: `<tool_call>\n{"name": ${shown}, "arguments": `, after: '}\n</tool_call>' };
-  }
+  const { name: called } = tool.function;
+  return {
+    kind,
+    name: called,
+    parameters: objectSchema(tool),
+    before: `<tool_call>\n{"name": ${JSON.stringify(called)}, "arguments": `,
+    after: '}\n</tool_call>',
+  };
 }
 
 function objectSchema({ function: { parameters } }: Tool): unknown {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
 
 const callSchema = z.object({
-  id: z.string().regex(/^chatcmpl-tool-[0-9a-f]{32}$/),
+  id: z.string().regex(/^chatcmpl-tool-[0-9a-f]{16}$/),
   type: z.literal('function'),
   function: z.object({ name: z.string(), arguments: z.string() }),
 });
@@ -17,13 +17,13 @@ const answerSchema = z.looseObject({
   usage: z.looseObject({ prompt_tokens: z.number(), completion_tokens: z.number() }),
 });
 const deltaSchema = z.looseObject({
-  content: z.string().optional(),
+  content: z.string().nullish(),
   tool_calls: z
     .array(
       z.looseObject({
         index: z.literal(0),
         id: z.string().optional(),
-        function: z.looseObject({ name: z.string().nullish(), arguments: z.string() }),
+        function: z.object({ name: z.string().optional(), arguments: z.string().optional() }),
       }),
     )
     .optional(),
@@ -124,20 +124,35 @@ describe('tools', () => {
 
     const choices = await stream({ tools, tool_choice: choice });
     const deltas = choices.flatMap(({ delta }) => delta.tool_calls ?? []);
-    expect(deltas.map((delta) => delta.function.arguments).join('')).toBe(call?.function.arguments);
+    expect(deltas.map((delta) => delta.function.arguments ?? '').join('')).toBe(call?.function.arguments);
     expect(deltas.filter(({ id }) => id !== undefined)).toHaveLength(1);
-    expect(deltas[0]).toMatchObject({ id: expect.stringMatching(/^chatcmpl-tool-/), function: { name } });
+    expect(deltas[0]).toEqual({
+      id: expect.stringMatching(/^chatcmpl-tool-/),
+      type: 'function',
+      index: 0,
+      function: { name },
+    });
     expect(deltas.length).toBeGreaterThan(5);
     expect(choices.map(({ delta }) => delta.content ?? '').join('')).toBe('');
     expect(choices.at(-1)?.finish_reason).toBe(finish);
   });
 
   it('are not called where the tokens end before the call', async () => {
-    const required = await chat({ tools, tool_choice: 'required', max_tokens: 12 });
-    expect([required.finish_reason, required.message.tool_calls]).toEqual(['length', undefined]);
-    const auto = await chat({ tools, max_tokens: 12 });
-    expect([auto.finish_reason, auto.message.content?.startsWith('<tool_call>\n{"name"')]).toEqual(['length', true]);
-    expect(auto.usage.completion_tokens).toBe(12);
+    for (const choice of ['auto', 'required', named]) {
+      const cut = await chat({ tools, tool_choice: choice, max_tokens: 12 });
+      expect([cut.finish_reason, cut.message.content?.startsWith('<tool_call>\n{"name"')]).toEqual(['length', true]);
+      expect(cut.usage.completion_tokens).toBe(12);
+    }
+  });
+
+  it.each([
+    ['auto', 'tool_calls'],
+    ['required', 'tool_calls'],
+    [named, 'length'],
+  ])('are announced by a stream that is cut off after their name: %j', async (choice, finish) => {
+    const choices = await stream({ tools, tool_choice: choice, max_tokens: 14 });
+    expect(choices.flatMap(({ delta }) => delta.tool_calls ?? []).filter(({ id }) => id !== undefined)).toHaveLength(1);
+    expect(choices.at(-1)?.finish_reason).toBe(finish);
   });
 
   it('stand in the prompt, and so do calls and results; after a result the answer is text', async () => {
