@@ -1,16 +1,25 @@
-import { type ContainerCleaner, openContainerCleaner } from './container-cleaner.js';
+import { type ContainerCleaner, type LabelledContainer, openContainerCleaner } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
-import { identifyProcess, readBootId } from './process-identity.js';
-import { openRegistry, type Registry } from './registry.js';
-import { ReleaseLog, releaseDirectories, releaseGroups, releaseStrays, strayProcesses } from './release-leftovers.js';
+import { buildIdVariable, findMarked } from './process-groups.js';
+import { identifyProcess, processAgeMs, readBootId, readProcessEnvironment } from './process-identity.js';
+import { judgeLiveness, openRegistry, type Registry } from './registry.js';
+import {
+  endStrays,
+  ReleaseLog,
+  releaseDirectories,
+  releaseGroups,
+  releaseStrays,
+  strayProcesses,
+} from './release-leftovers.js';
+import { registryMark } from './run-labels.js';
 import { isTemporaryDirectory } from './temporary-directory.js';
 
 const defaultGraceMs = 5000;
 
 /**
  * Ends and removes what a run without a keeper has left: engines, process groups, marked processes, labelled
- * containers, and its record last. Never throws: problems are listed.
+ * containers, and its record last, which stays where something else does. Never throws: problems are listed.
  */
 export async function releaseDeadRun(
   run: LiveRun,
@@ -35,7 +44,8 @@ export async function releaseDeadRun(
       daemonLimitMs: 0,
     });
     releaseDirectories(run.directories ?? [], log);
-    if (!options.keepRecord) registry.remove(run.buildId);
+    // While something of it is left, its record tells what.
+    if (!options.keepRecord && log.problems.length === 0) registry.remove(run.buildId);
   } catch (error) {
     log.problems.push(`run ${run.buildId}: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -44,7 +54,7 @@ export async function releaseDeadRun(
 
 /**
  * Removes what dead runs have left on this machine, never anything of a live one: runs in the registry whose
- * orchestrator and keeper are gone, and containers of this registry whose run it no longer knows.
+ * orchestrator and keeper are gone, and containers and processes of this registry whose run it no longer knows.
  * @param request.dryRun only says what would be removed
  * @param request.olderThanMs spares what is younger
  * @returns what was (or would be) removed; `problems` also names records that cannot be read. Never throws.
@@ -58,20 +68,69 @@ export async function cleanLeftovers(request: {
   const registry = openRegistry(request.registryDir);
   const openCleaner = () => (request.openCleaner ?? openContainerCleaner)(registry.name);
   const log = new ReleaseLog();
+  // A clock that was set back must not spare everything.
+  const isOld = (ageMs: number) => request.olderThanMs === 0 || ageMs >= request.olderThanMs;
+  // Before the registry is read: runs are registered before they start anything, so what it does not know then is nobody's.
+  const found = await listContainers(openCleaner);
+  const marked = findMarked(registryMark(registry.name), 0);
   const { live, dead, foreign, unreadable } = registry.list();
-  for (const { path, problem } of unreadable) log.problems.push(`${path}: not a run's record, left alone: ${problem}`);
-  const isOld = (createdAtMs: number) => Date.now() - createdAtMs >= request.olderThanMs;
-  const due = dead.filter((run) => isOld(Date.parse(run.createdAt)));
+  for (const { path, problem } of unreadable)
+    log.problems.push(`${path}: not a run's record, left alone with what is the run's: ${problem}`);
+  const due = dead.filter((run) => isOld(Date.now() - Date.parse(run.createdAt)));
   for (const run of due) {
     if (request.dryRun) log.removed.push(...describeLeftovers(run, registry.name));
-    else {
-      log.add(await releaseDeadRun(run, { registry, openCleaner }));
-      log.removed.push(`record of run ${run.buildId}`);
-    }
+    else await removeDeadRun(run, { registry, openCleaner, log });
   }
-  const spared = new Set([...live, ...foreign, ...dead.filter((run) => !due.includes(run))].map((run) => run.buildId));
-  await cleanContainers(spared, isOld, { ...request, openCleaner, log });
+  const known = new Set([...live, ...foreign, ...dead, ...unreadable].map(({ buildId }) => buildId));
+  const dueIds = new Set(due.map(({ buildId }) => buildId));
+  const left = found.containers.filter(
+    ({ buildId, createdAtMs }) => (dueIds.has(buildId) || !known.has(buildId)) && isOld(Date.now() - createdAtMs),
+  );
+  if (request.dryRun) log.removed.push(...left.map((container) => `container ${container.name}`));
+  else log.add((await found.cleaner?.remove(left, defaultGraceMs)) ?? noReport);
+  const unknown = marked.filter(({ pid, startTime }) => {
+    const buildId = readProcessEnvironment(pid)?.get(buildIdVariable);
+    return buildId !== undefined && !known.has(buildId) && isOld(processAgeMs(startTime));
+  });
+  if (request.dryRun) log.removed.push(...unknown.map(({ pid }) => `process ${pid}, whose run is not known any more`));
+  else await endStrays(unknown, defaultGraceMs, log);
   return log.report();
+}
+
+const noReport: ReleaseReport = { removed: [], forced: [], problems: [] };
+
+/** No daemon, no containers: nothing to say on a machine that only ever ran processes. */
+async function listContainers(
+  openCleaner: () => Promise<ContainerCleaner>,
+): Promise<{ readonly cleaner: ContainerCleaner | null; readonly containers: readonly LabelledContainer[] }> {
+  try {
+    const cleaner = await openCleaner();
+    return { cleaner, containers: await cleaner.list(null) };
+  } catch {
+    return { cleaner: null, containers: [] };
+  }
+}
+
+/** Under the registry's lock: a new run of the same id waits until the old one's things are gone. */
+async function removeDeadRun(
+  run: LiveRun,
+  {
+    registry,
+    openCleaner,
+    log,
+  }: { readonly registry: Registry; readonly log: ReleaseLog; openCleaner(): Promise<ContainerCleaner> },
+): Promise<void> {
+  await registry
+    .withLock(async () => {
+      const now = registry.read(run.buildId);
+      if (now === null || judgeLiveness(now) !== 'dead') return;
+      const report = await releaseDeadRun(now, { registry, openCleaner });
+      log.add(report);
+      if (report.problems.length === 0) log.removed.push(`record of run ${run.buildId}`);
+    })
+    .catch((error: unknown) => {
+      log.problems.push(`run ${run.buildId}: ${error instanceof Error ? error.message : String(error)}`);
+    });
 }
 
 /** Engines and groups whose leader still lives; leaderless members are found by their mark instead. */
@@ -93,24 +152,4 @@ function describeLeftovers(run: LiveRun, registryName: string): readonly string[
     ...(run.directories ?? []).filter(isTemporaryDirectory).map((directory) => `temporary directory ${directory}`),
     `record of run ${run.buildId}`,
   ];
-}
-
-async function cleanContainers(
-  spared: ReadonlySet<string>,
-  isOld: (createdAtMs: number) => boolean,
-  options: { readonly dryRun: boolean; readonly log: ReleaseLog; openCleaner(): Promise<ContainerCleaner> },
-): Promise<void> {
-  let cleaner: ContainerCleaner;
-  let left: Awaited<ReturnType<ContainerCleaner['list']>>;
-  try {
-    cleaner = await options.openCleaner();
-    left = (await cleaner.list(null)).filter(
-      (container) => !spared.has(container.buildId) && isOld(container.createdAtMs),
-    );
-  } catch {
-    // No daemon, no containers: nothing to say on a machine that only ever ran processes.
-    return;
-  }
-  if (options.dryRun) options.log.removed.push(...left.map((container) => `container ${container.name}`));
-  else options.log.add(await cleaner.remove(left, defaultGraceMs));
 }

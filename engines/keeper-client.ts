@@ -8,12 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { EngineStartError } from './errors.js';
 import { type KeeperAnswer, type KeeperRequestBody, keeperAnswerSchema } from './keeper-protocol.js';
 
+/** While an answer is due the keeper is asked whether it lives; after this many questions without a word it counts as gone. */
+const pingEveryMs = 3000;
+const silentPings = 5;
+
 type Answer = Extract<KeeperAnswer, { ok: true }>;
 export type KeeperEvent = Extract<KeeperAnswer, { event: string }>;
 
 /** The line to a run's keeper, from the orchestrator that started it or from a process that joined. */
 export interface KeeperClient {
-  /** Resolves when the keeper is gone or the line is cut. */
+  /** Resolves when the keeper is gone, hangs, or the line is cut. */
   readonly closed: Promise<void>;
   readonly isClosed: boolean;
   /**
@@ -88,6 +92,7 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
   const closed = Promise.race([failed, new Promise<void>((resolve) => input.once('close', () => resolve()))]).then(
     () => {
       isClosed = true;
+      clearInterval(watching);
       for (const { reject } of waiting.values()) reject(keeperGone());
       waiting.clear();
     },
@@ -95,10 +100,18 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
   // A broken pipe is told by `closed`.
   input.on('error', () => {});
   output.on('error', () => {});
+  let pingsWithoutWord = 0;
+  const watching = setInterval(() => {
+    if (waiting.size === 0) return;
+    if (pingsWithoutWord >= silentPings) input.destroy();
+    pingsWithoutWord += 1;
+    output.write(`${JSON.stringify({ op: 'ping', id: nextId++ })}\n`);
+  }, pingEveryMs).unref();
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   // readline passes its input's errors on as its own.
   lines.on('error', () => {});
   lines.on('line', (line) => {
+    pingsWithoutWord = 0;
     const answer = keeperAnswerSchema.parse(JSON.parse(line));
     if ('event' in answer) {
       for (const listener of listeners) listener(answer);
@@ -122,6 +135,7 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
           return;
         }
         const id = nextId++;
+        if (waiting.size === 0) pingsWithoutWord = 0;
         waiting.set(id, { resolve, reject });
         output.write(`${JSON.stringify({ ...body, id })}\n`);
       }),
@@ -138,7 +152,7 @@ function openClient(input: Readable, output: Writable, failed: Promise<void>): K
 
 function keeperGone(): Error {
   return new EngineStartError(
-    'The keeper of the run is gone: it was killed, or the run has been cleaned up elsewhere.',
+    'The keeper of the run is gone: it was killed, it hangs, or the run has been cleaned up elsewhere.',
     {
       failureCause: 'orchestrator-lost',
     },

@@ -1,5 +1,5 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { parse } from 'dotenv';
@@ -14,6 +14,7 @@ const registry = openRegistry(process.argv[2]);
 // Nothing that is written for a run may be writable for everybody, whatever the shell's umask.
 process.umask(process.umask() | 0o022);
 learnDotenv();
+let listening: Server | null = null;
 /** All clients' streams: what was said must arrive before the end. */
 const outputs = new Set<Writable>();
 
@@ -92,10 +93,13 @@ function flush(output: Writable): Promise<void> {
 }
 
 async function listen(socketPath: string): Promise<void> {
+  // Its end removes the file of its name, which must not be the new one's. Who is connected stays so.
+  listening?.close();
   rmSync(socketPath, { force: true });
   const server = createServer((socket: Socket) => serve(socket, socket, 'joined'));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(socketPath, () => resolve());
   });
+  listening = server;
 }

@@ -21,6 +21,8 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('open'), run: liveRunSchema, stopGraceMs: z.int().nonnegative() }),
   /** The first request where nothing is launched: only look after process groups. */
   z.object({ id, op: z.literal('guard') }),
+  /** Answered at once, whatever the keeper is at. */
+  z.object({ id, op: z.literal('ping') }),
   /** The first request on the socket; answered by the whole record. */
   z.object({ id, op: z.literal('join') }),
   z.object({ id, op: z.literal('start'), spec: launchSpecSchema }),

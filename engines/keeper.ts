@@ -10,7 +10,7 @@ import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperReques
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
 import { identifySelf, isProcessAlive } from './process-identity.js';
-import type { Registry } from './registry.js';
+import { openRegistry, type Registry } from './registry.js';
 import { ReleaseLog, releaseDirectories, releaseGroups, releaseStrays } from './release-leftovers.js';
 import { runLabels, runMark } from './run-labels.js';
 import type { EngineRuntime, StartedEngine } from './runtime.js';
@@ -43,6 +43,8 @@ const lostDaemonLimitMs = 10 * 60_000;
 /** Engines that are just being started when the end comes. */
 const pendingStartLimitMs = 10_000;
 const pendingStartPauseMs = 100;
+/** How often its record is looked for. */
+const recordLookMs = 1000;
 /** setTimeout takes no more than 2^31 - 1 ms. */
 const longestTimerMs = 2 ** 31 - 1;
 /** How often an expired run that is still used is looked at. */
@@ -148,6 +150,7 @@ export class Keeper {
     connection: KeeperConnection,
   ): Promise<{ run?: LiveRun; report?: ReleaseReport }> {
     if (request.op === 'release') return { report: await this.release() };
+    if (request.op === 'ping') return {};
     if (this.#releasing !== null) throw new Error('The run is being ended: its keeper takes no more requests');
     switch (request.op) {
       case 'guard':
@@ -196,6 +199,25 @@ export class Keeper {
     // Known at once: whoever is killed while the socket opens has had a run.
     this.#run = { ...run, keeper: identifySelf(), socketPath };
     await this.#dependencies.listen(socketPath);
+    if (this.#releasing !== null) return;
+    this.#publish();
+    setInterval(() => void this.#restoreRecord(), recordLookMs).unref();
+  }
+
+  /**
+   * A record that somebody has removed (`rm -rf /tmp/*`, a logout that takes XDG_RUNTIME_DIR along) is written again:
+   * without it nobody could join or clean up the run, and others would take its GPUs and its ports.
+   */
+  async #restoreRecord(): Promise<void> {
+    const run = this.#run;
+    if (!run || this.#releasing !== null || this.#dependencies.registry.has(run.buildId)) return;
+    try {
+      openRegistry(this.#dependencies.registry.directory);
+      await this.#dependencies.listen(this.#dependencies.registry.socketPath(run.buildId));
+    } catch {
+      // Its directory cannot be made yet: whoever logs in again brings it back.
+      return;
+    }
     if (this.#releasing === null) this.#publish();
   }
 
@@ -326,7 +348,8 @@ export class Keeper {
     }
     const report = log.report();
     if (this.#orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
-    if (this.#run) this.#dependencies.registry.remove(this.#run.buildId);
+    // What could not be removed is `clean`'s: the record tells what it is.
+    if (this.#run && report.problems.length === 0) this.#dependencies.registry.remove(this.#run.buildId);
     this.#isReleased = true;
     return report;
   }

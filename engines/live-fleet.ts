@@ -21,7 +21,7 @@ import { connectKeeper, type KeeperClient, type KeeperEvent, spawnKeeper } from 
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ReservedGpu } from './live-run.js';
 import { refuseTakenPorts } from './port-check.js';
-import { identifyProcess, identifySelf, readBootId, readPidNamespace } from './process-identity.js';
+import { identifyProcess, identifySelf, isProcessAlive, readBootId, readPidNamespace } from './process-identity.js';
 import { openRegistry, type Registry } from './registry.js';
 import type { CreateFleetOptions, EngineEvent, ExternalServers, JoinFleetOptions, RunFleet } from './run-fleet.js';
 import { runMark } from './run-labels.js';
@@ -94,7 +94,7 @@ async function openRun(keeper: KeeperClient, run: LiveRun, stopGraceMs: number, 
 export async function joinFleet(run: LiveRun, options: JoinFleetOptions = {}): Promise<RunFleet> {
   const registry = openRegistry(options.registryDir);
   const keeper = run.socketPath === null ? null : await connectKeeper(run.socketPath).catch(() => null);
-  const current = (await keeper?.request({ op: 'join' }))?.run ?? run;
+  const current = (await keeper?.request({ op: 'join' }).catch(() => null))?.run ?? run;
   return new LiveFleet(registry, current, keeper, Promise.resolve(), options);
 }
 
@@ -301,12 +301,14 @@ class LiveFleet implements RunFleet {
     }
   }
 
-  /** The keeper is gone: killed, or ended with the run by another process. What it left is ours to remove. */
+  /** The keeper is gone: killed, hung, or ended with the run by another process. What it left is ours to remove. */
   async #releaseWithoutKeeper(): Promise<ReleaseReport> {
     const left = this.#registry.read(this.#run.buildId);
     if (!left || left.orchestrator.startTime !== this.#run.orchestrator.startTime) {
       return { removed: [], forced: [], problems: [] };
     }
+    // One that hangs must not wake up and end what is not there any more.
+    if (left.keeper !== null && isProcessAlive(left.keeper)) process.kill(left.keeper.pid, 'SIGKILL');
     return releaseDeadRun(left, { registry: this.#registry });
   }
 

@@ -66,6 +66,15 @@ function isDead(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X' || stat.state === 'x';
 }
 
+/** Ticks of /proc a second: USER_HZ, 100 on every architecture that runs here. */
+const ticksPerSecond = 100;
+
+/** How long ago a process with this start time was started. */
+export function processAgeMs(startTime: number): number {
+  const uptimeSeconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'));
+  return (uptimeSeconds - startTime / ticksPerSecond) * 1000;
+}
+
 /** Every process that has not ended, zombies left out. */
 export function listProcesses(): ProcessStat[] {
   const found: ProcessStat[] = [];

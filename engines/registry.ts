@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
@@ -14,6 +14,8 @@ export type Liveness = 'live' | 'dead' | 'foreign';
 
 export interface UnreadableRecord {
   readonly path: string;
+  /** As its file is named. */
+  readonly buildId: string;
   readonly problem: string;
 }
 
@@ -33,6 +35,8 @@ export interface Registry {
   list(): RegistryContents;
   /** null when there is none, or none that can be read. */
   read(buildId: string): LiveRun | null;
+  /** Whether there is a record, readable or not. */
+  has(buildId: string): boolean;
   /**
    * Announces a new run. A dead run of the same id is replaced and handed back, for cleaning.
    * @throws BuildIdTakenError when a live run has the id.
@@ -56,11 +60,21 @@ export function defaultRegistryDirectory(environment: NodeJS.ProcessEnv = proces
   return path.join(tmpdir(), `lmcache-ci-${process.getuid?.() ?? 'user'}`);
 }
 
+/** What fits into a socket's address (unix(7)) beside its end; libuv cuts off the rest, and two runs would share a socket. */
+const longestSocketPath = 107;
+const socketName = (buildId: string) => `${createHash('sha256').update(buildId).digest('hex').slice(0, 12)}.sock`;
+
 /**
  * Opens the registry, making its directory (mode 0700) where needed.
- * @throws when the directory is not this user's own: somebody else could then plant records.
+ * @throws when the directory is not this user's own: somebody else could then plant records; when its path is too long.
  */
 export function openRegistry(directory: string = defaultRegistryDirectory()): Registry {
+  if (Buffer.byteLength(path.join(directory, socketName(''))) > longestSocketPath) {
+    throw new Error(
+      `The path of the registry of live runs "${directory}" is too long for a socket in it ` +
+        `(${longestSocketPath - socketName('').length - 1} bytes at most): set XDG_RUNTIME_DIR to a shorter one.`,
+    );
+  }
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const stats = lstatSync(directory);
   if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o077) !== 0) {
@@ -78,6 +92,7 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
       const record = readRecord(recordPath(buildId));
       return 'run' in record ? record.run : null;
     },
+    has: (buildId) => existsSync(recordPath(buildId)),
     create: (run, options) =>
       registry.withLock(async () => {
         const existing = registry.read(run.buildId);
@@ -100,10 +115,7 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
       }
     },
     withLock: (work, options) => withFileLock(path.join(directory, 'registry.lock'), work, options),
-    socketPath(buildId) {
-      const short = createHash('sha256').update(buildId).digest('hex').slice(0, 12);
-      return path.join(directory, `${short}.sock`);
-    },
+    socketPath: (buildId) => path.join(directory, socketName(buildId)),
   };
   return registry;
 }
@@ -158,7 +170,13 @@ function listRecords(directory: string): RegistryContents {
     if (!name.endsWith('.json')) continue;
     const record = readRecord(path.join(directory, name));
     if ('run' in record) contents[judgeLiveness(record.run)].push(record.run);
-    else if (record.problem !== null) unreadable.push({ path: path.join(directory, name), problem: record.problem });
+    else if (record.problem !== null) {
+      unreadable.push({
+        path: path.join(directory, name),
+        buildId: path.basename(name, '.json'),
+        problem: record.problem,
+      });
+    }
   }
   return { ...contents, unreadable };
 }

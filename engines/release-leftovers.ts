@@ -101,13 +101,14 @@ export async function releaseStrays(
   options: StrayOptions,
 ): Promise<{ readonly containersGone: boolean }> {
   const containersGone = run.runtime === 'docker' && (await removeContainers(run, options));
-  await endStrays(run, options);
+  await endStrays(strayProcesses(run, options.registryName), options.graceMs, options.log);
   return { containersGone };
 }
 
-async function endStrays(run: LiveRun, { log, graceMs, registryName }: StrayOptions): Promise<void> {
+/** Ends single processes side by side. */
+export async function endStrays(strays: readonly ProcessStat[], graceMs: number, log: ReleaseLog): Promise<void> {
   await Promise.all(
-    strayProcesses(run, registryName).map(async (stray) => {
+    strays.map(async (stray) => {
       const command = readCommandLine(stray.pid) ?? 'unknown command';
       log.ended(`process ${stray.pid} (${shorten(command)})`, await endProcesses([stray], graceMs));
     }),
@@ -120,7 +121,7 @@ async function removeContainers(run: LiveRun, options: StrayOptions): Promise<bo
   try {
     const cleaner = await options.openCleaner();
     // While nobody answers, containers' processes hold memory and GPUs all the same: they carry the mark.
-    const away = () => endStrays(run, options);
+    const away = () => endStrays(strayProcesses(run, options.registryName), graceMs, log);
     const left = await whenAnswered(() => cleaner.list(run.buildId), away, options.daemonLimitMs);
     const removal = await cleaner.remove(left, graceMs);
     log.add(removal);

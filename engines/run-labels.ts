@@ -15,5 +15,10 @@ const registryVariable = 'LMCACHE_CI_REGISTRY';
 
 /** What every process of a run carries. Two registries of one machine may each have a run of this id. */
 export function runMark(buildId: string, registryName: string): Record<string, string> {
-  return { [buildIdVariable]: buildId, [registryVariable]: registryName };
+  return { [buildIdVariable]: buildId, ...registryMark(registryName) };
+}
+
+/** The part of the mark that all runs of a registry share. */
+export function registryMark(registryName: string): Record<string, string> {
+  return { [registryVariable]: registryName };
 }

@@ -55,7 +55,7 @@ describe('cleaning up after dead runs', () => {
     const registry = openEmpty();
     const group = sleeper();
     const stray = sleeper(runMark('gone', registry.name));
-    const stranger = sleeper(runMark('other', registry.name));
+    const stranger = sleeper(runMark('alive', registry.name));
     // Another registry of this machine may have a run of the same id: another user's, or another XDG_RUNTIME_DIR's.
     const namesake = sleeper(runMark('gone', `${registry.name}-of-another`));
     const reused = sleeper();
@@ -141,18 +141,81 @@ describe('cleaning up after dead runs', () => {
     expect([...new Set(daemon.removed)]).toEqual(['c-booted', 'c-unknown']);
   });
 
-  it('names a record that it cannot read and leaves it', async () => {
+  it('names a record that it cannot read and leaves it with its containers and processes', async () => {
     const registry = openEmpty();
-    writeFileSync(path.join(registry.directory, 'strange.json'), '{}');
+    // Of a later version, say.
+    writeFileSync(path.join(registry.directory, 'strange.json'), '{ "version": 2 }');
+    const process = sleeper(runMark('strange', registry.name));
+    const daemon = fakeDaemon(container('c-strange', 'strange'));
+    const registryDir = registry.directory;
     const report = await cleanLeftovers({
       dryRun: false,
       olderThanMs: 0,
-      registryDir: registry.directory,
-      openCleaner: noDaemon,
+      registryDir,
+      openCleaner: daemon.openCleaner,
     });
     expect(report.removed).toEqual([]);
     expect(report.problems.join()).toMatch(/strange\.json: not a run's record, left alone/);
     expect(registry.list().unreadable).toHaveLength(1);
+    expect(daemon.removed).toEqual([]);
+    expect(isGone(process.pid)).toBe(false);
+  });
+
+  it('spares a run that begins while it looks', async () => {
+    const registry = openEmpty();
+    const daemon = fakeDaemon(container('c-new', 'new'));
+    const cleaner = await daemon.openCleaner();
+    const openCleaner = async () => ({
+      ...cleaner,
+      list: async (buildId: string | null) => {
+        registry.write(sampleRun({ buildId: 'new', runtime: 'docker' }));
+        return cleaner.list(buildId);
+      },
+    });
+    const registryDir = registry.directory;
+    const report = await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir, openCleaner });
+    expect(report).toEqual({ removed: [], forced: [], problems: [] });
+    expect(daemon.removed).toEqual([]);
+  });
+
+  it('spares a run that takes the BUILD_ID of a dead one meanwhile', async () => {
+    const registry = openEmpty();
+    for (const buildId of ['a', 'b']) registry.write(sampleRun({ buildId, runtime: 'docker', orchestrator: dead }));
+    const daemon = fakeDaemon(container('c-a', 'a'), container('c-b', 'b'));
+    const cleaner = await daemon.openCleaner();
+    const openCleaner = async () => ({
+      ...cleaner,
+      list: async (buildId: string | null) => {
+        if (buildId === 'a') registry.write(sampleRun({ buildId: 'b', runtime: 'docker' }));
+        return buildId === null ? [] : cleaner.list(buildId);
+      },
+    });
+    const registryDir = registry.directory;
+    await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir, openCleaner });
+    expect(daemon.removed).toEqual(['c-a']);
+    expect(registry.list().live.map(({ buildId }) => buildId)).toEqual(['b']);
+  });
+
+  it('finds processes of a run whose record is gone', async () => {
+    const registry = openEmpty();
+    const lost = sleeper(runMark('lost', registry.name));
+    const request = { registryDir: registry.directory, openCleaner: noDaemon };
+    await cleanLeftovers({ ...request, dryRun: false, olderThanMs: 60_000 });
+    expect(isGone(lost.pid)).toBe(false);
+    const plan = await cleanLeftovers({ ...request, dryRun: true, olderThanMs: 0 });
+    expect(plan.removed).toEqual([`process ${lost.pid}, whose run is not known any more`]);
+    await cleanLeftovers({ ...request, dryRun: false, olderThanMs: 0 });
+    await expectSoon(() => isGone(lost.pid), 'ended');
+  });
+
+  it('spares nothing for a clock that was set back', async () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'ahead', orchestrator: dead, createdAt: '2099-01-01T00:00:00.000Z' }));
+    const daemon = fakeDaemon(container('c-ahead', 'x', Date.parse('2099-01-01')));
+    const registryDir = registry.directory;
+    await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir, openCleaner: daemon.openCleaner });
+    expect(daemon.removed).toEqual(['c-ahead']);
+    expect(registry.list().dead).toEqual([]);
   });
 
   it('reports a daemon that does not answer, and still removes the rest', async () => {
@@ -163,7 +226,15 @@ describe('cleaning up after dead runs', () => {
     expect(report.problems).toEqual([
       'containers of run sample could not be looked for: connect ENOENT /var/run/docker.sock; `lmcache-ci clean` removes them when the daemon answers again',
     ]);
-    expect(registry.read('sample')).toBeNull();
+    // Nobody else could tell that something is left.
+    expect(registry.list().dead.map(({ buildId }) => buildId)).toEqual(['sample']);
+    const again = await cleanLeftovers({
+      dryRun: false,
+      olderThanMs: 0,
+      registryDir: registry.directory,
+      openCleaner: noDaemon,
+    });
+    expect(again).toMatchObject({ removed: [], problems: report.problems });
   });
 
   it("ends what carries the mark while the daemon is away: it holds the machine's memory", async () => {

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { joinFleet } from '../../engines/live-fleet.js';
 import type { LiveRun } from '../../engines/live-run.js';
@@ -255,6 +255,42 @@ describe('a client that is cut off', () => {
     expect(await ask('{"id":9,"op":"join"}')).toMatchObject({ id: 9, ok: true, run: { buildId: 'kept-run' } });
     socket.destroy();
     process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(situation);
+  });
+});
+
+describe('when its record is removed', () => {
+  it('writes it again, and can be joined as before', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')], { after: 'detach' });
+    await expectSoon(() => isGone(situation.orchestrator.pid), 'the launching process has ended');
+    rmSync(situation.registry.directory, { recursive: true });
+    await expectSoon(() => isFile(path.join(situation.registry.directory, 'kept-run.json')), 'the record is back');
+    const [live] = situation.registry.list().live;
+    if (!live) throw new Error('no live run');
+    const fleet = await joinFleet(live, { registryDir: situation.registry.directory });
+    expect((await fleet.release()).removed).toEqual(['vllm-fake']);
+    await expectNothingLeft(situation);
+  });
+});
+
+describe('when the keeper hangs', () => {
+  it('it counts as gone, and what it holds is removed', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')]);
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const fleet = await joinFleet(situation.run, { registryDir: situation.registry.directory });
+      vi.advanceTimersByTime(600_000);
+      expect(fleet.state('vllm').status).toBe('starting');
+      process.kill(situation.keeperPid, 'SIGSTOP');
+      const released = fleet.release();
+      for (let pings = 0; pings < 10; pings += 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+        vi.advanceTimersByTime(3000);
+      }
+      expect((await released).removed.join()).toMatch(/process group \d+ .*fake-engine\.mjs/);
+    } finally {
+      vi.useRealTimers();
+    }
     await expectNothingLeft(situation);
   });
 });

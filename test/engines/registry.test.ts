@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BuildIdTakenError, SeveralLiveRunsError } from '../../engines/errors.js';
@@ -34,6 +34,12 @@ describe('the registry of live runs', () => {
     chmodSync(directory, 0o700);
     symlinkSync(directory, link);
     expect(() => openRegistry(link)).toThrow(/mode 0700/);
+  });
+
+  it('refuses a directory whose path is too long for its sockets, and leaves nothing there', () => {
+    const deep = path.join(temporaryDirectory(), 'd'.repeat(90));
+    expect(() => openRegistry(deep)).toThrow(/too long for a socket .* set XDG_RUNTIME_DIR to a shorter one/);
+    expect(existsSync(deep)).toBe(false);
   });
 
   it('lies in the runtime directory, else below the temporary directory', () => {
