@@ -1,5 +1,8 @@
 import yargs from 'yargs';
+import { isFileError } from './commands/file-error.js';
 import { describeExitCodes } from './exit-codes.js';
+import { type DeclaredOptions, settleValues } from './given-values.js';
+import { hangUpWithoutReader } from './lost-reader.js';
 import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
 
@@ -94,6 +97,8 @@ const commands = [
   },
 ] as const;
 
+const simulate = 'simulate <engine..>';
+
 /** What a command file provides. */
 export interface Command {
   /** Adds its options and examples. */
@@ -107,6 +112,7 @@ export interface Command {
  * 2 usage or configuration, 3 no verdict, 128 + n interrupted by signal n.
  */
 export async function main(given: readonly string[]): Promise<void> {
+  hangUpWithoutReader();
   const args = joinStudies(given);
   if (args[0] === 'simulate' && args[1] !== '--help' && args[1] !== '-h' && args.length > 1) {
     const { runSimulator } = await import('../simulator/main.js');
@@ -125,6 +131,13 @@ export async function main(given: readonly string[]): Promise<void> {
     void failWithoutVerdict(error).finally(() => process.exit());
   });
   const knownFlags: string[] = [];
+  let options: DeclaredOptions = { array: [], boolean: [], alias: {} };
+  const usageError = (message: string) => {
+    const declared = [...commands.map(({ command }) => command), simulate].find(
+      (command) => command.split(' ')[0] === args[0],
+    );
+    return new UsageError(describeUsageError(message, { args, declared, knownFlags }));
+  };
   const parser = yargs([...args])
     .scriptName('lmcache-ci')
     .usage('$0 <command>\n\nIs the KV cache of LMCache with vLLM still correct, and still worth it?')
@@ -152,7 +165,7 @@ export async function main(given: readonly string[]): Promise<void> {
     .wrap(Math.min(120, process.stdout.columns || 100))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(describeUsageError(message, knownFlags, args[0]));
+      throw error ?? usageError(message);
     });
   for (const { command, describe, load } of commands) {
     parser.command({
@@ -162,16 +175,18 @@ export async function main(given: readonly string[]): Promise<void> {
         // A command's own options come before the settings, of which there are many.
         inner.group([], 'Options:');
         const built = await (await load()).build(inner as ReturnType<typeof yargs>, args);
-        knownFlags.push(...Object.keys(optionsOf(built)));
+        const declared = (built as unknown as { getOptions(): DeclaredOptions & { key: object } }).getOptions();
+        options = declared;
+        knownFlags.push(...Object.keys(declared.key));
         return built;
       },
       handler: async (parsed) => {
-        process.exitCode = await (await load()).run(parsed);
+        process.exitCode = await (await load()).run(settleValues(parsed, args, options));
       },
     });
   }
   parser.command(
-    'simulate <engine..>',
+    simulate,
     'Run the embedded simulator: vllm serve ..., lmcache server ...; calibrate it; study in virtual time',
     (inner) =>
       inner
@@ -190,7 +205,9 @@ export async function main(given: readonly string[]): Promise<void> {
   );
   try {
     await parser.parseAsync();
-  } catch (error) {
+  } catch (thrown) {
+    // What yargs finds late, a flag without its value, it throws itself.
+    const error = thrown instanceof Error && thrown.name === 'YError' ? usageError(thrown.message) : thrown;
     if (error instanceof UsageError) {
       process.exitCode = error.exitCode;
       await complain(error.message);
@@ -210,16 +227,11 @@ function joinStudies(args: readonly string[]): readonly string[] {
 /** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
 async function failWithoutVerdict(error: unknown): Promise<void> {
   process.exitCode = 3;
-  await complain(error instanceof Error ? String(error.stack) : String(error));
+  await complain(isFileError(error) ? error.message : error instanceof Error ? String(error.stack) : String(error));
 }
 
 /** Knowing what is secret takes libraries that `--help` does without. */
 async function complain(message: string): Promise<void> {
   const { secrets } = await import('../results-schema/secrets.js');
   process.stderr.write(secrets.hide(`lmcache-ci: ${message}\n`));
-}
-
-function optionsOf(parser: unknown): Record<string, unknown> {
-  const options = (parser as { getOptions?: () => { key?: Record<string, unknown> } }).getOptions?.();
-  return options?.key ?? {};
 }

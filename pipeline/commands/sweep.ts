@@ -13,7 +13,7 @@ export const sweepCommand: Command = {
       .usage(
         '$0 sweep [options]\n$0 sweep merge <directories..> --out <directory>\n\nMeasures a model under every cache size, request rate and eviction policy of a YAML file, on all GPUs at once.',
       )
-      .positional('action', { type: 'string', choices: ['merge'], describe: 'Put the summaries of shards together' })
+      .positional('action', { type: 'string', describe: 'merge: put the summaries of shards together' })
       .positional('directories', { type: 'string', array: true, describe: 'Directories of results of the shards' })
       .option('yaml', { type: 'string', requiresArg: true, describe: 'The sweep; without it one demo experiment runs' })
       .option('gpus', { type: 'string', requiresArg: true, describe: 'GPUs to use, 0 for all [default: 0]' })
@@ -61,6 +61,11 @@ export const sweepCommand: Command = {
     if (parsed['action'] === 'merge') {
       const { mergeSweeps } = await import('./sweep-merge.js');
       return mergeSweeps(directories, typeof parsed['out'] === 'string' ? parsed['out'] : null);
+    }
+    if (parsed['action'] !== undefined) {
+      throw new UsageError(
+        `sweep "${String(parsed['action'])}": the only action is merge; the file of a sweep is named by --yaml, one a call. Nothing was started.`,
+      );
     }
     if (parsed['out'] !== undefined) throw new UsageError('--out goes with sweep merge. Nothing was started.');
     if (parsed['retryFailed'] === true && parsed['resume'] !== true) {

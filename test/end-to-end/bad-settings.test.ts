@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
-import { type Bench, type Environment, test } from './bench.js';
+import { type Bench, type Environment, root, test } from './bench.js';
 
 function writeDotenv(bench: Bench, text: string): void {
   writeFileSync(path.join(bench.directory, 'work', '.env'), text);
@@ -77,8 +77,21 @@ describe('a typing error on the command line', () => {
     [['step'], 'A name is missing'],
     [['clean', '--older-than', 'soon'], '--older-than="soon": expected an age such as 30m, 2h or 1d.'],
     [[], 'Which command?'],
+    [['foo', 'bar'], 'There is no command "foo".\nSee lmcache-ci --help.'],
+    [['report', 'a', 'b'], 'report takes one <directory>; more was given: "b".\nSee lmcache-ci report --help.'],
+    [['mp-test', '--vllm-port'], '--vllm-port needs a value.\nSee lmcache-ci mp-test --help.'],
+    [['mp-test', '--dry-run=1'], '--dry-run="1": expected true or false, or --dry-run alone.'],
+    [['sweep', 'my.yaml'], 'sweep "my.yaml": the only action is merge; the file of a sweep is named by --yaml'],
   ] as const)('%j says what was meant', async ([args, said], { bench }) => {
     expect(await expectRefusal(bench, 2, args)).toContain(said);
+  });
+});
+
+describe('a flag that is given twice', () => {
+  test('counts with its last value', async ({ bench }) => {
+    const file = path.join(root, 'tests', 'tests.ts');
+    const ended = await bench.run(['experiments', file, '-f', 'cachegen', '-f', 'multi_turn', '-l']);
+    expect(ended).toMatchObject({ code: 0, stdout: 'test_multi_turn\n' });
   });
 });
 

@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest';
 import { waitUntil } from '../../engines/wait-until.js';
 import { orchestratorLostSchema } from '../../results-schema/orchestrator-lost.js';
 import { interruptExitCodes } from '../../results-schema/run-verdict.js';
-import { type Bench, freePort, test } from './bench.js';
+import { type Bench, freePort, root, test } from './bench.js';
 
 /** Long enough for every test to be still going on when the signal comes. */
 const long = {
@@ -125,12 +125,20 @@ describe('kill -9', () => {
 });
 
 describe('a reader that goes away', () => {
-  test('(`| head -1`) leaves nothing behind', async ({ bench }) => {
+  test('(`| head -1`) interrupts as a closed terminal does, and leaves nothing behind', async ({ bench }) => {
     const run = bench.start(['mp-test', '--only', 'long-doc-qa'], long);
     await run.says(/=== Wait for vLLM/);
     run.stopReading();
     const ended = await run.ended;
-    expect(ended.code).not.toBe(0);
-    expect(ended.code).not.toBe(1);
+    expect(ended.code).toBe(129);
+    expect(bench.record()).toMatchObject({ verdict: { outcome: 'interrupted' } });
+  });
+
+  test('ends a command that is no run, without a word', async ({ bench }) => {
+    const command = `"$0" "$1" environments --help | true; exit \${PIPESTATUS[0]}`;
+    const program = path.join(root, 'pipeline', 'lmcache-ci.mjs');
+    const ended = await bench.startProgram(['bash', '-c', command, process.execPath, program]).ended;
+    expect(ended.output).toBe('');
+    expect(ended.code).toBe(129);
   });
 });
