@@ -1,13 +1,10 @@
-import { execFile, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type BuildMessage, parseRawJsonLine } from './build-messages.js';
 
 /** `--progress=rawjson` came with buildx 0.13. */
 const oldestVersion = [0, 13] as const;
 const versionLimitMs = 10_000;
-/** From SIGTERM to SIGKILL: buildx tells BuildKit to stop, which takes a moment. */
-const killAfterMs = 5_000;
 
 export interface BuildxOptions {
   readonly contextDirectory: string;
@@ -23,7 +20,7 @@ export async function findBuildx(dockerHost: string): Promise<string | null> {
   try {
     const { stdout } = await promisify(execFile)('docker', ['buildx', 'version'], {
       timeout: versionLimitMs,
-      env: commandEnvironment(dockerHost),
+      env: { ...process.env, ...daemonOf(dockerHost) },
     });
     const [, version, major, minor] = /\bv?((\d+)\.(\d+)[^\s]*)/.exec(stdout) ?? [];
     if (version === undefined) return null;
@@ -56,6 +53,19 @@ export function buildxArguments(options: BuildxOptions): string[] {
 }
 
 /**
+ * Starts a program as a part of the run, so that it ends with the run whatever happens to this process.
+ * @throws the signal's reason when it was aborted; the program has been ended then
+ */
+export type RunProgram = (
+  command: readonly string[],
+  options: {
+    readonly environment: Readonly<Record<string, string>>;
+    readonly signal: AbortSignal;
+    onLine(line: string): void;
+  },
+) => Promise<{ readonly exitCode: number | null }>;
+
+/**
  * Runs the build to its end; every line it prints goes to `onMessage`.
  * @param signal ends the command and what it started: SIGTERM, then SIGKILL.
  * @returns its exit code, null when a signal ended it.
@@ -63,46 +73,20 @@ export function buildxArguments(options: BuildxOptions): string[] {
 export async function runBuildx(
   options: BuildxOptions,
   dockerHost: string,
-  signal: AbortSignal,
+  { execute, signal }: { readonly execute: RunProgram; readonly signal: AbortSignal },
   onMessage: (message: BuildMessage) => void,
 ): Promise<number | null> {
-  signal.throwIfAborted();
-  // Its own group: the command line runs the plugin as a child, and both must go.
-  const child = spawn('docker', buildxArguments(options), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: commandEnvironment(dockerHost),
-    detached: true,
+  const { exitCode } = await execute(['docker', ...buildxArguments(options)], {
+    environment: daemonOf(dockerHost),
+    signal,
+    onLine: (line) => {
+      if (line.trim() !== '') onMessage(parseRawJsonLine(line));
+    },
   });
-  const signalGroup = (name: 'SIGTERM' | 'SIGKILL'): void => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, name);
-    } catch {
-      // Already gone.
-    }
-  };
-  let killTimer: NodeJS.Timeout | null = null;
-  const onAbort = (): void => {
-    signalGroup('SIGTERM');
-    killTimer = setTimeout(() => signalGroup('SIGKILL'), killAfterMs);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => {
-        if (line.trim() !== '') onMessage(parseRawJsonLine(line));
-      });
-    }
-    return await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (code) => resolve(code));
-    });
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    if (killTimer !== null) clearTimeout(killTimer);
-  }
+  return exitCode;
 }
 
 /** A selected docker context must not send the build to another daemon than the one that runs the containers. */
-function commandEnvironment(dockerHost: string): NodeJS.ProcessEnv {
-  return { ...process.env, DOCKER_HOST: dockerHost };
+function daemonOf(dockerHost: string): Record<string, string> {
+  return { DOCKER_HOST: dockerHost };
 }

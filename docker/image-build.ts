@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { packBuildContext } from './build-context.js';
 import { type BuildMessage, parseDaemonLine } from './build-messages.js';
 import { type BuildEvent, BuildProgress } from './build-progress.js';
-import { findBuildx, runBuildx } from './buildx.js';
+import { findBuildx, type RunProgram, runBuildx } from './buildx.js';
 import type { ContainerHost } from './container-host.js';
 import { kindOfDaemonMessage } from './error-normaliser.js';
 import { DockerError } from './errors.js';
@@ -20,6 +20,8 @@ export interface BuildRequest {
 
 export interface BuildOptions {
   readonly signal: AbortSignal;
+  /** How `docker buildx build` is run. */
+  readonly execute: RunProgram;
   readonly timeoutMs: number;
   /** How often the daemon is asked whether it still lives; 10 s unless told. */
   readonly pingEveryMs?: number;
@@ -89,7 +91,7 @@ export async function buildImage(
   const daemonLost = watchDaemon(host, options.pingEveryMs ?? defaultPingEveryMs, finished.signal);
   const signal = AbortSignal.any([options.signal, limit, daemonLost]);
   try {
-    const run = builder.kind === 'buildx' ? runThroughBuildx : runThroughSession;
+    const run = builder.kind === 'buildx' ? runThroughBuildx(options.execute) : runThroughSession;
     const ended = await run(host, request, signal, take);
     if (ended !== null) reported ??= ended;
   } catch (error) {
@@ -122,16 +124,18 @@ type Run = (
   take: (message: BuildMessage) => void,
 ) => Promise<string | null>;
 
-const runThroughBuildx: Run = async (host, request, signal, take) => {
-  const contextDirectory = path.resolve(request.contextDirectory);
-  const exitCode = await runBuildx(
-    { ...request, contextDirectory, dockerfile: path.join(contextDirectory, request.dockerfile) },
-    host.address,
-    signal,
-    take,
-  );
-  return exitCode === 0 ? null : `docker buildx build ended with exit code ${exitCode ?? 'none (killed)'}`;
-};
+const runThroughBuildx =
+  (execute: RunProgram): Run =>
+  async (host, request, signal, take) => {
+    const contextDirectory = path.resolve(request.contextDirectory);
+    const exitCode = await runBuildx(
+      { ...request, contextDirectory, dockerfile: path.join(contextDirectory, request.dockerfile) },
+      host.address,
+      { execute, signal },
+      take,
+    );
+    return exitCode === 0 ? null : `docker buildx build ended with exit code ${exitCode ?? 'none (killed)'}`;
+  };
 
 class ContextError extends Error {}
 

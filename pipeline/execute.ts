@@ -19,7 +19,7 @@ export interface ProcessGroupOwner {
 const terminationGraceMs = 5000;
 /** Output of a program that has ended is waited for this long, where something that it left behind holds it open. */
 const lastOutputMs = 2000;
-/** What of a long output is kept in memory; the log file has all of it. */
+/** What of a long output is kept in memory at least; the log file has all of it. */
 const keptCharacters = 1_000_000;
 
 /**
@@ -54,7 +54,9 @@ export async function executeOwned(
     readers.push(reader);
     for await (const rawLine of reader) {
       const line = secrets.hide(stripAnsi(rawLine));
-      output[name] = `${output[name]}${line}\n`.slice(-keptCharacters);
+      output[name] += `${line}\n`;
+      // Not each time: cutting copies all of it.
+      if (output[name].length > 2 * keptCharacters) output[name] = output[name].slice(-keptCharacters);
       log?.write(`${line}\n`);
       options.onLine?.(line, name);
     }

@@ -115,6 +115,7 @@ async function build(context: Context, host: ContainerHost, request: BuildReques
   try {
     const outcome = await buildImage(host, request, {
       signal: context.signal,
+      execute: context.execute,
       timeoutMs: buildLimitMs,
       onEvent: (event) => {
         if (event.kind !== 'transfer' && log.writable) log.write(secrets.hide(`${eventLine(event)}\n`));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { BuildEvent } from '../../docker/build-progress.js';
 import { type BuildFailure, type BuildOutcome, buildImage } from '../../docker/image-build.js';
-import { dockerBench, writeContext } from './support.js';
+import { dockerBench, execute, writeContext } from './support.js';
 
 const bench = dockerBench();
 const tag = (stem: string): string => `lmcache-ci/test-${bench.image.split(':')[1] ?? ''}:${stem}`;
@@ -21,6 +21,7 @@ async function build(
     },
     {
       signal: more.signal ?? new AbortController().signal,
+      execute,
       timeoutMs: 60_000,
       ...(more.onEvent === undefined ? {} : { onEvent: more.onEvent }),
     },

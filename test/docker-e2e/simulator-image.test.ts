@@ -9,7 +9,7 @@ import { assembleContext, imageContent } from '../../simulator/image/image-conte
 import { provideImage, step } from '../../steps/build-image.js';
 import { resolveImage } from '../../steps/resolve-image.js';
 import { type FakeContext, fakeContext, settingsFor } from '../steps/fake-context.js';
-import { dockerBench } from './support.js';
+import { dockerBench, execute } from './support.js';
 
 const bench = dockerBench();
 const workspace = path.join(import.meta.dirname, '..', '..');
@@ -52,7 +52,7 @@ describe("the simulator's image", () => {
           target: null,
           buildArgs: assembled.buildArgs,
         },
-        { signal: context.signal, timeoutMs: 60_000 },
+        { signal: context.signal, execute, timeoutMs: 60_000 },
       );
       expect(outcome).toMatchObject({ status: 'built' });
       // Little more than node itself.

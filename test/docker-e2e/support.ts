@@ -3,13 +3,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import type { RunProgram } from '../../docker/buildx.js';
 import { openContainerHost } from '../../docker/client.js';
 import type { ContainerHost } from '../../docker/container-host.js';
 import { buildImage } from '../../docker/image-build.js';
 import { listByLabel } from '../../docker/labelled-containers.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
+import { executeOwned } from '../../pipeline/execute.js';
 import { assembleContext, imageContent } from '../../simulator/image/image-context.js';
 import { simulatorPackage } from '../docker/simulator-package.js';
+
+/** Runs `docker buildx`, where it is there. */
+export const execute: RunProgram = (command, options) => executeOwned(command, { ...options, owner: null });
 
 /** What one test file has of the daemon: an image with nothing but node, names and labels nobody else uses. */
 export interface DockerBench {
@@ -48,7 +53,7 @@ export function dockerBench(): DockerBench {
           target: null,
           buildArgs: context.buildArgs,
         },
-        { signal: AbortSignal.timeout(120_000), timeoutMs: 120_000 },
+        { signal: AbortSignal.timeout(120_000), execute, timeoutMs: 120_000 },
       );
       expect(outcome).toMatchObject({ status: 'built' });
     } finally {

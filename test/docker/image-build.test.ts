@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { buildxArguments } from '../../docker/buildx.js';
+import { buildxArguments, type RunProgram } from '../../docker/buildx.js';
 import { DockerError } from '../../docker/errors.js';
 import { type BuildFailure, type BuildOutcome, buildImage } from '../../docker/image-build.js';
+import { executeOwned } from '../../pipeline/execute.js';
 import { fakeHost, imageInfo } from './fake-host.js';
 import { emptyPath, stubProgram } from './stub-program.js';
 
@@ -19,7 +20,12 @@ const request = {
   target: 'image-build',
   buildArgs: { CUDA_VERSION: '12.8', UBUNTU_VERSION: '24.04', VLLM_VERSION: 'nightly' },
 };
-const options = { signal: new AbortController().signal, timeoutMs: 20_000 };
+const executed: (readonly string[])[] = [];
+const execute: RunProgram = (command, given) => {
+  executed.push(command);
+  return executeOwned(command, { ...given, owner: null });
+};
+const options = { signal: new AbortController().signal, execute, timeoutMs: 20_000 };
 
 /** A docker command with buildx that prints a recording and notes how it was called. */
 function stubBuildx(recording: string, exitCode: number, version = 'v0.33.0'): Promise<string> {
@@ -50,6 +56,8 @@ describe('through docker buildx', () => {
       options,
     );
     expect(outcome).toEqual({ status: 'built', imageId: builtId, builder: { kind: 'buildx', version: '0.33.0' } });
+    // Or it would live on when this process is killed.
+    expect(executed.at(-1)?.slice(0, 3)).toEqual(['docker', 'buildx', 'build']);
     expect(JSON.parse(await readFile(path.join(directory, 'call.json'), 'utf8'))).toEqual({
       host: 'tcp://10.0.0.1:2375',
       args: [
@@ -123,7 +131,7 @@ describe('through docker buildx', () => {
       }`,
     );
     const abort = new AbortController();
-    const outcome = buildImage(fakeHost({}), request, { signal: abort.signal, timeoutMs: 20_000 });
+    const outcome = buildImage(fakeHost({}), request, { ...options, signal: abort.signal });
     await expect.poll(() => existsSync(path.join(directory, 'plugin')), { timeout: 10_000 }).toBe(true);
     const plugin = Number(await readFile(path.join(directory, 'plugin'), 'utf8'));
     abort.abort();
@@ -285,7 +293,7 @@ describe('without a usable buildx', () => {
         close: () => {},
       }),
     });
-    const outcome = await buildImage(host, local(), { signal: abort.signal, timeoutMs: 20_000 });
+    const outcome = await buildImage(host, local(), { ...options, signal: abort.signal });
     expect(failureOf(outcome)).toMatchObject({ kind: 'aborted' });
   });
 });
