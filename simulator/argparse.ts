@@ -1,21 +1,43 @@
-/** What a flag takes. `list` takes one value or more (argparse nargs="+"), `any-list` none too (nargs="*"); `toggle` is `--x` / `--no-x`; `repeat` appends. */
+import { convertText } from './argument-values.js';
+
+/**
+ * What a flag takes. `list` takes one value or more (argparse nargs="+"), `any-list` none too (nargs="*"); `toggle` is
+ * `--x` / `--no-x`; `repeat` appends; `count` is vLLM's human_readable_int (`16k`, `16K`), `count-or-auto` allows -1 and
+ * `auto` as well; `json` is any JSON, `config` an object whose keys are known, `object-or-text` text unless in braces;
+ * `dashed-name` is written with dashes or underscores, `device-ids` separates by commas.
+ */
 export type FlagKind =
   | 'text'
   | 'integer'
   | 'number'
+  | 'count'
+  | 'count-or-auto'
   | 'json'
+  | 'config'
+  | 'object-or-text'
+  | 'dashed-name'
+  | 'device-ids'
   | 'list'
   | 'any-list'
   | 'repeat'
   | 'toggle'
   | 'switch'
+  | 'help'
   | 'optional-text';
 
 export interface FlagSpec {
   readonly kind: FlagKind;
+  /** Of a list's items; text if left out. */
+  readonly items?: 'integer';
+  /** `''` and `None` stand for no value, and what cannot be converted is told in vLLM's words instead of argparse's. */
+  readonly optional?: true;
+  /** As `optional`, but without the empty values. */
+  readonly wrapped?: true;
+  /** Of a `config`: the name of its class. */
+  readonly config?: string;
   /** Other spellings, dashes included: `-tp`. */
   readonly aliases?: readonly string[];
-  readonly choices?: readonly string[];
+  readonly choices?: readonly (string | number)[];
   /** Allows `none`, or another word, where a number is asked for. */
   readonly words?: readonly string[];
 }
@@ -25,12 +47,12 @@ export interface ParserSpec {
   readonly program: string;
   /** `usage: ...` lines without the prefix; the first for bad values, the second for unknown arguments. */
   readonly usage: { readonly own: string; readonly top: string; readonly topProgram: string };
-  /** By name without dashes: `kv-transfer-config`. */
+  /** By name without dashes: `kv-transfer-config`, in the order in which the real parser declares them. */
   readonly flags: Readonly<Record<string, FlagSpec>>;
   readonly maxPositionals: number;
 }
 
-export type FlagValue = string | number | boolean | null | readonly string[] | Readonly<Record<string, unknown>>;
+export type FlagValue = string | number | boolean | null | readonly unknown[] | Readonly<Record<string, unknown>>;
 
 export interface ParsedArguments {
   readonly positionals: readonly string[];
@@ -43,187 +65,165 @@ export class UsageError extends Error {
   readonly exitCode = 2;
 }
 
-interface Found {
+/** The help was asked for: it is printed, and the program ends with code 0. */
+export class HelpRequested extends Error {
+  override readonly name = 'HelpRequested';
+}
+
+/** A value that its flag does not take. */
+export class ArgumentTypeError extends Error {
+  override readonly name = 'ArgumentTypeError';
+}
+
+interface Option {
   readonly name: string;
   readonly spec: FlagSpec;
-  readonly negated: boolean;
-  /** `a.b` of `--flag.a.b`. */
-  readonly path: readonly string[];
-  readonly shown: string;
+  /** All spellings, as error messages join them. */
+  readonly spellings: readonly string[];
+}
+
+/** An argument that begins with a dash, and the option that it means (null: none). */
+interface Match {
+  readonly option: Option | null;
+  readonly spelling: string;
+  readonly attached: string | null;
 }
 
 /**
- * Parses as Python's argparse with vLLM's additions: `--a b`, `--a=b`, `--a_b`, unique prefixes, `--no-x`,
- * `--json-flag.key value`. @throws UsageError with usage and message, as argparse prints them.
+ * Parses as Python's argparse (3.12): `--a b`, `--a=b`, `-ab`, unique prefixes, `--no-x`.
+ * @throws UsageError with usage and message, as argparse prints them; HelpRequested.
  */
 export function parseArguments(parser: ParserSpec, argv: readonly string[]): ParsedArguments {
+  const options = optionsOf(parser);
+  const separator = argv.indexOf('--');
+  const end = separator < 0 ? argv.length : separator;
+  // Classified before anything is converted, so that an ambiguous prefix is told first.
+  const matches = argv.map((argument, index) => (index < end ? matchOption(parser, options, argument) : null));
   const values = new Map<string, FlagValue>();
   const positionals: string[] = [];
   const unknown: string[] = [];
-  let index = 0;
-  while (index < argv.length) {
+  for (let index = 0; index < argv.length; ) {
     const argument = argv[index] ?? '';
+    const match = matches[index] ?? null;
     index += 1;
-    if (!looksLikeFlag(argument)) {
+    if (index - 1 === separator) continue;
+    if (match === null) {
       if (positionals.length < parser.maxPositionals) positionals.push(argument);
       else unknown.push(argument);
-      continue;
-    }
-    const equals = argument.indexOf('=');
-    const flag = equals < 0 ? argument : argument.slice(0, equals);
-    const attached = equals < 0 ? null : argument.slice(equals + 1);
-    const found = findFlag(parser, flag);
-    if (found === null) {
+    } else if (match.option === null) {
       unknown.push(argument);
-      continue;
+    } else {
+      let last = index;
+      while (match.attached === null && last < end && matches[last] === null) last += 1;
+      index += store(parser, match.option, match, argv.slice(index, last), values);
     }
-    const next: string[] = [];
-    while (attached === null && index + next.length < argv.length) {
-      const candidate = argv[index + next.length] ?? '';
-      if (looksLikeFlag(candidate) || candidate === '--') break;
-      next.push(candidate);
-    }
-    index += store(parser, found, attached, next, values);
   }
   if (unknown.length > 0) throw topError(parser, `unrecognized arguments: ${unknown.join(' ')}`);
   return { positionals, values };
 }
 
-function looksLikeFlag(argument: string): boolean {
-  return (
-    argument.length > 1 && argument.startsWith('-') && !/^-(\d+|\d*\.\d+)$/.test(argument) && !argument.includes(' ')
-  );
+function optionsOf(parser: ParserSpec): ReadonlyMap<string, Option> {
+  const bySpelling = new Map<string, Option>();
+  for (const [name, spec] of Object.entries(parser.flags)) {
+    const long = [`--${name}`, ...(spec.aliases ?? []).filter((alias) => alias.startsWith('--'))];
+    const short = (spec.aliases ?? []).filter((alias) => !alias.startsWith('--'));
+    const negated = spec.kind === 'toggle' ? [`--no-${name}`] : [];
+    const option = { name, spec, spellings: [...long, ...negated, ...short] };
+    for (const spelling of option.spellings) bySpelling.set(spelling, option);
+  }
+  return bySpelling;
+}
+
+/** null: no flag. @throws UsageError where a prefix fits several. */
+function matchOption(parser: ParserSpec, options: ReadonlyMap<string, Option>, argument: string): Match | null {
+  if (!argument.startsWith('-') || argument.length === 1) return null;
+  const exact = options.get(argument);
+  if (exact !== undefined) return { option: exact, spelling: argument, attached: null };
+  const equals = argument.indexOf('=');
+  const head = equals < 0 ? argument : argument.slice(0, equals);
+  const attached = equals < 0 ? null : argument.slice(equals + 1);
+  const headed = equals < 0 ? undefined : options.get(head);
+  if (headed !== undefined) return { option: headed, spelling: head, attached };
+  const candidates: Match[] = [];
+  const isLong = argument.startsWith('--');
+  for (const [spelling, option] of options) {
+    if (isLong) {
+      if (spelling.startsWith(head)) candidates.push({ option, spelling, attached });
+    } else if (spelling === argument.slice(0, 2)) {
+      candidates.push({ option, spelling, attached: argument.slice(2) });
+    } else if (spelling.startsWith(argument)) {
+      candidates.push({ option, spelling, attached: null });
+    }
+  }
+  if (candidates.length > 1) {
+    const fitting = candidates.map(({ spelling }) => spelling).join(', ');
+    throw ownError(parser, `ambiguous option: ${argument} could match ${fitting}`);
+  }
+  const [only] = candidates;
+  if (only !== undefined) return only;
+  if (/^-(\d+|\d*\.\d+)$/.test(argument) || argument.includes(' ')) return null;
+  return { option: null, spelling: argument, attached: null };
 }
 
 /** Stores the value and returns how many of the following arguments it took. */
 function store(
   parser: ParserSpec,
-  found: Found,
-  attached: string | null,
+  option: Option,
+  { spelling, attached }: Match,
   next: readonly string[],
   values: Map<string, FlagValue>,
 ): number {
-  const { name, spec, shown } = found;
-  if (spec.kind === 'toggle' || spec.kind === 'switch') {
-    if (attached !== null) throw ownError(parser, `argument ${shown}: ignored explicit argument '${attached}'`);
-    values.set(name, !found.negated);
+  const { name, spec } = option;
+  const refuse = (message: string) => ownError(parser, `argument ${option.spellings.join('/')}: ${message}`);
+  const convert = (text: string): FlagValue => {
+    try {
+      return checkChoice(spec, convertText(spec, text));
+    } catch (error) {
+      throw error instanceof ArgumentTypeError ? refuse(error.message) : error;
+    }
+  };
+  if (spec.kind === 'toggle' || spec.kind === 'switch' || spec.kind === 'help') {
+    if (attached !== null) throw refuse(`ignored explicit argument '${attached}'`);
+    if (spec.kind === 'help') throw new HelpRequested(helpText(parser));
+    values.set(name, spelling !== `--no-${name}`);
     return 0;
   }
-  if (spec.kind === 'optional-text' && attached === null && next.length === 0) {
-    values.set(name, true);
-    return 0;
+  const given = attached === null ? next : [attached];
+  const [first] = given;
+  if (spec.kind === 'optional-text') {
+    values.set(name, first ?? true);
+    return attached === null && first !== undefined ? 1 : 0;
   }
-  if (spec.kind === 'any-list') {
-    values.set(name, attached === null ? [...next] : [attached]);
-    return attached === null ? next.length : 0;
+  if (spec.kind === 'any-list' || spec.kind === 'list') {
+    if (first === undefined && spec.kind === 'list') throw refuse('expected at least one argument');
+    values.set(name, given.map(convert));
+    return attached === null ? given.length : 0;
   }
-  const first = attached ?? next[0];
-  if (first === undefined) {
-    throw ownError(
-      parser,
-      `argument ${shown}: expected ${spec.kind === 'list' ? 'at least one argument' : 'one argument'}`,
-    );
-  }
-  if (spec.kind === 'list') {
-    const all = attached === null ? next : [attached];
-    values.set(name, [...all]);
-    return attached === null ? next.length : 0;
-  }
+  if (first === undefined) throw refuse('expected one argument');
   if (spec.kind === 'repeat') {
     const before = values.get(name);
     values.set(name, [...(Array.isArray(before) ? before : []), first]);
-  } else if (found.path.length > 0) {
-    values.set(name, withPath(values.get(name), found.path, first));
   } else {
-    values.set(name, convert(parser, spec, shown, first));
+    values.set(name, convert(first));
   }
   return attached === null ? 1 : 0;
 }
 
-function convert(parser: ParserSpec, spec: FlagSpec, shown: string, text: string): FlagValue {
-  if (spec.choices && !spec.choices.includes(text)) {
-    const choices = spec.choices.map((choice) => `'${choice}'`).join(', ');
-    throw ownError(parser, `argument ${shown}: invalid choice: '${text}' (choose from ${choices})`);
-  }
-  if (spec.words?.includes(text.toLowerCase())) return text.toLowerCase();
-  switch (spec.kind) {
-    case 'integer':
-      if (!/^[+-]?\d+$/.test(text)) throw ownError(parser, `argument ${shown}: invalid int value: '${text}'`);
-      return Number(text);
-    case 'number': {
-      const value = Number(text);
-      if (text.trim() === '' || Number.isNaN(value)) {
-        throw ownError(parser, `argument ${shown}: invalid float value: '${text}'`);
-      }
-      return value;
-    }
-    case 'json':
-      try {
-        const parsed: unknown = JSON.parse(text);
-        return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? { ...parsed } : text;
-      } catch {
-        throw ownError(parser, `argument ${shown}: Value ${text} cannot be converted to <function loads>.`);
-      }
-    default:
-      return text;
-  }
+/** @throws ArgumentTypeError */
+function checkChoice({ choices }: FlagSpec, value: FlagValue): FlagValue {
+  const isAllowed = choices === undefined || choices.some((choice) => choice === value);
+  if (isAllowed) return value;
+  const shown = (one: unknown): string => (one === null ? 'None' : typeof one === 'string' ? `'${one}'` : String(one));
+  throw new ArgumentTypeError(`invalid choice: ${shown(value)} (choose from ${choices.map(shown).join(', ')})`);
 }
 
-function findFlag(parser: ParserSpec, written: string): Found | null {
-  const [head = '', ...path] = written.split('.');
-  const direct = (flag: string): Found | null => {
-    for (const [name, spec] of Object.entries(parser.flags)) {
-      const shown = [...(spec.aliases ?? []), `--${name}`].join('/');
-      if (flag === `--${name}` || spec.aliases?.includes(flag)) return { name, spec, negated: false, path: [], shown };
-      if (spec.kind === 'toggle' && flag === `--no-${name}`) return { name, spec, negated: true, path: [], shown };
-    }
-    return null;
-  };
-  const flag = head.startsWith('--') ? `--${head.slice(2).replaceAll('_', '-')}` : head;
-  const exact = direct(flag);
-  if (exact !== null) return path.length > 0 && exact.spec.kind !== 'json' ? null : { ...exact, path };
-  if (!flag.startsWith('--')) return null;
-  const candidates = allSpellings(parser).filter((name) => name.startsWith(flag));
-  if (candidates.length > 1) {
-    throw ownError(parser, `ambiguous option: ${written} could match ${candidates.join(', ')}`);
-  }
-  const [only] = candidates;
-  const abbreviated = only === undefined ? null : direct(only);
-  return abbreviated === null ? null : { ...abbreviated, path };
+function helpText(parser: ParserSpec): string {
+  const spellings = [...new Set(optionsOf(parser).values())].map((option) => `  ${option.spellings.join(', ')}`);
+  return `usage: ${parser.usage.own}\n\noptions:\n${spellings.join('\n')}\n`;
 }
 
-function allSpellings(parser: ParserSpec): string[] {
-  return Object.entries(parser.flags).flatMap(([name, spec]) =>
-    spec.kind === 'toggle' ? [`--${name}`, `--no-${name}`] : [`--${name}`],
-  );
-}
-
-function withPath(
-  before: FlagValue | undefined,
-  path: readonly string[],
-  text: string,
-): Readonly<Record<string, unknown>> {
-  const root: Record<string, unknown> =
-    typeof before === 'object' && before !== null && !Array.isArray(before) ? { ...before } : {};
-  const [key = '', ...rest] = path;
-  if (rest.length === 0) root[key] = jsonOrText(text);
-  else {
-    const inner = root[key];
-    const nested: FlagValue | undefined = typeof inner === 'object' && inner !== null ? { ...inner } : undefined;
-    root[key] = withPath(nested, rest, text);
-  }
-  return root;
-}
-
-function jsonOrText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-function ownError(parser: ParserSpec, message: string): UsageError {
+/** What the parser's own program refuses. */
+export function ownError(parser: ParserSpec, message: string): UsageError {
   return new UsageError(`usage: ${parser.usage.own}\n${parser.program}: error: ${message}`);
 }
 

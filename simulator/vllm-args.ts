@@ -1,5 +1,9 @@
-import { type FlagValue, type ParserSpec, parseArguments, UsageError } from './argparse.js';
+import { type FlagValue, ownError, type ParserSpec, parseArguments } from './argparse.js';
+import { EngineConfigError } from './engine-config-error.js';
+import { flexibleArguments } from './flexible-arguments.js';
+import { spacedJson } from './http/schema-instance.js';
 import { type KvTransferConfig, parseKvTransferConfig } from './lmcache/kv-transfer-config.js';
+import { checkOutputParsers } from './output-parsers.js';
 import { VLLM_SERVE_FLAGS } from './vllm-flags.js';
 
 export interface VllmServeOptions {
@@ -27,6 +31,12 @@ export interface VllmServeOptions {
   readonly promptTokensDetails: boolean;
   readonly forceIncludeUsage: boolean;
   readonly accessLog: boolean;
+  /** --enable-server-load-tracking: /load counts. */
+  readonly loadTracking: boolean;
+  /** --enable-sleep-mode. */
+  readonly sleepMode: boolean;
+  /** --tokens-only: answers are token ids, nothing is detokenised. */
+  readonly tokensOnly: boolean;
   /** --enable-auto-tool-choice with --tool-call-parser. */
   readonly toolParser: boolean;
   readonly connector: KvTransferConfig | null;
@@ -36,14 +46,10 @@ export interface VllmServeOptions {
   readonly withoutEffect: readonly string[];
 }
 
-/** The engine would refuse these values after parsing: traceback, exit code 1. */
-export class EngineConfigError extends Error {
-  override readonly name = 'EngineConfigError';
-}
-
 /** vLLM's default share of the GPU's memory. */
 const DEFAULT_MEMORY_UTILIZATION = 0.9;
 const DEFAULT_MODEL = 'Qwen/Qwen3-0.6B';
+const LORA_MODULE_FIELDS = ['name', 'path', 'base_model_name', 'is_3d_lora_weight'];
 
 const USED_FLAGS = new Set([
   'model',
@@ -68,6 +74,10 @@ const USED_FLAGS = new Set([
   'kv-transfer-config',
   'enable-auto-tool-choice',
   'tool-call-parser',
+  'enable-server-load-tracking',
+  'enable-sleep-mode',
+  'tokens-only',
+  'disable-fastapi-docs',
 ]);
 
 export const VLLM_SERVE_PARSER: ParserSpec = {
@@ -81,20 +91,22 @@ export const VLLM_SERVE_PARSER: ParserSpec = {
   maxPositionals: 1,
 };
 
-/** `python3 -m vllm.entrypoints.openai.api_server`: the model only comes as --model. */
+/** `python3 -m vllm.entrypoints.openai.api_server`: the model only comes as --model; one in front is taken and forgotten. */
 export const API_SERVER_PARSER: ParserSpec = {
   program: 'api_server.py',
   usage: { own: 'api_server.py [-h] [options]', top: 'api_server.py [-h] [options]', topProgram: 'api_server.py' },
   flags: VLLM_SERVE_FLAGS,
-  maxPositionals: 0,
+  maxPositionals: 1,
 };
 
 /**
- * Parses what follows `vllm serve`.
- * @throws UsageError (exit code 2) as argparse, EngineConfigError (exit code 1) for values the engine refuses.
+ * Parses what follows `vllm serve`, or the module's name.
+ * @throws UsageError (exit code 2) as argparse, EngineConfigError (exit code 1) for values the engine refuses,
+ * HelpRequested.
  */
 export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): VllmServeOptions {
-  const { positionals, values } = parseArguments(parser, argv);
+  const isServe = parser === VLLM_SERVE_PARSER;
+  const { positionals, values } = parseArguments(parser, flexibleArguments(argv, isServe));
   const text = (name: string): string | null => {
     const value = values.get(name);
     return typeof value === 'string' ? value : null;
@@ -105,13 +117,15 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
   };
   const list = (name: string): readonly string[] => {
     const value = values.get(name);
-    return Array.isArray(value) ? value : [];
+    return Array.isArray(value) ? value.map(String) : [];
   };
   const toggle = (name: string, byDefault: boolean): boolean => {
     const value = values.get(name);
     return typeof value === 'boolean' ? value : byDefault;
   };
-  const model = positionals[0] ?? text('model') ?? DEFAULT_MODEL;
+  checkLoraModules(parser, list('lora-modules'));
+  checkCombinations(text, toggle);
+  const model = (isServe ? positionals[0] : undefined) ?? text('model') ?? DEFAULT_MODEL;
   const names = list('served-model-name');
   const gpuMemoryUtilization = number('gpu-memory-utilization') ?? DEFAULT_MEMORY_UTILIZATION;
   if (!(gpuMemoryUtilization > 0 && gpuMemoryUtilization <= 1)) {
@@ -119,23 +133,17 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
       `1 validation error for CacheConfig\ngpu_memory_utilization\n  Input should be greater than 0 and less than or equal to 1 [input_value=${gpuMemoryUtilization}]`,
     );
   }
-  const toolParser = toggle('enable-auto-tool-choice', false);
-  if (toolParser && !text('tool-call-parser')) {
-    throw new EngineConfigError('Error: --enable-auto-tool-choice requires --tool-call-parser');
-  }
+  const maxModelLen = number('max-model-len');
   return {
     model,
     servedModelNames: names.length > 0 ? names : [model],
     host: text('host'),
-    port: checkPort(parser, number('port') ?? 8000),
+    port: checkPort(number('port') ?? 8000),
     apiKeys: list('api-key'),
     tokenizer: text('tokenizer'),
-    maxModelLen:
-      text('max-model-len')?.toLowerCase() === 'auto'
-        ? null
-        : humanCount(parser, 'max-model-len', text('max-model-len')),
-    maxNumBatchedTokens: humanCount(parser, 'max-num-batched-tokens', text('max-num-batched-tokens')),
-    maxNumSeqs: humanCount(parser, 'max-num-seqs', text('max-num-seqs')),
+    maxModelLen: maxModelLen === -1 ? null : atLeastOne('max_model_len', maxModelLen),
+    maxNumBatchedTokens: atLeastOne('max_num_batched_tokens', number('max-num-batched-tokens')),
+    maxNumSeqs: atLeastOne('max_num_seqs', number('max-num-seqs')),
     gpuMemoryUtilization,
     gpuBlocksOverride: atLeastOne('num_gpu_blocks_override', number('num-gpu-blocks-override')),
     eager: toggle('enforce-eager', false),
@@ -145,43 +153,67 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     prefixCaching: toggle('enable-prefix-caching', true),
     promptTokensDetails: toggle('enable-prompt-tokens-details', false),
     forceIncludeUsage: toggle('enable-force-include-usage', false),
-    toolParser,
+    toolParser: toggle('enable-auto-tool-choice', false),
     accessLog: !toggle('disable-uvicorn-access-log', false),
+    loadTracking: toggle('enable-server-load-tracking', false),
+    sleepMode: toggle('enable-sleep-mode', false),
+    tokensOnly: toggle('tokens-only', false),
     connector: connectorConfig(values.get('kv-transfer-config')),
     given: givenArguments(positionals, values),
     withoutEffect: [...values.keys()].filter((name) => !USED_FLAGS.has(name)).map((name) => `--${name}`),
   };
 }
 
-function connectorConfig(value: FlagValue | undefined): KvTransferConfig | null {
-  if (value === undefined || value === null) return null;
-  try {
-    return parseKvTransferConfig(typeof value === 'string' ? value : JSON.stringify(value));
-  } catch (error) {
-    throw new EngineConfigError(error instanceof Error ? error.message : String(error));
+/** Flags that go together, in vLLM's order and words. @throws EngineConfigError */
+function checkCombinations(
+  text: (name: string) => string | null,
+  toggle: (name: string, byDefault: boolean) => boolean,
+): void {
+  const tool = toggle('enable-auto-tool-choice', false) ? text('tool-call-parser') : null;
+  if (toggle('enable-auto-tool-choice', false) && !tool) {
+    throw new EngineConfigError('Error: --enable-auto-tool-choice requires --tool-call-parser', 'TypeError');
+  }
+  if (toggle('enable-log-outputs', false) && !toggle('enable-log-requests', false)) {
+    throw new EngineConfigError('Error: --enable-log-outputs requires --enable-log-requests', 'TypeError');
+  }
+  if (toggle('enable-per-request-metrics', false) && toggle('disable-log-stats', false)) {
+    throw new EngineConfigError(
+      'Error: --enable-per-request-metrics requires engine statistics logging; remove --disable-log-stats to enable per-request metrics.',
+    );
+  }
+  // A plugin may register names of its own.
+  checkOutputParsers({
+    tool: text('tool-parser-plugin') ? null : tool,
+    reasoning: text('reasoning-parser-plugin') ? null : text('reasoning-parser'),
+  });
+}
+
+/** `name=path` or JSON. @throws UsageError as vLLM's own action of argparse */
+function checkLoraModules(parser: ParserSpec, modules: readonly string[]): void {
+  for (const item of modules) {
+    if (item === '' || (item.includes('=') && !item.includes(','))) continue;
+    let fields: unknown;
+    try {
+      fields = JSON.parse(item);
+    } catch {
+      throw ownError(parser, `Invalid JSON format for --lora-modules: ${item}`);
+    }
+    const stranger = Object.keys(Object(fields)).find((key) => !LORA_MODULE_FIELDS.includes(key));
+    if (stranger !== undefined) {
+      const reason = `LoRAModulePath.__init__() got an unexpected keyword argument '${stranger}'`;
+      throw ownError(parser, `Invalid fields for --lora-modules: ${item} - ${reason}`);
+    }
   }
 }
 
-/** `--max-model-len 16k` (decimal) or `16K` (binary), as vLLM reads them. */
-function humanCount(parser: ParserSpec, name: string, text: string | null): number | null {
-  if (text === null) return null;
-  const match = /^(\d+(?:\.\d+)?)([kKmMgG]?)$/.exec(text);
-  const factors: Readonly<Record<string, number>> = {
-    '': 1,
-    k: 1e3,
-    m: 1e6,
-    g: 1e9,
-    K: 2 ** 10,
-    M: 2 ** 20,
-    G: 2 ** 30,
-  };
-  const count = match ? Number(match[1]) * (factors[match[2] ?? ''] ?? 1) : Number.NaN;
-  if (!Number.isInteger(count)) {
-    throw new UsageError(
-      `usage: ${parser.usage.own}\n${parser.program}: error: argument --${name}: invalid human_readable_int value: '${text}'`,
-    );
+function connectorConfig(value: FlagValue | undefined): KvTransferConfig | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  if (!('kv_connector' in value) || value.kv_connector === null) return null;
+  try {
+    return parseKvTransferConfig(spacedJson(value));
+  } catch (error) {
+    throw new EngineConfigError(error instanceof Error ? error.message : String(error));
   }
-  return atLeastOne(name.replaceAll('-', '_'), count);
 }
 
 function atLeastOne(name: string, value: number | null): number | null {
@@ -189,12 +221,9 @@ function atLeastOne(name: string, value: number | null): number | null {
   return value;
 }
 
-function checkPort(parser: ParserSpec, port: number): number {
-  if (port < 0 || port > 65535) {
-    throw new UsageError(
-      `usage: ${parser.usage.own}\n${parser.program}: error: argument --port: ${port} is not a port number`,
-    );
-  }
+/** Binding it is what fails. */
+function checkPort(port: number): number {
+  if (port < 0 || port > 65535) throw new EngineConfigError('bind(): port must be 0-65535.', 'OverflowError');
   return port;
 }
 

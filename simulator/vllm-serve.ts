@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ParserSpec, UsageError } from './argparse.js';
+import { HelpRequested, type ParserSpec, UsageError } from './argparse.js';
 import { RealTimeClock } from './clock.js';
 import type { LmcacheConnector, ModelShape, Profile } from './contracts.js';
 import { Pacer } from './engine/pacer.js';
+import { EngineConfigError } from './engine-config-error.js';
 import { EngineService } from './engine-service.js';
 import { createApiServer } from './http/api-server.js';
 import { createConnector } from './lmcache/connector.js';
@@ -19,7 +20,7 @@ import { readSimEnvironment, SimSettingError } from './sim-environment.js';
 import { engineStartFailure } from './start-faults.js';
 import { createTextGenerator } from './text.js';
 import { loadTokenizer } from './tokenizer/load-tokenizer.js';
-import { EngineConfigError, parseVllmServe, type VllmServeOptions } from './vllm-args.js';
+import { parseVllmServe, type VllmServeOptions } from './vllm-args.js';
 
 /** uvicorn's: hundreds of clients that connect at once are not sent away to try again a second later. */
 const CONNECTION_BACKLOG = 2048;
@@ -52,7 +53,7 @@ export interface ServeRun {
 
 /**
  * The simulated vLLM, from its command line (its own name excluded) to its end.
- * @returns the exit code: 0 when asked to end; 1 when the engine cannot start, its port is taken, or it dies;
+ * @returns the exit code: 0 when asked to end, or for help; 1 when the engine cannot start, its port is taken, or it dies;
  * 2 for a wrong command line or SIM_* variable.
  */
 export async function runVllmServe(parser: ParserSpec, argv: readonly string[], run: ServeRun): Promise<number> {
@@ -68,6 +69,10 @@ export async function runVllmServe(parser: ParserSpec, argv: readonly string[], 
     announce(log, served, control);
     return await serve(served, control, clock, log, run);
   } catch (error) {
+    if (error instanceof HelpRequested) {
+      run.write(error.message);
+      return 0;
+    }
     if (error instanceof UsageError || error instanceof SimSettingError || error instanceof UnknownProfileError) {
       run.writeError(`${error.message}\n`);
       return 2;
@@ -303,7 +308,7 @@ function pythonTraceback(error: unknown): string {
     const head = 'Traceback (most recent call last):\n  File';
     return `${head} "vllm/v1/engine/core.py", line 1313, in run_engine_core\n    engine_core = EngineCoreProc(*args, engine_index=dp_rank, **kwargs)\n${error.kind}: ${error.message}\n${head} "/usr/local/bin/vllm", line 8, in <module>\n    sys.exit(main())\nRuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n`;
   }
-  const kind = error instanceof EngineConfigError ? 'ValueError' : 'RuntimeError';
+  const kind = error instanceof EngineConfigError ? error.kind : 'RuntimeError';
   const message = error instanceof Error ? error.message : String(error);
   return `Traceback (most recent call last):\n  File "/usr/local/bin/vllm", line 8, in <module>\n    sys.exit(main())\n${kind}: ${message}\n`;
 }

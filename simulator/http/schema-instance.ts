@@ -44,13 +44,13 @@ export function schemaInstance(schema: unknown, draws: Draws): Json {
 }
 
 /** JSON as a model writes it, with Python's spaces; letters beyond ASCII escaped, so that any tokenizer can split it. */
-export function spacedJson(value: Json): string {
-  if (isList(value)) return `[${value.map(spacedJson).join(', ')}]`;
+export function spacedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`;
   if (typeof value === 'object' && value !== null) {
     const pairs = Object.entries(value).map(([key, item]) => `${spacedJson(key)}: ${spacedJson(item)}`);
     return `{${pairs.join(', ')}}`;
   }
-  return JSON.stringify(value).replace(
+  return (JSON.stringify(value) ?? 'null').replace(
     /[^ -~]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

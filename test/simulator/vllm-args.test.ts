@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../simulator/argparse.js';
-import { API_SERVER_PARSER, EngineConfigError, parseVllmServe, VLLM_SERVE_PARSER } from '../../simulator/vllm-args.js';
+import { EngineConfigError } from '../../simulator/engine-config-error.js';
+import { API_SERVER_PARSER, parseVllmServe, VLLM_SERVE_PARSER } from '../../simulator/vllm-args.js';
 
 const parse = (...argv: string[]) => parseVllmServe(VLLM_SERVE_PARSER, argv);
 const CONNECTOR =
@@ -83,12 +84,11 @@ describe('vllm serve, command line', () => {
     [['m', '--gpu-memory-utilization', 'half'], "argument --gpu-memory-utilization: invalid float value: 'half'"],
     [['m', '--port'], 'vllm serve: error: argument --port: expected one argument'],
     [['m', '--served-model-name'], 'argument --served-model-name: expected at least one argument'],
-    [['m', '--max', '1'], 'vllm serve: error: ambiguous option: --max could match --max-cpu-loras'],
-    [['m', '--enforce-eager=yes'], "argument --enforce-eager: ignored explicit argument 'yes'"],
     [['m', '--dtype', 'int4'], "argument --dtype: invalid choice: 'int4' (choose from 'auto'"],
-    [['m', '--max-num-seqs', 'many'], "invalid human_readable_int value: 'many'"],
-    [['m', '--kv-transfer-config', '{'], 'argument --kv-transfer-config: Value { cannot be converted'],
-    [['m', '--port', '70000'], '70000 is not a port number'],
+    [
+      ['m', '--kv-transfer-config', '{"kv_connector":"LMCacheMPConnector"}'],
+      'Please specify kv_role when kv_connector',
+    ],
   ])('refuses %j with usage and exit code 2', (argv, message) => {
     const error = failure(...argv);
     expect(error).toBeInstanceOf(UsageError);
@@ -100,17 +100,29 @@ describe('vllm serve, command line', () => {
     [['m', '--gpu-memory-utilization', '1.5'], 'gpu_memory_utilization'],
     [['m', '--max-num-seqs', '0'], 'max_num_seqs must be greater than 0'],
     [['m', '--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'], 'NixlConnector'],
-    [['m', '--kv-transfer-config', '{"kv_connector":"LMCacheMPConnector"}'], 'kv_role'],
+    [['m', '--port', '70000'], 'bind(): port must be 0-65535'],
+    [
+      ['m', '--enable-auto-tool-choice', '--tool-call-parser', 'hermse'],
+      "'invalid tool call parser: hermse (chose from { apertus,",
+    ],
+    [['m', '--reasoning-parser', 'qwen4'], "'invalid reasoning parser: qwen4 (chose from { cohere_command3,"],
   ])('leaves %j to the engine, which refuses it', (argv, message) => {
     const error = failure(...argv);
     expect(error).toBeInstanceOf(EngineConfigError);
     expect(error.message).toContain(message);
   });
 
-  it('has no place for a model outside --model in the module spelling', () => {
+  it('looks at the name of a parser only where it is used, and where no plugin may know it', () => {
+    expect(parse('m', '--tool-call-parser', 'hermse').toolParser).toBe(false);
+    const plugin = ['--tool-parser-plugin', 'x.py', '--enable-auto-tool-choice', '--tool-call-parser', 'own'];
+    expect(parse('m', ...plugin).toolParser).toBe(true);
+  });
+
+  it('takes and forgets a model outside --model in the module spelling, as the real program', () => {
     expect(parseVllmServe(API_SERVER_PARSER, ['--model', 'a/b']).model).toBe('a/b');
-    expect(() => parseVllmServe(API_SERVER_PARSER, ['a/b'])).toThrow(
-      'api_server.py: error: unrecognized arguments: a/b',
+    expect(parseVllmServe(API_SERVER_PARSER, ['a/b']).model).toBe('Qwen/Qwen3-0.6B');
+    expect(() => parseVllmServe(API_SERVER_PARSER, ['a/b', 'c'])).toThrow(
+      'api_server.py: error: unrecognized arguments: c',
     );
   });
 });
