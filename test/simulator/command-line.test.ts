@@ -118,7 +118,7 @@ describe('lmcache-ci simulate', () => {
 
   it.each([
     [[...SERVE, '--no-such-flag'], {}, 'vllm: error: unrecognized arguments: --no-such-flag'],
-    [['python3', '-m', 'vllm.entrypoints.openai.api_server', 'm', 'n'], {}, 'unrecognized arguments: m'],
+    [['python3', '-m', 'vllm.entrypoints.openai.api_server', 'm', 'n'], {}, 'unrecognized arguments: n'],
     [SERVE, { SIM_SPEED: 'fast' }, 'SIM_SPEED is "fast"'],
     [SERVE, { SIM_FAULT: 'fire' }, 'SIM_FAULT is "fire"'],
     [SERVE, { SIM_PROFILE: 'h300' }, 'unknown profile "h300"'],
