@@ -1,4 +1,4 @@
-/** Paths of one run's results, exactly the seeds' tree plus run.json, events.jsonl and logs/. */
+/** Paths of one run's results, those of the original suite plus run.json, events.jsonl and logs/. */
 export interface ResultsDirectory {
   /** Absolute. */
   readonly root: string;

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { standIns } from '../../workloads/traces/generate-conversations.js';
 import { checkSource, quoted } from './check-source.js';
 import { type ModelRegistry, UnknownNameError } from './model-registry.js';
 import { SourceError, type SourceProblem } from './source-problem.js';
@@ -78,12 +79,12 @@ export function parseSweep(file: string, text: string, options: LoadOptions): re
   const problems: SourceProblem[] = [];
   for (const [index, document] of parseYamlSource(file, text).entries()) {
     const checked = checkSource(document, sweepFileSchema, allowedInSweepFile);
-    if (!checked.ok) {
-      problems.push(...checked.problems);
-      continue;
-    }
     const found = new Document(file, document, options, problems);
-    definitions.push(found.define(checked.value, index + 1));
+    if (checked.ok) definitions.push(found.define(checked.value, index + 1));
+    else {
+      problems.push(...checked.problems);
+      found.checkModelAsWritten();
+    }
   }
   if (problems.length === 0 && definitions.length === 0) {
     problems.push({
@@ -143,6 +144,13 @@ class Document {
     return { file: this.#file, document: index, tag, logBaseDir, modelName, datasets };
   }
 
+  /** Of a document that is not sound otherwise, so that all is said at once. */
+  checkModelAsWritten(): void {
+    const { value } = this.#document;
+    const name = typeof value === 'object' && value !== null && 'model_name' in value ? value.model_name : null;
+    if (typeof name === 'string' && name !== '') this.#checkModel(name);
+  }
+
   #checkModel(name: string): void {
     try {
       this.#options.registry.model(name);
@@ -186,8 +194,14 @@ class Document {
     const found = tried.find((file) => isReadableFile(file));
     if (found !== undefined) return found;
     const places = tried.map((file) => `"${file}"`).join(' and ');
-    this.#complain(where, `path is ${quoted(given)}, and there is no such file; tried: ${places}`);
-    return tried[0] ?? given;
+    const [beside = given] = tried;
+    const name = path.basename(given, '.csv');
+    // Of the original runner's data sets, which nobody has.
+    const remedy = Object.hasOwn(standIns, name)
+      ? `; a stand-in is made by: lmcache-ci traces generate ${JSON.stringify(beside)} --like ${name}`
+      : '';
+    this.#complain(where, `path is ${quoted(given)}, and there is no such file; tried: ${places}${remedy}`);
+    return beside;
   }
 
   #complain(where: SourcePath, message: string): void {

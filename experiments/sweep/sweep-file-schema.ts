@@ -71,7 +71,7 @@ const experimentSchema = z.strictObject({
   datasets: described('datasets', z.array(datasetSchema).min(1)),
 });
 
-/** One document of a sweep's YAML file, as the seed's runner knows it; `format` is ours. */
+/** One document of a sweep's YAML file, as the original runner knows it; `format` is ours. */
 export const sweepFileSchema = z.strictObject({
   model_name: described('model_name', text(200)).default('llama-8b'),
   tag: described(

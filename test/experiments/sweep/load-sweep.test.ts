@@ -138,6 +138,7 @@ experiments:
       mock_decoding: maybe
 `);
     expect(errors).toEqual([
+      expect.stringMatching(/^sweep\.yaml:1:13: model_name: model "qwen-8" is unknown/),
       expect.stringMatching(/^sweep\.yaml:2:6: tag is "a\/b"; allowed: a text without "\/"/),
       expect.stringMatching(/^sweep\.yaml:3:1: the key "chache_sizes" is unknown; did you mean "cache_sizes"\?$/),
       expect.stringMatching(/^sweep\.yaml:5:16: defaults\.num_prompts is "-5"; allowed: a whole number of prompts/),
@@ -156,7 +157,10 @@ experiments:
     - path: trace.csv
       cache_sizes: [64, 64]
 `);
-    expect(errors).toEqual([expect.stringMatching(/^sweep\.yaml:7:25: .*\[1\] is "64"; allowed: each value once/)]);
+    expect(errors).toEqual([
+      expect.stringMatching(/^sweep\.yaml:1:13: model_name: model "qwen-8" is unknown/),
+      expect.stringMatching(/^sweep\.yaml:7:25: .*\[1\] is "64"; allowed: each value once/),
+    ]);
     const semantic = errorsOf(`model_name: qwen-8
 experiments: {datasets: [{path: missing.csv, format: parquet}]}
 `).join('\n');

@@ -42,6 +42,13 @@ describe('the shipped sweeps', () => {
     expect(() => parseSweep(file, text, { ...options, workingDirectory })).toThrow(
       /path is "\.\.\/nowhere\/cw_logs_5_29_5am_6am\.csv", and there is no such file; tried: ".*\/examples\/nowhere\/cw_.*" and ".*nowhere/,
     );
+    // And how to come by one that was never public.
+    const made = fileURLToPath(new URL('examples/nowhere/cw_logs_5_28_19pm_20pm.csv', root));
+    expect(() => parseSweep(file, text, { ...options, workingDirectory })).toThrow(
+      `; a stand-in is made by: lmcache-ci traces generate "${made}" --like cw_logs_5_28_19pm_20pm`,
+    );
+    const own = text.replaceAll(/cw_logs_\w+/g, 'mine');
+    expect(() => parseSweep(file, own, { ...options, workingDirectory })).toThrow(/mine\.csv"$/m);
   });
 
   it('come with the JSON Schema that the command prints', () => {
