@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { claimPort, releasePort } from './port-claim.js';
 import { openRegistry } from './registry.js';
 
 /** Below these are ports of well-known services. */
@@ -11,7 +12,8 @@ const triesPerPort = 200;
 /**
  * Free TCP ports, all different: held open together, then released. They lie below the range from which the kernel
  * takes the ports of outgoing connections, for such a connection might take one before its engine listens on it; and
- * no live run of this user has been given one.
+ * no live run of this user has been given one. They are claimed for this process: no other one is given them, not in the
+ * same instant either. `releasePort` ends a claim before the process does.
  */
 export async function findFreePorts(count: number): Promise<readonly number[]> {
   if (count === 0) return [];
@@ -35,7 +37,9 @@ async function listenSomewhere(server: Server, endPort: number, given: ReadonlyS
   if (endPort - firstPort >= fewestPorts) {
     for (let tries = 0; tries < triesPerPort; tries += 1) {
       const port = randomInt(firstPort, endPort);
-      if (!given.has(port) && (await listens(server, port))) return port;
+      if (given.has(port) || !(await claimPort(port))) continue;
+      if (await listens(server, port)) return port;
+      releasePort(port);
     }
   }
   // A machine that is set up otherwise: as the kernel likes it.

@@ -3,6 +3,7 @@ import { classifyEngineEnd } from '../../engines/blame.js';
 import { describeExit } from '../../engines/describe-exit.js';
 import { readLogTail } from '../../engines/engine-log.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
+import { releasePort } from '../../engines/port-claim.js';
 import { pollUntilReady } from '../../engines/readiness.js';
 import type { RunFleet } from '../../engines/run-fleet.js';
 import { ExpectedFailure } from '../../results-schema/expected-failure.js';
@@ -95,6 +96,7 @@ export class SweepServer {
   /** Harmless when it never ran. @throws when it cannot be ended. */
   async stop(): Promise<void> {
     if (this.#fleet.state(this.#spec.role).status !== 'unstarted') await this.#fleet.stop(this.#spec.role);
+    for (const port of this.#spec.ports) releasePort(port);
   }
 
   #hasEnded(): boolean {
