@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
 import type { Agent } from 'node:http';
-import { homedir } from 'node:os';
-import path from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Docker from 'dockerode';
@@ -17,6 +14,7 @@ import type {
   SessionBuildOptions,
 } from './container-host.js';
 import type { CreateRequest } from './create-request.js';
+import { daemonAddress } from './daemon-address.js';
 import { dockerErrorFrom } from './error-normaliser.js';
 import { DockerError } from './errors.js';
 import { endForgottenTask } from './forgotten-task.js';
@@ -30,17 +28,24 @@ const callLimitMs = 30_000;
 const startLimitMs = 120_000;
 
 /**
- * The daemon at DOCKER_HOST or the default socket, not yet spoken to: `ping` does that.
+ * The daemon that Docker's own command line would ask, not yet spoken to: `ping` does that.
  * @param options.socketPath another Unix socket; for tests.
+ * @throws DockerError when DOCKER_HOST or the Docker context names none
  */
 export function openContainerHost(options: { readonly socketPath?: string } = {}): ContainerHost {
-  return new DockerodeHost(options.socketPath ?? null);
+  return new DockerodeHost(options.socketPath === undefined ? daemonAddress() : `unix://${options.socketPath}`);
 }
 
-/** Docker Desktop's socket of this user where there is one, as Docker's own tools choose it. */
-function defaultSocket(): string {
-  const desktop = path.join(homedir(), '.docker', 'run', 'docker.sock');
-  return existsSync(desktop) ? desktop : '/var/run/docker.sock';
+/** What dockerode needs to know of an address; DOCKER_HOST, with what belongs to it (certificates, ssh), it reads itself. */
+function connectionTo(
+  address: string,
+): { socketPath: string } | { host: string; port: string; protocol: 'http' } | null {
+  if (address.startsWith('unix:///')) return { socketPath: address.slice('unix://'.length) };
+  if (address === process.env['DOCKER_HOST']) return null;
+  const { protocol, hostname, port } = new URL(address);
+  if (protocol !== 'tcp:' || port === '2376')
+    throw new Error('only plain sockets and addresses are read from a context');
+  return { host: hostname, port, protocol: 'http' };
 }
 
 const pullLineSchema = z.object({
@@ -58,23 +63,20 @@ class DockerodeHost implements ContainerHost {
   readonly #docker: Docker;
   /** For questions, whose calls dockerode cannot abort: the connection ends by itself. */
   readonly #brief: Docker;
-  readonly #socketPath: string | null;
 
-  constructor(givenSocket: string | null) {
-    const dockerHost = process.env['DOCKER_HOST'] || null;
-    this.#socketPath = givenSocket ?? (dockerHost === null ? defaultSocket() : null);
-    this.address = this.#socketPath === null ? String(dockerHost) : `unix://${this.#socketPath}`;
+  constructor(address: string) {
+    this.address = address;
     this.#docker = this.#connect({});
     this.#brief = this.#connect({ timeout: questionLimitMs });
   }
 
   #connect(options: { readonly agent?: Agent; readonly timeout?: number }): Docker {
     try {
-      return new Docker({ ...(this.#socketPath === null ? {} : { socketPath: this.#socketPath }), ...options });
+      return new Docker({ ...connectionTo(this.address), ...options });
     } catch (error) {
       throw new DockerError(
         'daemon-unreachable',
-        `DOCKER_HOST "${this.address}" is not an address of a Docker daemon: use unix:///path/to/docker.sock, tcp://host:port or ssh://user@host.`,
+        `"${this.address}" is no address of a Docker daemon that can be asked: set DOCKER_HOST to unix:///path/to/docker.sock, tcp://host:port or ssh://user@host.`,
         { cause: error },
       );
     }
@@ -117,6 +119,7 @@ class DockerodeHost implements ContainerHost {
         serverVersion: Version,
         apiVersion: ApiVersion,
         runtimes: Object.keys(facts.Runtimes),
+        rootless: facts.SecurityOptions.some((option) => option.includes('name=rootless')),
         buildKit: Number(ApiVersion.split('.')[1] ?? 0) >= 39,
         rootDirectory: facts.DockerRootDir,
         operatingSystem: facts.OSType,
@@ -331,6 +334,7 @@ const infoSchema = z.object({
     .record(z.string(), z.unknown())
     .nullish()
     .transform((runtimes) => runtimes ?? {}),
+  SecurityOptions: z.array(z.string()).catch([]),
   DockerRootDir: z.string().catch(''),
   OSType: z.string().catch(''),
   Architecture: z.string().catch(''),

@@ -7,6 +7,8 @@ export interface HostInfo {
   readonly apiVersion: string;
   /** Names of the OCI runtimes, e.g. `runc`, `nvidia`. */
   readonly runtimes: readonly string[];
+  /** It runs in a user's own namespaces: `--network host` then is that namespace's network, not the machine's. */
+  readonly rootless: boolean;
   /** True when the daemon has BuildKit built in (18.09 and newer; not a promise that buildx is there). */
   readonly buildKit: boolean;
   /** Where images and containers lie on the daemon's machine. */

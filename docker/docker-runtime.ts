@@ -24,6 +24,15 @@ export class DockerRuntime implements EngineRuntime {
     this.#host = host;
   }
 
+  /** @throws EngineStartError when it is not known where the daemon is. */
+  static open(openHost: () => ContainerHost): DockerRuntime {
+    try {
+      return new DockerRuntime(openHost());
+    } catch (error) {
+      throw startError(error, null);
+    }
+  }
+
   async start(spec: LaunchSpec, logPath: string, labels: Readonly<Record<string, string>>): Promise<StartedEngine> {
     const log = await ContainerLog.open(spec, logPath);
     const following = new AbortController();
@@ -44,7 +53,7 @@ export class DockerRuntime implements EngineRuntime {
       log.note(`${spec.name} did not start: ${messageOf(error)}`);
       following.abort();
       await endLog();
-      throw startError(spec, error);
+      throw startError(error, spec);
     }
   }
 }
@@ -120,12 +129,12 @@ class StartedContainer implements StartedEngine {
   }
 }
 
-function startError(spec: LaunchSpec, error: unknown): unknown {
+function startError(error: unknown, spec: LaunchSpec | null): unknown {
   if (!(error instanceof DockerError)) return error;
   return new EngineStartError(error.message, {
     failureCause: failureCauseOf[error.kind],
     reason: error.kind === 'bad-mount' ? 'configuration' : 'infrastructure',
-    evidence: [`container ${spec.name}, image ${spec.container.image}: ${error.detail}`],
+    evidence: spec === null ? [] : [`container ${spec.name}, image ${spec.container.image}: ${error.detail}`],
     cause: error,
   });
 }

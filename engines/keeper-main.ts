@@ -27,7 +27,7 @@ const keeper = new Keeper({
       import('../docker/docker-runtime.js'),
       import('../docker/client.js'),
     ]);
-    return new DockerRuntime(openContainerHost());
+    return DockerRuntime.open(openContainerHost);
   },
   openCleaner: () => openContainerCleaner(registry.name),
   listen,

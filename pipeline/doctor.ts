@@ -41,6 +41,7 @@ async function examineDocker(): Promise<Finding[]> {
     const nvidia = info.runtimes.includes('nvidia');
     return [
       { subject: 'Docker daemon', status: 'ok', detail: `${info.serverVersion} at ${host.address}`, remedy: null },
+      ...(info.rootless ? [rootless] : []),
       {
         subject: 'BuildKit',
         status: info.buildKit ? 'ok' : 'missing',
@@ -67,6 +68,13 @@ async function examineDocker(): Promise<Finding[]> {
     ];
   }
 }
+
+const rootless: Finding = {
+  subject: 'host network',
+  status: 'missing',
+  detail: "the daemon is rootless: its containers' ports are those of its own namespace and not reached from here",
+  remedy: 'use a daemon of root (docker context use default, or DOCKER_HOST), or RUNTIME=process',
+};
 
 async function examineGpus(minFreeMiB: number): Promise<Finding[]> {
   try {

@@ -47,14 +47,14 @@ export const step = defineStep({
     // Read while Docker's client is loaded; what is wrong with it is told when it is needed.
     resolveImage(context.settings, run).catch(() => undefined);
     const { openContainerHost } = await import('../docker/client.js');
-    return await provideImage(context, openContainerHost());
+    return await provideImage(context, openContainerHost);
   },
 });
 
 /** The step with its daemon. What Docker refuses is a result; anything else is thrown. */
-export async function provideImage(context: Context, host: ContainerHost): Promise<StepResult> {
+export async function provideImage(context: Context, openHost: () => ContainerHost): Promise<StepResult> {
   try {
-    return await provide(context, host);
+    return await provide(context, openHost());
   } catch (error) {
     const { dockerFailure } = await import('./docker-failure.js');
     return dockerFailure(error);

@@ -65,8 +65,8 @@ describe("the simulator's image", () => {
   });
 
   test('is provided once and found again', async () => {
-    expect(await provideImage(context, bench.host)).toMatchObject({ outcome: 'passed' });
-    expect(await provideImage(context, bench.host)).toMatchObject({
+    expect(await provideImage(context, () => bench.host)).toMatchObject({ outcome: 'passed' });
+    expect(await provideImage(context, () => bench.host)).toMatchObject({
       outcome: 'passed',
       message: expect.stringContaining('up to date'),
     });
@@ -90,7 +90,7 @@ describe("the simulator's image", () => {
       health: '/healthcheck',
     },
   ])('$what', async ({ entrypoint, args, health }) => {
-    await provideImage(context, bench.host);
+    await provideImage(context, () => bench.host);
     const port = await freePort();
     const spec: LaunchSpec = {
       ...bench.spec('simulator', ''),
@@ -108,7 +108,7 @@ describe("the simulator's image", () => {
   });
 
   test('the module of the older releases starts through /opt/venv/bin/python3', async () => {
-    await provideImage(context, bench.host);
+    await provideImage(context, () => bench.host);
     const port = await freePort();
     const spec: LaunchSpec = {
       ...bench.spec('module', ''),
@@ -131,7 +131,7 @@ describe("the simulator's image", () => {
   });
 
   test('what the real program refuses, it refuses', async () => {
-    await provideImage(context, bench.host);
+    await provideImage(context, () => bench.host);
     const spec: LaunchSpec = {
       ...bench.spec('refused', ''),
       args: ['Qwen/Qwen3-14B', '--no-such-flag'],

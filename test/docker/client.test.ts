@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,8 +33,41 @@ describe('reaching the daemon', () => {
     vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:2375');
     expect(openContainerHost().address).toBe('tcp://127.0.0.1:2375');
     vi.stubEnv('DOCKER_HOST', 'tcp://[');
-    expect(() => openContainerHost()).toThrow(/DOCKER_HOST "tcp:\/\/\[" is not an address/);
+    expect(() => openContainerHost()).toThrow(/"tcp:\/\/\[" is no address of a Docker daemon .*: set DOCKER_HOST/);
     vi.unstubAllEnvs();
+  });
+
+  test('of the Docker context that was chosen, which DOCKER_HOST overrules', async () => {
+    const server = await daemon((_request, response) => void response.end('OK'));
+    const config = path.dirname(socketPath);
+    const context = async (name: string, Host: string) => {
+      const folder = path.join(config, 'contexts', 'meta', createHash('sha256').update(name).digest('hex'));
+      await mkdir(folder, { recursive: true });
+      await writeFile(path.join(folder, 'meta.json'), JSON.stringify({ Name: name, Endpoints: { docker: { Host } } }));
+    };
+    await context('rootless', `unix://${socketPath}`);
+    await context('far', 'tcp://10.0.0.1:2375');
+    await context('secure', 'tcp://10.0.0.1:2376');
+    await writeFile(path.join(config, 'config.json'), JSON.stringify({ currentContext: 'rootless' }));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.stubEnv('DOCKER_HOST', '');
+    vi.stubEnv('DOCKER_CONFIG', config);
+    const host = openContainerHost();
+    expect(host.address).toBe(`unix://${socketPath}`);
+    await host.ping();
+    vi.stubEnv('DOCKER_CONTEXT', 'far');
+    expect(openContainerHost().address).toBe('tcp://10.0.0.1:2375');
+    vi.stubEnv('DOCKER_CONTEXT', 'default');
+    expect(openContainerHost().address).toBe('unix:///var/run/docker.sock');
+    vi.stubEnv('DOCKER_CONTEXT', 'gone');
+    expect(() => openContainerHost()).toThrow(/The Docker context "gone" was chosen/);
+    vi.stubEnv('DOCKER_CONTEXT', 'secure');
+    expect(() => openContainerHost()).toThrow(
+      /"tcp:\/\/10\.0\.0\.1:2376" is no address .* can be asked: set DOCKER_HOST/,
+    );
+    vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:2375');
+    expect(openContainerHost().address).toBe('tcp://127.0.0.1:2375');
+    expect(server.listening).toBe(true);
   });
 
   test('nobody has made the socket', async () => {

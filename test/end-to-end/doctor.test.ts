@@ -10,12 +10,13 @@ interface Machine {
   readonly environment: Record<string, string>;
   /** Named as the daemon names them. */
   runtimes: readonly string[];
+  rootless: boolean;
 }
 
 const test = base.extend<{ machine: Machine }>({
   machine: async ({ bench }, use) => {
     const runtimes = ['runc', 'nvidia'];
-    const machine: Machine = { environment: {}, runtimes };
+    const machine: Machine = { environment: {}, runtimes, rootless: false };
     const daemon = createServer((request, response) => {
       const answer = (value: unknown) =>
         response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
@@ -23,7 +24,14 @@ const test = base.extend<{ machine: Machine }>({
       else if (request.url?.endsWith('/version')) answer({ Version: '28.2.2', ApiVersion: '1.50' });
       else {
         const known = Object.fromEntries(machine.runtimes.map((name) => [name, { path: name }]));
-        answer({ Runtimes: known, DockerRootDir: '/var/lib/docker', OSType: 'linux', Architecture: 'x86_64' });
+        answer({
+          Runtimes: known,
+          // As rootless daemons and those with seccomp say it.
+          SecurityOptions: machine.rootless ? ['name=seccomp,profile=builtin', 'name=rootless'] : ['name=seccomp'],
+          DockerRootDir: '/var/lib/docker',
+          OSType: 'linux',
+          Architecture: 'x86_64',
+        });
       }
     });
     const socket = path.join(bench.directory, 'docker.sock');
@@ -70,6 +78,7 @@ describe('doctor', () => {
 
   test('names each thing that is missing, with its remedy, and ends with 3', async ({ bench, machine }) => {
     machine.runtimes = ['runc'];
+    machine.rootless = true;
     const { port, close } = await takePort();
     try {
       const ended = await bench.run(['doctor'], {
@@ -82,11 +91,12 @@ describe('doctor', () => {
       expect(ended.stdout).toMatch(
         /missing +NVIDIA runtime +the daemon knows runc\n +remedy: install nvidia-container-toolkit/,
       );
+      expect(ended.stdout).toMatch(/missing +host network +the daemon is rootless/);
       expect(ended.stdout).toMatch(/missing +GPUs .*\n +remedy: two GPUs with 200000 MiB free each are needed/);
       expect(ended.stdout).toContain(`taken by process ${process.pid} (`);
       expect(ended.stdout).toMatch(/remedy: end that process, or set VLLM_PORT to another port or to auto/);
       expect(ended.stdout).toMatch(/note +model .*\n +remedy: hf download somebody\/something/);
-      expect(ended.stdout).toContain('3 things are missing for a run on real engines.');
+      expect(ended.stdout).toContain('4 things are missing for a run on real engines.');
     } finally {
       await close();
     }

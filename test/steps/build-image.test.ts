@@ -2,8 +2,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { openContainerHost } from '../../docker/client.js';
 import type { ContainerHost } from '../../docker/container-host.js';
+import { DockerRuntime } from '../../docker/docker-runtime.js';
 import { DockerError } from '../../docker/errors.js';
+import { EngineStartError } from '../../engines/errors.js';
 import type { StepResult } from '../../results-schema/step-result.js';
 import { type BuildImageSettings, provideImage, step } from '../../steps/build-image.js';
 import { resolveImage } from '../../steps/resolve-image.js';
@@ -30,7 +33,7 @@ async function contextOf(
 }
 
 async function provide(context: FakeContext<BuildImageSettings>, host: Partial<ContainerHost>): Promise<StepResult> {
-  return await provideImage(context, fakeHost({ ping: async () => {}, ...host }));
+  return await provideImage(context, () => fakeHost({ ping: async () => {}, ...host }));
 }
 
 /** A docker command without the plugin: the session of the API builds. */
@@ -61,6 +64,17 @@ function building(calls: unknown[], error: string | null = null): Partial<Contai
     },
   };
 }
+
+test('a daemon whose address is not known is infrastructure', async () => {
+  vi.stubEnv('DOCKER_HOST', 'tcp://[');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(await provideImage(await contextOf({}), openContainerHost)).toMatchObject({
+    outcome: 'failed',
+    reason: 'infrastructure',
+    cause: 'daemon-unreachable',
+  });
+  expect(() => DockerRuntime.open(openContainerHost)).toThrow(EngineStartError);
+});
 
 describe('the step build-image', () => {
   test.each(['process', 'external'] as const)('has nothing to do with RUNTIME=%s', async (runtime) => {
