@@ -24,7 +24,9 @@ export interface ChunkPart {
   readonly text: string;
   /** What is new of a tool's call; null: the answer is text. */
   readonly toolDeltas: readonly ToolDelta[] | null;
-  readonly finishReason: FinishReason | 'tool_calls' | null;
+  readonly finishReason: FinishReason | null;
+  /** The end is reported as that of a tool's call. */
+  readonly endsAsCall: boolean;
   readonly stopReason: string | null;
   /** Only with return_token_ids. */
   readonly tokenIds: readonly number[] | null;
@@ -38,7 +40,9 @@ export interface FinishedChoice {
   /** null: there is nothing but calls. */
   readonly text: string | null;
   readonly calls: readonly ToolCall[];
-  readonly finishReason: FinishReason | 'tool_calls';
+  readonly finishReason: FinishReason;
+  /** The end is reported as that of a tool's call. */
+  readonly endsAsCall: boolean;
   readonly stopReason: string | null;
   readonly tokenIds: readonly number[] | null;
   readonly promptTokenIds: readonly number[] | null;
@@ -161,7 +165,7 @@ function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>>
       reasoning: null,
     },
     logprobs: choice.logprobs,
-    finish_reason: choice.finishReason,
+    finish_reason: choice.endsAsCall ? 'tool_calls' : choice.finishReason,
     stop_reason: choice.stopReason,
     token_ids: choice.tokenIds,
     routed_experts: null,
@@ -186,12 +190,13 @@ function finishedCompletion(choice: FinishedChoice): Readonly<Record<string, unk
   };
 }
 
-function chatChoice({ index, text, toolDeltas, finishReason, stopReason, tokenIds, logprobs }: ChunkPart): string {
+function chatChoice(part: ChunkPart): string {
+  const { index, text, toolDeltas, finishReason, endsAsCall, stopReason, tokenIds, logprobs } = part;
   const delta = toolDeltas === null ? `{"content":${JSON.stringify(text)}}` : toolDelta(toolDeltas);
   const end =
     finishReason === null
       ? '"finish_reason":null'
-      : `"finish_reason":"${finishReason}","stop_reason":${JSON.stringify(stopReason)}`;
+      : `"finish_reason":"${endsAsCall ? 'tool_calls' : finishReason}","stop_reason":${JSON.stringify(stopReason)}`;
   return `{"index":${index},"delta":${delta},"logprobs":${json(logprobs)},${end},"token_ids":${idsJson(tokenIds)}}`;
 }
 

@@ -86,10 +86,11 @@ export class Answer {
     return new SequenceLogprobs(logprobs, this.#context, promptIds, temperature === 0);
   }
 
-  /** A sequence of this answer got its next token. */
+  /** A sequence of this answer got its next token, or was aborted without one. */
   onToken(sequence: Sequence): void {
     const choice = this.#choices.get(sequence);
     if (choice === undefined || choice.finishReason !== null) return;
+    if (sequence.finished === 'abort') return this.#abort(choice);
     const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
     const ended = sequence.finished;
     const isShown = ended !== 'stop' && !this.#context.request.echoOnly;
@@ -102,6 +103,13 @@ export class Answer {
     else choice.text += delta.text;
     if (delta.stoppedBy !== null) this.#context.stop(sequence);
     if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
+  }
+
+  #abort(choice: Choice): void {
+    choice.finishReason = 'abort';
+    this.#unfinished -= 1;
+    if (this.#context.request.stream) this.#writeChunk(choice, '', null);
+    else if (this.#unfinished === 0) this.#sendWhole();
   }
 
   /** What a token adds; a character that takes several tokens comes with its last one. Special tokens mark a call. */
@@ -118,9 +126,11 @@ export class Answer {
     return isIncomplete ? '' : text;
   }
 
-  #writeChunk(choice: Choice, text: string, tokenId: number): void {
+  /** @param tokenId null: the sequence has ended without one. */
+  #writeChunk(choice: Choice, text: string, tokenId: number | null): void {
     const { request, format } = this.#context;
     const { sequence, index } = choice;
+    const newIds = tokenId === null ? [] : [tokenId];
     const promptIds = !choice.started && request.returnTokenIds ? sequence.promptIds : null;
     const usageOf = (tokens: number): Usage | null =>
       request.continuousUsage
@@ -133,11 +143,12 @@ export class Answer {
       index,
       text: shown,
       toolDeltas: choice.toolCall?.push(text) ?? null,
-      finishReason: finishReasonOf(choice, true),
+      finishReason: choice.finishReason,
+      endsAsCall: endsAsCall(choice, true),
       stopReason: choice.stopReason,
-      tokenIds: request.returnTokenIds ? [tokenId] : null,
+      tokenIds: request.returnTokenIds ? newIds : null,
       promptTokenIds: promptIds,
-      logprobs: this.#tokenLogprobs(choice, [tokenId], !choice.started),
+      logprobs: this.#tokenLogprobs(choice, newIds, !choice.started),
     };
     // Of a call nothing may be new yet: then no event leaves.
     const isSilent = part.toolDeltas?.length === 0 && part.finishReason === null && !request.returnTokenIds;
@@ -172,7 +183,8 @@ export class Answer {
         index,
         text: content,
         calls,
-        finishReason: finishReasonOf(choice, false) ?? 'length',
+        finishReason: choice.finishReason ?? 'length',
+        endsAsCall: endsAsCall(choice, false),
         stopReason,
         tokenIds: returnTokenIds ? sequence.outputIds : null,
         promptTokenIds: returnTokenIds ? sequence.promptIds : null,
@@ -202,7 +214,6 @@ export class Answer {
   }
 }
 
-/** A tool's call ends as `tool_calls`, unless the tool was named. */
-function finishReasonOf({ finishReason, toolCall }: Choice, isStream: boolean): FinishReason | 'tool_calls' | null {
-  return finishReason !== null && toolCall?.endsAsCall(finishReason, isStream) ? 'tool_calls' : finishReason;
+function endsAsCall({ finishReason, toolCall }: Choice, isStream: boolean): boolean {
+  return finishReason !== null && (toolCall?.endsAsCall(finishReason, isStream) ?? false);
 }

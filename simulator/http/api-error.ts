@@ -32,6 +32,11 @@ export function badRequest(message: string, param: string | null): ApiError {
   return openAiError(400, 'BadRequestError', message, param);
 }
 
+/** What the API of responses refuses by itself. */
+export function invalidRequest(status: 400 | 404, message: string, param: string): ApiError {
+  return openAiError(status, 'invalid_request_error', message, param);
+}
+
 /** One entry of pydantic's error list. */
 export interface SchemaProblem {
   readonly type: string;
@@ -49,7 +54,21 @@ export function schemaError(problems: readonly SchemaProblem[], parameter?: stri
     return `  {'type': ${pythonRepr(problem.type)}, 'loc': ${pythonTuple(problem.location)}, 'msg': ${pythonRepr(problem.message)}, 'input': ${pythonRepr(problem.input)}${context}}`;
   });
   const message = `${heading(problems.length)}\n${lines.join('\n')}`;
-  return openAiError(400, 'Bad Request', message, parameter ?? problems[0]?.location.join('.') ?? null);
+  return openAiError(400, 'Bad Request', message, parameter ?? parameterAt(problems[0]?.location));
+}
+
+/** A place in the body without the types that were tried there. */
+function parameterAt(location: SchemaProblem['location'] = []): string | null {
+  const names = location.filter((part) => part !== 'str' && !/[[\](){}]/.test(String(part)));
+  return names.length === 0 ? null : names.join('.');
+}
+
+/** A check of the whole body that blames no parameter: `Value error, TEXT`. */
+export function bodyError(text: string, body: unknown): ApiError {
+  const context = `{'error': ValueError(${pythonRepr(text)})}`;
+  return schemaError([
+    { type: 'value_error', location: ['body'], message: `Value error, ${text}`, input: body, context },
+  ]);
 }
 
 /** A check of the whole body: `Value error, TEXT (parameter=NAME[, value=VALUE])`. */

@@ -23,3 +23,27 @@ export const booleanField = z.preprocess(
 export const tokenIdsField = z.custom<readonly number[]>(
   (value) => Array.isArray(value) && value.every((id) => Number.isInteger(id)),
 );
+
+/** Refuses what does not hold, as a validator that raises Python's ValueError does. */
+export function mustHold<T>(holds: (value: T) => boolean, text: string): z.core.CheckFn<T> {
+  return (context) => {
+    if (holds(context.value)) return;
+    context.issues.push({ code: 'custom', message: text, input: context.value, params: { raised: 'ValueError' } });
+  };
+}
+
+/** Precedes the names of types in a union's message, which is all that an issue keeps of it. */
+const TYPE_NAMES = 'none of ';
+
+/** A value of one of two types; where it is of neither, each says why, under pydantic's name of it. */
+export function eitherOf<A extends z.ZodType, B extends z.ZodType>(
+  [firstName, first]: readonly [string, A],
+  [secondName, second]: readonly [string, B],
+) {
+  return z.union([first, second], `${TYPE_NAMES}${firstName} ${secondName}`);
+}
+
+/** The names of a union's types, out of what it says when no type fits; null: it has none. */
+export function typeNames(message: string): readonly string[] | null {
+  return message.startsWith(TYPE_NAMES) ? message.slice(TYPE_NAMES.length).split(' ') : null;
+}

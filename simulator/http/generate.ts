@@ -8,9 +8,10 @@ import type { ServedModel } from '../served-model.js';
 import type { SimControlState } from '../sim-control.js';
 import { Answer } from './answer.js';
 import { type AnswerChannel, SoundChannel } from './answer-channel.js';
-import { OpenAiFormat } from './answer-format.js';
+import type { AnswerFormat } from './answer-format.js';
 import { shapedStream } from './answer-shape.js';
-import { badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
+import { ApiError, badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
+import type { Dialect, Generation } from './dialect.js';
 import { withFaults } from './faulty-channel.js';
 import {
   type GenerationRequest,
@@ -36,9 +37,9 @@ export interface GenerationContext {
 /** Salt of the text that SIM_FAULT=wrong-text-from-cache answers with. */
 const WRONG_TEXT_SALT = 1;
 
-/** POST /v1/completions and /v1/chat/completions, or /invocations (null), which takes either body. @throws ApiError */
+/** A POST of any dialect that wants text. @throws ApiError */
 export async function handleGeneration(
-  endpoint: GenerationRequest['endpoint'] | null,
+  dialect: Dialect,
   context: GenerationContext,
   http: IncomingMessage,
   reply: Reply,
@@ -48,66 +49,95 @@ export async function handleGeneration(
     const body = await readBody(http);
     await context.turns.run(() => {
       const fields = parseJsonObject(http.headers['content-type'], body);
-      startAnswer(endpoint ?? endpointOf(fields), context, fields, reply, requestId(http));
+      startAnswer(dialect(fields, context.served), context, reply, requestId(http));
     });
   } finally {
     arrived();
   }
 }
 
-function endpointOf(body: JsonObject): GenerationRequest['endpoint'] {
-  if (body.messages !== undefined) return 'chat';
-  if (body.prompt !== undefined) return 'completion';
-  const known = "['ChatCompletionRequest', 'CompletionRequest']";
-  throw badRequest(`Cannot find suitable handler for request. Expected one of: ${known}`, null);
-}
-
-function startAnswer(
-  endpoint: GenerationRequest['endpoint'],
-  context: GenerationContext,
-  body: JsonObject,
-  reply: Reply,
-  id: string,
-): void {
-  const request = endpoint === 'chat' ? parseChatRequest(body) : parseCompletionRequest(body);
+function startAnswer(generation: Generation, context: GenerationContext, reply: Reply, id: string): void {
+  const { request } = generation;
   const { served, engine } = context;
-  const model = checkModel(served, request.model);
-  checkToolParser(request.toolChoice, served.options.toolParser);
-  if (request.hasMedia) throw badRequest(`${served.name} is not a multimodal model`, null);
-  checkSampling(body, served.tokenizer.vocabSize);
-  const prompts = request.prompts.map((prompt) => ({
-    ids: encode(context, request, prompt),
-    cameAsIds: prompt.kind === 'ids',
-  }));
-  const answerId = `${endpoint === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`;
-  const sequences = prompts.flatMap((prompt) => openSequences(context, request, prompt, answerId));
+  const model = worded(generation, false, () => admit(served, request));
+  const answerId = generation.answerId(id);
+  const sequences = worded(generation, true, () =>
+    encodePrompts(context, request).flatMap((prompt) => openSequences(context, request, prompt, answerId)),
+  );
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
+  const created = Math.floor(Date.now() / 1000);
+  const head = { endpoint: request.endpoint, id: answerId, created, model, fingerprint: served.fingerprint };
+  const format = generation.format(head, sequences);
+  const end = (): void => {
+    for (const sequence of sequences) engine.end(sequence, 'abort');
+  };
+  const channel = generation.runInBackground?.(format, reply, end) ?? foreground(context, request, format, reply, end);
   const answer = new Answer(
     {
-      format: new OpenAiFormat({
-        endpoint,
-        id: answerId,
-        created: Math.floor(Date.now() / 1000),
-        model,
-        fingerprint: served.fingerprint,
-      }),
-      request: { ...request, includeUsage: request.includeUsage || served.options.forceIncludeUsage },
-      promptTokensDetails: served.options.promptTokensDetails,
+      format,
+      request,
+      promptTokensDetails: generation.tellsCachedTokens,
       blockTokens: served.blockTokens,
       vocabularySize: served.tokenizer.vocabSize,
-      tokenText: (id) => served.tokenizer.tokenText(id),
+      tokenText: (token) => served.tokenizer.tokenText(token),
       decode: (ids) => served.tokenizer.decode(ids, { skipSpecialTokens: request.call === null }),
       stop: (sequence) => engine.end(sequence, 'stop'),
     },
-    channelOf(context, reply),
+    channel,
     sequences,
     echoes,
   );
-  reply.response.on('close', () => {
-    for (const sequence of sequences) engine.end(sequence, 'abort');
-  });
-  if (request.stream) reply.openStream();
   engine.submit(sequences, request.n, reply.arrival, answer);
+}
+
+/** Passes on what the job returns, and its errors in the words of the dialect. */
+function worded<T>({ wordError }: Generation, isRaised: boolean, job: () => T): T {
+  try {
+    return job();
+  } catch (error) {
+    throw error instanceof ApiError ? wordError(error, isRaised) : error;
+  }
+}
+
+/** The name of the model that answers. @throws ApiError 404, and 400 for tools that no parser reads */
+export function admit(served: ServedModel, request: GenerationRequest): string {
+  const model = checkModel(served, request.model);
+  checkToolParser(request.toolChoice, served.options.toolParser);
+  return model;
+}
+
+interface EncodedPrompt {
+  readonly ids: readonly number[];
+  readonly cameAsIds: boolean;
+}
+
+/** Token ids of the prompts of a request that can be served. @throws ApiError 400 */
+export function encodePrompts(context: GenerationContext, request: GenerationRequest): readonly EncodedPrompt[] {
+  const { served } = context;
+  if (request.hasMedia) throw badRequest(`${served.name} is not a multimodal model`, null);
+  checkSampling(request.body, served.tokenizer.vocabSize);
+  return request.prompts.map((prompt) => ({
+    ids: encode(context, request, prompt),
+    cameAsIds: prompt.kind === 'ids',
+  }));
+}
+
+/** The client waits, and its going away ends the sequences. */
+function foreground(
+  context: GenerationContext,
+  request: GenerationRequest,
+  format: AnswerFormat,
+  reply: Reply,
+  end: () => void,
+): AnswerChannel {
+  reply.response.on('close', end);
+  const channel = channelOf(context, reply);
+  if (request.stream) {
+    reply.openStream();
+    const opening = format.opening();
+    if (opening !== '') reply.response.write(opening);
+  }
+  return channel;
 }
 
 function channelOf({ engine }: GenerationContext, reply: Reply): AnswerChannel {
@@ -130,18 +160,20 @@ function encode(context: GenerationContext, request: GenerationRequest, prompt: 
   const { maxTokens } = request;
   if (maxTokens !== null && maxTokens > maxModelLen) {
     throw badValue(
-      `max_tokens=${maxTokens} cannot be greater than max_model_len=max_total_tokens=${maxModelLen}. Please request fewer output tokens.`,
-      'max_tokens',
+      `${request.maxTokensName}=${maxTokens} cannot be greater than max_model_len=max_total_tokens=${maxModelLen}. Please request fewer output tokens.`,
+      request.maxTokensName,
       maxTokens,
     );
   }
   const ids = promptIds(context, request, prompt);
   const outputTokens = maxTokens ?? 0;
-  const longest = maxTokens === null ? maxModelLen - 1 : maxModelLen - maxTokens;
+  const longest = maxModelLen - outputTokens;
   if (ids.length > longest) {
     const exact = prompt.kind === 'ids';
     throw promptTooLong(maxModelLen, outputTokens, exact ? ids.length : longest + 1, exact);
   }
+  // Nothing is left of the context to answer in.
+  if (ids.length === maxModelLen) throw badValue('max_tokens must be at least 1, got 0.', 'max_tokens', 0);
   if (prompt.kind !== 'ids') return ids;
   const stranger = ids.find((id) => id < 0 || id >= tokenizer.vocabSize);
   if (stranger !== undefined) throw badRequest(`Token id ${stranger} is out of vocabulary`, null);
@@ -159,6 +191,9 @@ function promptIds(
     return prompts.get(`text ${request.addSpecialTokens} `, prompt.text, () => tokenizer.encode(prompt.text, options));
   }
   const { messages } = prompt;
+  if (messages.length === 0) {
+    throw badRequest('Cannot apply chat template to an empty conversation. Provide at least one message.', null);
+  }
   const text = messages.length === 1 ? (messages[0]?.content ?? '') : JSON.stringify(messages);
   const key = `chat ${messages.length} ${messages[0]?.role} `;
   return prompts.get(key, text, () => tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
@@ -167,7 +202,7 @@ function promptIds(
 function openSequences(
   { served, control }: GenerationContext,
   request: GenerationRequest,
-  { ids, cameAsIds }: { readonly ids: readonly number[]; readonly cameAsIds: boolean },
+  { ids, cameAsIds }: EncodedPrompt,
   requestId: string,
 ): Sequence[] {
   const maxTokens = Math.min(request.maxTokens ?? served.maxModelLen, served.maxModelLen - ids.length);

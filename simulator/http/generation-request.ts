@@ -95,6 +95,10 @@ export interface GenerationRequest {
   readonly call: ToolCallForm | null;
   /** Messages hold images, sound or video. */
   readonly hasMedia: boolean;
+  /** What it was read from, in the terms of OpenAI's endpoints. */
+  readonly body: JsonObject;
+  /** How the client called the tokens it wants at most. */
+  readonly maxTokensName: 'max_tokens' | 'max_completion_tokens' | 'max_output_tokens';
 }
 
 /** vLLM's names of content parts that are no text. */
@@ -139,6 +143,8 @@ export function parseCompletionRequest(body: JsonObject): GenerationRequest {
     toolChoice: NO_TOOLS,
     call: null,
     hasMedia: false,
+    body,
+    maxTokensName: 'max_tokens',
   };
 }
 
@@ -173,6 +179,8 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
     toolChoice,
     call,
     hasMedia: parts.some(({ type }) => MEDIA_PARTS.has(type)),
+    body,
+    maxTokensName: typeof fields.max_completion_tokens === 'number' ? 'max_completion_tokens' : 'max_tokens',
   };
 }
 
@@ -235,6 +243,8 @@ function sampling(
   | 'toolChoice'
   | 'call'
   | 'hasMedia'
+  | 'body'
+  | 'maxTokensName'
 > {
   const { stop } = fields;
   return {

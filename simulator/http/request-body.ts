@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { type ApiError, type SchemaProblem, schemaError, unsupportedMediaType } from './api-error.js';
+import { typeNames } from './field-schemas.js';
 import { pythonJsonError } from './json-error.js';
+import { pythonFloat, pythonRepr } from './python-text.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -58,19 +60,87 @@ export function parseFields<Schema extends z.ZodType>(schema: Schema, body: Json
 
 function toApiError(error: z.ZodError, body: JsonObject): ApiError {
   return schemaError(
-    error.issues.map((issue): SchemaProblem => {
-      const path = issue.path.filter((key) => typeof key === 'string' || typeof key === 'number');
-      const input = valueAt(body, path);
-      const location = ['body', ...path];
-      if (input === undefined) return { type: 'missing', location, message: 'Field required', input: body };
-      const expected = 'expected' in issue ? String(issue.expected) : '';
-      return { ...problemOf(expected, input, issue.message), location, input };
-    }),
+    error.issues
+      .flatMap((issue) => spelledOut(issue, []))
+      .map(({ issue, place }): SchemaProblem => {
+        const keys = place.flatMap((part) => ('key' in part ? [part.key] : []));
+        const input = valueAt(body, keys);
+        const location = ['body', ...place.map((part) => ('key' in part ? part.key : part.type))];
+        if (input === undefined) {
+          return { type: 'missing', location, message: 'Field required', input: valueAt(body, keys.slice(0, -1)) };
+        }
+        return { ...problemOf(issue, input), location, input };
+      }),
   );
 }
 
+/** A part of a value's place: a key, or the name of a type that was tried there. */
+type PlacePart = { readonly key: string | number } | { readonly type: string };
+
+interface PlacedIssue {
+  readonly issue: z.core.$ZodIssue;
+  readonly place: readonly PlacePart[];
+}
+
+/** What each type of a union found wrong, as pydantic lists it. */
+function spelledOut(issue: z.core.$ZodIssue, before: readonly PlacePart[]): readonly PlacedIssue[] {
+  const keys = issue.path.filter((key) => typeof key !== 'symbol').map((key) => ({ key }));
+  const place = [...before, ...keys];
+  const types = issue.code === 'invalid_union' ? typeNames(issue.message) : null;
+  if (issue.code !== 'invalid_union' || types === null) return [{ issue, place }];
+  return issue.errors.flatMap((issues, index) =>
+    issues.flatMap((one) => spelledOut(one, [...place, { type: types[index] ?? '' }])),
+  );
+}
+
+/** pydantic's words for what is wrong with a value. */
+function problemOf(issue: z.core.$ZodIssue, input: unknown): Pick<SchemaProblem, 'type' | 'message' | 'context'> {
+  switch (issue.code) {
+    case 'invalid_value': {
+      const expected = oneOf(issue.values.map((value) => pythonRepr(value)));
+      return {
+        type: 'literal_error',
+        message: `Input should be ${expected}`,
+        context: `{'expected': ${pythonRepr(expected)}}`,
+      };
+    }
+    case 'too_small':
+      if (issue.origin === 'array') {
+        const message = `List should have at least ${issue.minimum} item after validation, not 0`;
+        const context = `{'field_type': 'List', 'min_length': ${issue.minimum}, 'actual_length': 0}`;
+        return { type: 'too_short', message, context };
+      }
+      return {
+        type: 'greater_than_equal',
+        message: `Input should be greater than or equal to ${issue.minimum}`,
+        context: `{'ge': ${pythonFloat(Number(issue.minimum))}}`,
+      };
+    case 'too_big':
+      return {
+        type: 'less_than_equal',
+        message: `Input should be less than or equal to ${issue.maximum}`,
+        context: `{'le': ${pythonFloat(Number(issue.maximum))}}`,
+      };
+    case 'custom':
+      if (issue.params === undefined) return { type: 'value_error', message: issue.message };
+      return {
+        type: 'value_error',
+        message: `Value error, ${issue.message}`,
+        context: `{'error': ValueError(${pythonRepr(issue.message)})}`,
+      };
+    default:
+      return kindProblem('expected' in issue ? String(issue.expected) : '', input, issue.message);
+  }
+}
+
+/** `'a', 'b' or 'c'` */
+function oneOf(choices: readonly string[]): string {
+  const last = choices.at(-1) ?? '';
+  return choices.length === 1 ? last : `${choices.slice(0, -1).join(', ')} or ${last}`;
+}
+
 /** pydantic's type and message for a value of the wrong kind. */
-function problemOf(
+function kindProblem(
   expected: string,
   input: unknown,
   fallback: string,
@@ -98,6 +168,7 @@ function problemOf(
     case 'array':
       return { type: 'list_type', message: 'Input should be a valid list' };
     case 'object':
+    case 'record':
       return { type: 'dict_type', message: 'Input should be a valid dictionary' };
     default:
       return { type: 'value_error', message: fallback };
