@@ -1,76 +1,42 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { LmcacheConnector } from '../../simulator/contracts.js';
-import { createConnector } from '../../simulator/lmcache/connector.js';
-import { parseKvTransferConfig } from '../../simulator/lmcache/kv-transfer-config.js';
-import { runCacheServer } from '../../simulator/lmcache/run-server.js';
-import { loadProfile } from '../../simulator/profiles.js';
+import {
+  type CacheServerInProcess,
+  connectorOf,
+  kvTransferConfig,
+  serveCacheInProcess,
+} from './cache-server-in-process.js';
 
 const MODEL = 'Qwen/Qwen3-14B';
 const IDS = Array.from({ length: 1000 }, (_, index) => index);
 const CHUNK_BYTES = 256 * 163_840;
 
 let cleanUps: (() => Promise<unknown>)[] = [];
-let log: string[] = [];
-beforeEach(() => {
-  log = [];
-});
 afterEach(async () => {
   for (const cleanUp of cleanUps) await cleanUp();
   cleanUps = [];
 });
 
-interface Ports {
-  readonly port: number;
-  readonly httpPort: number | null;
+async function start(args: readonly string[] = [], environment: Record<string, string> = {}) {
+  const server = await serveCacheInProcess(args, environment);
+  cleanUps.push(server.stop);
+  return server;
 }
 
-async function start(args: readonly string[] = [], environment: Record<string, string> = {}): Promise<Ports> {
-  const abort = new AbortController();
-  const fixed = ['--l1-size-gb', '80', '--eviction-policy', 'LRU', '--port', '0', '--http-port', '0'];
-  let exit: Promise<number> = Promise.resolve(0);
-  cleanUps.push(() => {
-    abort.abort();
-    return exit;
-  });
-  return new Promise((resolve, reject) => {
-    exit = runCacheServer('server', [...fixed, ...args], {
-      environment: { SIM_SPEED: '1000', ...environment },
-      signal: abort.signal,
-      write: (line) => log.push(line),
-      writeError: (line) => reject(new Error(line)),
-      onReady: resolve,
-    });
-  });
-}
-
-async function ask({ httpPort }: Ports, method: string, path: string, body?: unknown) {
+async function ask({ httpUrl }: CacheServerInProcess, method: string, path: string, body?: unknown) {
   const init = {
     method,
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   };
-  const response = await fetch(`http://127.0.0.1:${httpPort}${path}`, init);
+  const response = await fetch(`${httpUrl}${path}`, init);
   const text = await response.text();
   const isJson = response.headers.get('content-type') === 'application/json';
   return { status: response.status, text, json: isJson ? JSON.parse(text) : null, headers: response.headers };
 }
 
-async function engineOf({ port }: Ports): Promise<LmcacheConnector> {
-  const extra = { 'lmcache.mp.host': 'tcp://127.0.0.1', 'lmcache.mp.port': port };
-  const config = { kv_connector: 'LMCacheMPConnector', kv_role: 'kv_both', kv_connector_extra_config: extra };
-  const connector = createConnector({
-    config: parseKvTransferConfig(JSON.stringify(config)),
-    model: MODEL,
-    kvBytesPerToken: 163_840,
-    kvPoolTokens: 266_144,
-    layers: 40,
-    transfer: loadProfile('h200').transfer,
-    clock: { now: () => 0 },
-    speed: 1000,
-    environment: {},
-    cacheDisabled: () => false,
-    log: () => undefined,
-  });
+async function engineOf({ port }: CacheServerInProcess): Promise<LmcacheConnector> {
+  const connector = connectorOf(kvTransferConfig(port));
   cleanUps.unshift(() => connector.close());
   await connector.lookup(IDS);
   return connector;
@@ -129,7 +95,7 @@ describe('the objects of the cache', () => {
   const L2 = ['--l2-adapter', '{"type":"mock","max_size_gb":10,"mock_bandwidth_gb":4}'];
   const key = (hash: string) => ({ chunk_hash_hex: hash, model_name: MODEL, kv_rank: 0 });
 
-  async function withStored(): Promise<{ server: Ports; engine: LmcacheConnector; hashes: string[] }> {
+  async function withStored(): Promise<{ server: CacheServerInProcess; engine: LmcacheConnector; hashes: string[] }> {
     const server = await start(L2);
     const engine = await engineOf(server);
     engine.store(IDS, 0);
@@ -285,26 +251,26 @@ describe('what the server tells of itself', () => {
     const engine = await engineOf(server);
     engine.store(IDS, 0);
     await engine.lookup(IDS);
-    expect(log.join('')).not.toContain('Stored');
+    expect(server.log.join('')).not.toContain('Stored');
   });
 });
 
 describe('the memory of L1', () => {
-  const grown = () => log.filter((line) => line.includes('LazyMemoryAllocator'));
+  const grown = ({ log }: CacheServerInProcess) => log.filter((line) => line.includes('LazyMemoryAllocator'));
 
   it('grows by 10 GiB after the server has begun to serve, with the recorded lines', async () => {
-    await start();
-    await vi.waitFor(() => expect(grown()).toHaveLength(6));
-    expect(grown()[0]).toMatch(
+    const server = await start();
+    await vi.waitFor(() => expect(grown(server)).toHaveLength(6));
+    expect(grown(server)[0]).toMatch(
       /LMCache INFO: LazyMemoryAllocator: Expanded 10240 MB pinned memory, now total is 30720 MB \/ 81920 MB \(37\.5%\) \(lazy_memory_allocator\.py:300:/,
     );
-    expect(grown()[5]).toContain('now total is 81920 MB / 81920 MB (100.0%)');
+    expect(grown(server)[5]).toContain('now total is 81920 MB / 81920 MB (100.0%)');
   });
 
   it('is whole at once with --no-l1-use-lazy', async () => {
-    await start(['--no-l1-use-lazy']);
+    const server = await start(['--no-l1-use-lazy']);
     // Six steps of 4.7 ms would be over.
     await new Promise((resolve) => setTimeout(resolve, 60));
-    expect(grown()).toEqual([]);
+    expect(grown(server)).toEqual([]);
   });
 });

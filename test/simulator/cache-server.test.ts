@@ -1,21 +1,18 @@
 import { connect, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LmcacheConnector } from '../../simulator/contracts.js';
-import { createConnector } from '../../simulator/lmcache/connector.js';
 import { parseKvTransferConfig } from '../../simulator/lmcache/kv-transfer-config.js';
-import { runCacheServer } from '../../simulator/lmcache/run-server.js';
 import type { ServerSpelling } from '../../simulator/lmcache/server-arguments.js';
-import { loadProfile } from '../../simulator/profiles.js';
+import {
+  type CacheServerInProcess,
+  connectorOf,
+  kvTransferConfig,
+  launchCacheServer,
+  serveCacheInProcess,
+} from './cache-server-in-process.js';
 
 const REQUIRED = ['--l1-size-gb', '80', '--eviction-policy', 'LRU'];
 const IDS = Array.from({ length: 10_009 }, (_, index) => index);
-
-interface Running {
-  readonly port: number;
-  readonly httpPort: number | null;
-  stop(): Promise<number>;
-  readonly log: string[];
-}
 
 const cleanUps: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -23,72 +20,33 @@ afterEach(async () => {
 });
 
 function launch(spelling: ServerSpelling, args: readonly string[], environment: Record<string, string> = {}) {
-  const abort = new AbortController();
-  const log: string[] = [];
-  const errors: string[] = [];
-  let ready: (ports: { port: number; httpPort: number | null }) => void = () => {};
-  const whenReady = new Promise<{ port: number; httpPort: number | null }>((resolve) => {
-    ready = resolve;
-  });
-  const exit = runCacheServer(spelling, args, {
-    environment: { SIM_SPEED: '1000', ...environment },
-    signal: abort.signal,
-    write: (line) => log.push(line),
-    writeError: (line) => errors.push(line),
-    onReady: (ports) => ready(ports),
-  });
-  const stop = () => {
-    abort.abort();
-    return exit;
-  };
-  cleanUps.push(stop);
-  return { whenReady, exit, stop, log, errors };
+  const server = launchCacheServer(spelling, args, environment);
+  cleanUps.push(server.stop);
+  return server;
 }
 
 async function start(
   options: { port?: number; args?: readonly string[]; environment?: Record<string, string> } = {},
-): Promise<Running> {
-  const args = [...REQUIRED, '--host', '127.0.0.1', '--port', String(options.port ?? 0), '--http-port', '0'];
-  const server = launch('server', [...args, ...(options.args ?? [])], options.environment);
-  const ports = await server.whenReady;
-  return { ...ports, stop: server.stop, log: server.log };
+): Promise<CacheServerInProcess> {
+  const args = ['--host', '127.0.0.1', '--port', String(options.port ?? 0), ...(options.args ?? [])];
+  const server = await serveCacheInProcess(args, options.environment);
+  cleanUps.push(server.stop);
+  return server;
 }
 
-function connectorTo(port: number, log: string[] = [], mqTimeout = 10): LmcacheConnector {
-  const json = JSON.stringify({
-    kv_connector: 'LMCacheMPConnector',
-    kv_role: 'kv_both',
-    kv_load_failure_policy: 'recompute',
-    kv_connector_extra_config: {
-      'lmcache.mp.host': 'tcp://127.0.0.1',
-      'lmcache.mp.port': port,
-      'lmcache.mp.mq_timeout': mqTimeout,
-    },
-  });
-  const connector = createConnector({
-    config: parseKvTransferConfig(json),
-    model: 'Qwen/Qwen3-14B',
-    kvBytesPerToken: 163_840,
-    kvPoolTokens: 266_144,
-    layers: 40,
-    transfer: loadProfile('h200').transfer,
-    clock: { now: () => 0 },
-    speed: 1000,
-    environment: {},
-    cacheDisabled: () => false,
-    log: (line) => log.push(line),
-  });
+function connectorTo(port: number, log: string[] = [], mqTimeoutSeconds = 10): LmcacheConnector {
+  const connector = connectorOf(kvTransferConfig(port, mqTimeoutSeconds), { log: (line) => log.push(line) });
   cleanUps.push(() => connector.close());
   return connector;
 }
 
-async function get(server: Running, path: string, method = 'GET', body?: string) {
+async function get(server: CacheServerInProcess, path: string, method = 'GET', body?: string) {
   const init = body === undefined ? { method } : { method, body };
   const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, init);
   return { status: response.status, text: await response.text(), headers: response.headers };
 }
 
-async function metric(server: Running, name: string): Promise<number> {
+async function metric(server: CacheServerInProcess, name: string): Promise<number> {
   const { text } = await get(server, '/metrics');
   const values = text
     .split('\n')
@@ -360,24 +318,13 @@ describe('--kv-transfer-config', () => {
   });
 
   it('keeps an in-process tier of its own for LMCacheConnectorV1', async () => {
-    const options = {
-      config: parseKvTransferConfig('{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}'),
-      model: 'm',
-      kvBytesPerToken: 163_840,
-      kvPoolTokens: 0,
-      layers: 40,
-      transfer: loadProfile('h200').transfer,
-      clock: { now: () => 0 },
-      speed: 10,
-      cacheDisabled: () => false,
-      log: () => {},
-    };
-    const local = createConnector({ ...options, environment: { LMCACHE_CHUNK_SIZE: '128' } });
+    const config = '{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}';
+    const local = connectorOf(config, { environment: { LMCACHE_CHUNK_SIZE: '128' } });
     local.store(IDS, 0);
     expect(await local.lookup(IDS)).toBe(78 * 128);
-    const off = createConnector({ ...options, environment: { LMCACHE_LOCAL_CPU: 'False' } });
+    const off = connectorOf(config, { environment: { LMCACHE_LOCAL_CPU: 'False' } });
     off.store(IDS, 0);
     expect(await off.lookup(IDS)).toBe(0);
-    expect(() => createConnector({ ...options, environment: { LMCACHE_CHUNK_SIZE: 'x' } })).toThrow(/chunk_size/);
+    expect(() => connectorOf(config, { environment: { LMCACHE_CHUNK_SIZE: 'x' } })).toThrow(/chunk_size/);
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { runCacheServer } from '../../simulator/lmcache/run-server.js';
+import { type CacheServerInProcess, serveCacheInProcess } from './cache-server-in-process.js';
 import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
 
 const endpointSchema = z.object({ method: z.string(), path: z.string(), body: z.boolean() });
@@ -46,30 +46,18 @@ const NOT_SIMULATED: Readonly<Record<string, readonly string[]>> = {
   'more than one data-parallel rank': ['POST /scale_elastic_ep'],
 };
 
-const ending = new AbortController();
 let engine: ServedInProcess;
-let cacheServer = '';
-let cacheServerEnd: Promise<number> = Promise.resolve(0);
+let cacheServer: CacheServerInProcess;
 
 beforeAll(async () => {
   const l2 = JSON.stringify({ type: 'mock', max_size_gb: 1, mock_bandwidth_gb: 4 });
-  const args = ['--l1-size-gb', '1', '--eviction-policy', 'LRU', '--port', '0', '--http-port', '0', '--l2-adapter', l2];
-  cacheServer = await new Promise((resolve, reject) => {
-    cacheServerEnd = runCacheServer('server', args, {
-      environment: { SIM_SPEED: '200' },
-      signal: ending.signal,
-      write: () => undefined,
-      writeError: (line) => reject(new Error(line)),
-      onReady: ({ httpPort }) => resolve(`http://127.0.0.1:${httpPort}`),
-    });
-  });
+  cacheServer = await serveCacheInProcess(['--l1-size-gb', '1', '--l2-adapter', l2]);
   engine = await serveInProcess([], { VLLM_SERVER_DEV_MODE: '1' });
 });
 
 afterAll(async () => {
   await engine.stop();
-  ending.abort();
-  expect(await cacheServerEnd).toBe(0);
+  expect(await cacheServer.stop()).toBe(0);
 });
 
 /** Recorded endpoints that the server does not know, by a plain request each. */
@@ -90,7 +78,7 @@ async function missing(baseUrl: string, endpoints: readonly Endpoint[]): Promise
 describe('every endpoint of the recorded servers', () => {
   it('is there on the cache server', async () => {
     expect(recorded.cacheServer).toHaveLength(29);
-    expect(await missing(cacheServer, recorded.cacheServer)).toEqual([]);
+    expect(await missing(cacheServer.httpUrl, recorded.cacheServer)).toEqual([]);
   });
 
   it('is there on the engine, but for those that are named here with their reason', async () => {

@@ -1,54 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { runCacheServer } from '../../simulator/lmcache/run-server.js';
+import { type CacheServerInProcess, kvTransferConfig, serveCacheInProcess } from './cache-server-in-process.js';
 import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
 
 const answerSchema = z.object({
   choices: z.array(z.object({ text: z.string() })),
   usage: z.object({ prompt_tokens: z.number(), prompt_tokens_details: z.object({ cached_tokens: z.number() }) }),
 });
-
-/** A cache server in the test's process, on free ports. */
-async function startCacheServer(): Promise<{ readonly port: number; stop(): Promise<number> }> {
-  const controller = new AbortController();
-  let written = '';
-  let exited: Promise<number> = Promise.resolve(0);
-  const port = await new Promise<number>((resolve, reject) => {
-    const write = (text: string): void => {
-      written += text;
-    };
-    exited = runCacheServer(
-      'server',
-      ['--l1-size-gb', '10', '--eviction-policy', 'LRU', '--port', '0', '--http-port', '0'],
-      {
-        environment: { SIM_SPEED: '200' },
-        signal: controller.signal,
-        write,
-        writeError: write,
-        onReady: (ports) => resolve(ports.port),
-      },
-    );
-    exited.then(() => reject(new Error(written)), reject);
-  });
-  return {
-    port,
-    stop: () => {
-      controller.abort();
-      return exited;
-    },
-  };
-}
-
-const connectorTo = (port: number): string =>
-  JSON.stringify({
-    kv_connector: 'LMCacheMPConnector',
-    kv_role: 'kv_both',
-    kv_connector_extra_config: {
-      'lmcache.mp.host': 'tcp://127.0.0.1',
-      'lmcache.mp.port': port,
-      'lmcache.mp.mq_timeout': 10,
-    },
-  });
 
 const prompt = (name: string): string => `${name} ${new Array(1000).fill('hi').join(' ')}`;
 
@@ -78,17 +36,17 @@ async function metric(server: ServedInProcess, name: string): Promise<number> {
 }
 
 describe('the simulated engine with a cache server', () => {
-  let cacheServer: Awaited<ReturnType<typeof startCacheServer>>;
+  let cacheServer: CacheServerInProcess;
   let server: ServedInProcess;
   beforeAll(async () => {
-    cacheServer = await startCacheServer();
+    cacheServer = await serveCacheInProcess(['--l1-size-gb', '10'], { SIM_SPEED: '200' });
     server = await serveInProcess(
       [
         '--served-model-name',
         'any-name',
         '--enable-prompt-tokens-details',
         '--kv-transfer-config',
-        connectorTo(cacheServer.port),
+        kvTransferConfig(cacheServer.port),
       ],
       { VLLM_SERVER_DEV_MODE: '1' },
     );
@@ -140,10 +98,14 @@ describe('the simulated engine with a cache server', () => {
 
 describe('the simulated engine without its cache server', () => {
   it('starts and serves, everything a miss', async () => {
-    const holder = await startCacheServer();
+    const holder = await serveCacheInProcess(['--l1-size-gb', '10'], { SIM_SPEED: '200' });
     const { port } = holder;
     await holder.stop();
-    const server = await serveInProcess(['--enable-prompt-tokens-details', '--kv-transfer-config', connectorTo(port)]);
+    const server = await serveInProcess([
+      '--enable-prompt-tokens-details',
+      '--kv-transfer-config',
+      kvTransferConfig(port),
+    ]);
     try {
       expect((await ask(server, prompt('a'))).cached).toBe(0);
     } finally {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { runCacheServer } from '../../simulator/lmcache/run-server.js';
+import { type CacheServerInProcess, kvTransferConfig, serveCacheInProcess } from './cache-server-in-process.js';
 import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
 
 const shapes = z.record(z.string(), z.object({ type: z.string(), help: z.string(), labels: z.array(z.string()) }));
@@ -18,54 +18,24 @@ const OF_OTHER_VERSIONS = [
 ];
 
 let server: ServedInProcess;
-let cacheServerUrl = '';
+let cacheServer: CacheServerInProcess;
 /** Of every page that was scraped between the requests: some metrics are only there while something runs. */
 let cacheServerShapes: Shapes = {};
-let stopCacheServer: () => Promise<number>;
 
 beforeAll(async () => {
-  const ending = new AbortController();
-  let ended: Promise<number> = Promise.resolve(0);
   // L1 so small that a few prompts fill it, L2 so slow that stores are seen under way.
   const l2 = JSON.stringify({ type: 'mock', max_size_gb: 1, mock_bandwidth_gb: 0.01 });
-  const args = [
-    '--l1-size-gb',
-    '0.2',
-    '--eviction-policy',
-    'LRU',
-    '--port',
-    '0',
-    '--http-port',
-    '0',
-    '--l2-adapter',
-    l2,
-  ];
-  const ports = await new Promise<{ port: number; httpPort: number | null }>((resolve, reject) => {
-    const write = (): void => undefined;
-    ended = runCacheServer('server', [...args, '--metrics-sample-rate', '1'], {
-      environment: { SIM_SPEED: '200' },
-      signal: ending.signal,
-      write,
-      writeError: (line) => reject(new Error(line)),
-      onReady: resolve,
-    });
-  });
-  cacheServerUrl = `http://127.0.0.1:${ports.httpPort}/metrics`;
-  stopCacheServer = () => {
-    ending.abort();
-    return ended;
-  };
-  const config = { kv_connector: 'LMCacheMPConnector', kv_role: 'kv_both' };
-  const extra = { 'lmcache.mp.host': 'tcp://127.0.0.1', 'lmcache.mp.port': ports.port };
+  const args = ['--l1-size-gb', '0.2', '--l2-adapter', l2, '--metrics-sample-rate', '1'];
+  cacheServer = await serveCacheInProcess(args, { SIM_SPEED: '200' });
   server = await serveInProcess(
     [
-      ...['--kv-transfer-config', JSON.stringify({ ...config, kv_connector_extra_config: extra })],
+      ...['--kv-transfer-config', kvTransferConfig(cacheServer.port)],
       // So few blocks that prompts take each other's.
       ...['--max-model-len', '1100', '--num-gpu-blocks-override', '100'],
     ],
     { VLLM_SERVER_DEV_MODE: '1' },
   );
-  cacheServerShapes = await shapesOf(cacheServerUrl);
+  cacheServerShapes = await shapesOf(`${cacheServer.httpUrl}/metrics`);
   for (const [name, forgets] of [
     ...['a', 'a', 'a'].map((name) => [name, false] as const),
     ...['b', 'c', 'd', 'e', 'e', 'a', 'b', 'f'].map((name) => [name, true] as const),
@@ -76,14 +46,14 @@ beforeAll(async () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ prompt, max_tokens: 2 }),
     });
-    Object.assign(cacheServerShapes, await shapesOf(cacheServerUrl));
+    Object.assign(cacheServerShapes, await shapesOf(`${cacheServer.httpUrl}/metrics`));
     if (forgets) await fetch(`${server.baseUrl}/reset_prefix_cache`, { method: 'POST' });
   }
 });
 
 afterAll(async () => {
   await server.stop();
-  await stopCacheServer();
+  await cacheServer.stop();
 });
 
 /** Type, help and labels of each metric of a page. */
@@ -129,7 +99,7 @@ describe('every metric of the recorded servers is there, with its type, labels a
 });
 
 it('tells how long GPU blocks lived, were idle and went unused between two uses', async () => {
-  const page = await (await fetch(cacheServerUrl)).text();
+  const page = await (await fetch(`${cacheServer.httpUrl}/metrics`)).text();
   const value = (name: string) => Number(new RegExp(`^lmcache_mp_l0_block_${name}{.*} (\\S+)$`, 'm').exec(page)?.[1]);
   // 63 blocks of each of the prompts after the three of "a", from a pool of 99; those three used theirs again twice.
   expect(value('lifetime_seconds_count')).toBe(value('idle_before_evict_seconds_count'));
