@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { classifyEngineEnd, lastTracebackFrame } from '../../engines/blame.js';
+import { classifyEngineEnd } from '../../engines/blame.js';
 import { describeExit } from '../../engines/describe-exit.js';
+import { crashFrame } from '../../engines/traceback.js';
 
 const exit = { code: 1, signal: null, outOfMemory: false, at: '2026-11-22T00:00:00.000Z' };
 
@@ -16,7 +17,7 @@ describe('who is to blame for a dead engine', () => {
     ['RuntimeError: Found no NVIDIA driver on your system.', 'no-gpu'],
     ['RuntimeError: Failed to infer device type', 'no-gpu'],
     ['NVRM: Xid (PCI:0000:00:06): 79, GPU has fallen off the bus.', 'engine-died'],
-    ['torch.AcceleratorError: CUDA error: an illegal memory access was encountered', 'engine-died'],
+    ['torch.AcceleratorError: CUDA error: unknown error', 'engine-died'],
     ['OSError: [Errno 28] No space left on device', 'disk'],
     ["OSError: We couldn't connect to 'https://huggingface.co' to load the files", 'engine-unreachable'],
   ])('%s', (line, cause) => {
@@ -47,10 +48,9 @@ describe('who is to blame for a dead engine', () => {
     expect(classifyEngineEnd(log, exit)).toEqual({
       reason: 'unknown',
       cause: 'engine-died',
-      evidence:
-        '/opt/venv/lib/python3.12/site-packages/lmcache/v1/x.py:17 in register: (EngineCore pid=42) ValueError: bad chunk size',
+      evidence: '/opt/venv/lib/python3.12/site-packages/lmcache/v1/x.py:17 in register: ValueError: bad chunk size',
     });
-    expect(lastTracebackFrame(['no', 'traceback'])).toBeNull();
+    expect(crashFrame(['no', 'traceback'])).toBeNull();
     expect(classifyEngineEnd([], null)).toEqual({ reason: 'unknown', cause: 'engine-died', evidence: null });
   });
 
@@ -63,7 +63,7 @@ describe('who is to blame for a dead engine', () => {
       '(EngineCore pid=4581) INFO 11-22 07:00:17 [backends.py:1155] Dynamo bytecode transform time: 10.91 s',
       '(APIServer pid=4310) INFO:     127.0.0.1:48734 - "POST /v1/completions HTTP/1.1" 200 OK',
     ];
-    expect(lastTracebackFrame(log)).toBeNull();
+    expect(crashFrame(log)).toBeNull();
     expect(classifyEngineEnd(log, { ...exit, code: null, signal: 'SIGKILL' })).toEqual({
       reason: 'infrastructure',
       cause: 'engine-died',
