@@ -122,7 +122,7 @@ function useOf({ memoryUsedMiB, processes }: Gpu): GpuUse {
 export interface GpuMemoryReport {
   /** By uuid; a GPU that nvidia-smi no longer shows is missing. */
   readonly after: ReadonlyMap<string, GpuUse>;
-  /** A line for each GPU that still holds more than when it was chosen. */
+  /** A line for each GPU that still holds more than when it was chosen, or cannot be read any more. */
   readonly held: readonly string[];
 }
 
@@ -148,9 +148,15 @@ export async function waitForGpuMemory(
     );
     if (held.length === 0 || performance.now() >= deadline) {
       const lines = describeGpus({ ...inventory, gpus: held, unreadable: [] }, new Map());
+      const lost = gpus.filter(({ uuid }) => !ours.some((gpu) => gpu.uuid === uuid));
       return {
         after: new Map(ours.map((gpu) => [gpu.uuid, useOf(gpu)])),
-        held: lines.map((line) => `memory not given back: ${line}`),
+        held: [
+          ...lines.map((line) => `memory not given back: ${line}`),
+          ...lost.map(
+            ({ index, name }) => `GPU ${index} (${name}) is lost: nvidia-smi cannot tell its memory any more`,
+          ),
+        ],
       };
     }
     await delay(Math.min(500, Math.max(0, deadline - performance.now())));

@@ -159,6 +159,11 @@ describe('GPU memory after the end', () => {
     expect(report.held[0]).toMatch(/^memory not given back: GPU 1 .*60000 of 143771 MiB free/);
   });
 
+  it('is not known of a card that is lost', async () => {
+    const report = await waitForGpuMemory(mine, async () => inventoryOf(gpu(0)), 10_000);
+    expect(report.held).toEqual(['GPU 1 (NVIDIA H200) is lost: nvidia-smi cannot tell its memory any more']);
+  });
+
   it.each([
     [100, 0],
     [101, 1],
