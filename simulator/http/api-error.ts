@@ -4,17 +4,25 @@ import { pythonFloat, pythonRepr, pythonTuple } from './python-text.js';
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
+  /** vLLM's name of the kind, where it has one. */
+  readonly type: string;
   readonly body: string;
 
-  constructor(status: number, body: unknown, message: string) {
+  constructor(status: number, body: unknown, message: string, type = '') {
     super(message);
     this.status = status;
+    this.type = type;
     this.body = JSON.stringify(body);
   }
 }
 
 function openAiError(status: number, type: string, message: string, param: string | null): ApiError {
-  return new ApiError(status, { error: { message, type, param, code: status } }, message);
+  return new ApiError(status, { error: { message, type, param, code: status } }, message, type);
+}
+
+/** The form of Anthropic's API. */
+export function anthropicError(status: number, type: string, message: string): ApiError {
+  return new ApiError(status, { type: 'error', error: { type, message } }, message, type);
 }
 
 export function modelNotFound(model: string): ApiError {

@@ -13,12 +13,12 @@ import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import { ApiError, badRequest } from './api-error.js';
 import { developmentRoutes } from './development-routes.js';
-import { anyOpenAiDialect, chatDialect, completionDialect } from './dialect.js';
 import { integerField, tokenIdsField } from './field-schemas.js';
-import { checkModel, handleGeneration, tokenize } from './generate.js';
+import { checkModel, tokenize } from './generate.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
+import { textRoutes } from './text-routes.js';
 import { TurnQueue } from './turn-queue.js';
 
 export interface ApiServerOptions {
@@ -141,9 +141,7 @@ function createRoutes(options: ApiServerOptions): Routes {
     ],
     ['/v1/models', { GET: (_, reply) => reply.json(modelList(served)) }],
     ['/is_scaling_elastic_ep', { POST: (_, reply) => reply.json({ is_scaling_elastic_ep: false }) }],
-    ['/invocations', { POST: (request, reply) => handleGeneration(anyOpenAiDialect, context, request, reply) }],
-    ['/v1/completions', { POST: (request, reply) => handleGeneration(completionDialect, context, request, reply) }],
-    ['/v1/chat/completions', { POST: (request, reply) => handleGeneration(chatDialect, context, request, reply) }],
+    ...textRoutes(context),
     [
       '/tokenize',
       {

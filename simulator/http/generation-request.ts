@@ -7,7 +7,8 @@ import type { LogprobsWanted } from './logprobs-format.js';
 import { type JsonObject, parseFields } from './request-body.js';
 import { chooseCall, parseToolChoice, plainMessages, type ToolCallForm, type ToolChoice } from './tool-choice.js';
 
-const samplingFields = {
+/** What every endpoint of OpenAI's takes. */
+export const samplingFields = {
   model: z.string().nullish(),
   n: integerField.nullish(),
   temperature: numberField.nullish(),

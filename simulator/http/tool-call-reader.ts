@@ -45,7 +45,7 @@ export class ToolCallReader {
   endsAsCall(reason: string, isStream: boolean): boolean {
     if (this.#form.kind === 'named') return false;
     if (isStream) return this.#isAnnounced;
-    return this.#end !== null && (this.#form.kind === 'auto' || reason === 'stop');
+    return this.#isWhole && (this.#form.kind === 'auto' || reason === 'stop');
   }
 
   push(added: string): readonly ToolDelta[] {
@@ -68,9 +68,14 @@ export class ToolCallReader {
   /** All of the answer. A call that was cut off is none, but text. */
   whole(): ReadCall {
     const { kind, name, before } = this.#form;
-    if (this.#end === null) return { content: this.#text, calls: [] };
-    const call = { id: this.#id, name, arguments: this.#text.slice(before.length, this.#end) };
+    if (!this.#isWhole) return { content: this.#text, calls: [] };
+    const call = { id: this.#id, name, arguments: this.#text.slice(before.length, this.#end ?? undefined) };
     return { content: kind === 'auto' ? null : '', calls: [call] };
+  }
+
+  /** The brace that closes the call itself follows the arguments' own. */
+  get #isWhole(): boolean {
+    return this.#end !== null && this.#text[this.#end] === '}';
   }
 
   /** Looks for the brace that closes the arguments. */

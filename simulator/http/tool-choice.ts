@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
 import type { AnswerShape } from './answer-shape.js';
-import { badRequest, valueError } from './api-error.js';
+import { type ApiError, badRequest, valueError } from './api-error.js';
 import { type JsonObject, parseFields } from './request-body.js';
 
 const toolsSchema = z.looseObject({
@@ -89,12 +89,15 @@ function namedTool(wanted: object, tools: readonly Tool[], body: JsonObject): st
 
 /** A server without a tool parser refuses every choice but "none". @throws ApiError 400 */
 export function checkToolParser({ kind, name }: ToolChoice, hasParser: boolean): void {
-  if (hasParser || kind === 'none') return;
+  if (!hasParser && kind !== 'none') throw noToolParser(kind, name);
+}
+
+export function noToolParser(kind: ToolChoice['kind'], name: string | null): ApiError {
   if (kind === 'auto') {
-    throw badRequest('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', null);
+    return badRequest('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', null);
   }
   const described = kind === 'named' ? `function "${name}"` : '"required"';
-  throw badRequest(`tool_choice=${described} requires --tool-call-parser to be set`, null);
+  return badRequest(`tool_choice=${described} requires --tool-call-parser to be set`, null);
 }
 
 /**
