@@ -1,5 +1,5 @@
 import { ArgumentTypeError } from './argparse.js';
-import { pythonRepr } from './http/python-text.js';
+import { pythonRepr, pythonType } from './http/python-text.js';
 import { pydanticJsonError } from './pydantic-json-error.js';
 import { CONFIG_KEYS } from './vllm-config-keys.js';
 
@@ -116,21 +116,6 @@ function shortened(shown: string): string {
   if (shown.length <= LONGEST_SHOWN) return shown;
   const half = LONGEST_SHOWN / 2;
   return `${shown.slice(0, half)}...${shown.slice(shown.length - half + 1)}`;
-}
-
-function pythonType(value: unknown): string {
-  if (value === null) return 'NoneType';
-  if (Array.isArray(value)) return 'list';
-  switch (typeof value) {
-    case 'string':
-      return 'str';
-    case 'boolean':
-      return 'bool';
-    case 'number':
-      return Number.isInteger(value) ? 'int' : 'float';
-    default:
-      return 'dict';
-  }
 }
 
 function integer(value: unknown): ReturnType<Check> {

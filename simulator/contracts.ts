@@ -46,6 +46,8 @@ export interface StepTimeModel {
   readonly deliverySeconds: number;
   /** Bytes of KV cache one token takes over all GPUs. */
   readonly kvBytesPerToken: number;
+  /** Bytes of the model's weights over all GPUs. */
+  readonly weightBytes: number;
   /** Tokens the KV pool holds, a multiple of `blockTokens`; an Error if the model does not fit. */
   kvPoolTokens(options: { readonly gpuMemoryUtilization: number; readonly tensorParallelSize: number }): number;
 }

@@ -13,12 +13,14 @@ import { registerProcessMetrics } from './process-metrics.js';
 import { RequestFaults } from './request-faults.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
+import { SleepState } from './sleep-state.js';
 
 /** How often the engine logs its throughput while it works, simulated seconds (as vLLM does in real ones). */
 const STATISTICS_INTERVAL_SECONDS = 10;
 
 /** What follows the tokens of a request. */
 export interface TokenSink {
+  /** It got a token, or has ended; one that was aborted got none. */
   onToken(sequence: Sequence): void;
 }
 
@@ -40,6 +42,7 @@ export class EngineService {
   readonly faults: RequestFaults;
   /** What leaves when the running step's tokens are due. */
   readonly outbox = new Outbox();
+  readonly sleep = new SleepState();
   readonly #options: EngineServiceOptions;
   readonly #metrics: EngineMetrics;
   readonly #sinks = new Map<Sequence, { readonly sink: TokenSink; readonly n: number }>();
@@ -84,6 +87,7 @@ export class EngineService {
       scheduler: this.loop.scheduler,
       arriving: () => this.loop.unfinished - this.loop.scheduler.running.length - this.loop.scheduler.waiting.length,
       cacheConfig: cacheConfigLabels(served),
+      sleep: this.sleep,
     });
   }
 
@@ -108,6 +112,39 @@ export class EngineService {
       this.loop.finish(sequence, reason);
       this.#ended(sequence, reason, this.#options.clock.now());
     }
+  }
+
+  /**
+   * Ends requests from outside: their answers end with finish_reason "abort".
+   * @param wanted by their names; all if left out.
+   * @returns how many sequences ended, and requests of several sequences beside them.
+   */
+  abort(wanted: (requestId: string) => boolean = () => true): number {
+    const struck = [...this.#sinks].filter(([{ options }]) => wanted(options.requestId ?? ''));
+    const parents = new Set<TokenSink>();
+    for (const [sequence, { sink, n }] of struck) {
+      if (n > 1) parents.add(sink);
+      this.loop.finish(sequence, 'abort');
+      sink.onToken(sequence);
+      this.#ended(sequence, 'abort', this.#options.clock.now());
+    }
+    // No step may follow, with whose tokens these ends would leave.
+    this.outbox.sendAll();
+    return struck.length + parents.size;
+  }
+
+  /**
+   * vLLM's modes of a pause: `abort` ends what is there, `wait` lets it come to its end, `keep` freezes it.
+   * @returns when nothing runs any more.
+   */
+  async pause(mode: 'abort' | 'wait' | 'keep', clearCache: boolean): Promise<void> {
+    const resting = this.loop.pause(mode === 'keep' ? 'all' : 'new');
+    // Paused before, or the next in the queue would take the place of each.
+    if (mode === 'abort') this.abort();
+    await resting;
+    if (!clearCache) return;
+    this.loop.scheduler.preemptAll();
+    this.loop.scheduler.resetPrefixCache();
   }
 
   #onToken(sequence: Sequence, at: number): void {

@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { StepReport } from './engine/engine-listener.js';
 import type { Scheduler } from './engine/scheduler.js';
 import type { FinishReason, Sequence } from './engine/sequence.js';
+import type { SleepState } from './sleep-state.js';
 
 const TOKEN_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000];
 const STEP_TOKEN_BUCKETS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
@@ -22,6 +23,7 @@ export interface EngineMetricsOptions {
   readonly arriving: () => number;
   /** Labels of vllm:cache_config_info. */
   readonly cacheConfig: Readonly<Record<string, string>>;
+  readonly sleep: SleepState;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -153,7 +155,7 @@ export class EngineMetrics {
     this.#observe.request_prefill_kv_computed_tokens(sequence.promptIds.length - sequence.cachedTokens);
   }
 
-  #gauges({ scheduler, arriving, cacheConfig }: EngineMetricsOptions): void {
+  #gauges({ scheduler, arriving, cacheConfig, sleep }: EngineMetricsOptions): void {
     const loading = (): number =>
       scheduler.waiting.filter(({ remote }) => remote.kind === 'loading' || remote.kind === 'asked').length;
     const waiting = (): number => scheduler.waiting.length + arriving();
@@ -173,9 +175,9 @@ export class EngineMetrics {
       'engine_sleep_state',
       'Engine sleep state; awake = 0 means engine is sleeping; awake = 1 means engine is awake; weights_offloaded = 1 means sleep level 1; discard_all = 1 means sleep level 2.',
       [
-        [{ sleep_state: 'awake' }, () => 1],
-        [{ sleep_state: 'weights_offloaded' }, () => 0],
-        [{ sleep_state: 'discard_all' }, () => 0],
+        [{ sleep_state: 'awake' }, () => sleep.gauges.awake],
+        [{ sleep_state: 'weights_offloaded' }, () => sleep.gauges.weightsOffloaded],
+        [{ sleep_state: 'discard_all' }, () => sleep.gauges.discardAll],
       ],
     );
     const { pool } = scheduler;

@@ -68,6 +68,7 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     return ramp ** 2 / (2 * rampSeconds.value) + Math.max(0, until - afterSeconds.value - rampSeconds.value);
   };
 
+  const weightBytes = layerWeightBytes + BYTES_PER_WEIGHT * (model.tiedEmbeddings ? 1 : 2) * headParameters;
   return {
     stepSeconds({ prefills, decodes, sustainedPrefillSeconds = 0 }: EngineStep): number {
       const requests = prefills.length + decodes.length;
@@ -112,11 +113,11 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
+    weightBytes,
     kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) {
-      const embeddings = (model.tiedEmbeddings ? 1 : 2) * headParameters;
-      const weightBytes = (layerWeightBytes + BYTES_PER_WEIGHT * embeddings) / tensorParallelSize;
+      const ownWeights = weightBytes / tensorParallelSize;
       const free =
-        gpuMemoryUtilization * profile.gpuMemoryGiB.value * GIB - weightBytes - profile.nonKvMemoryGiB.value * GIB;
+        gpuMemoryUtilization * profile.gpuMemoryGiB.value * GIB - ownWeights - profile.nonKvMemoryGiB.value * GIB;
       const block = profile.blockTokens.value;
       const tokens = Math.floor(free / (model.kvBytesPerToken / tensorParallelSize) / block) * block;
       if (tokens < block) {

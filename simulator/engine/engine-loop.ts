@@ -6,7 +6,7 @@ import type { EngineClock } from './engine-clock.js';
 import type { EngineListener } from './engine-listener.js';
 import { GpuWarmth } from './gpu-warmth.js';
 import { Patience } from './patience.js';
-import { type ScheduledStep, Scheduler, type SchedulerLimits } from './scheduler.js';
+import { type PauseState, type ScheduledStep, Scheduler, type SchedulerLimits } from './scheduler.js';
 import type { FinishReason, Sequence } from './sequence.js';
 
 export interface EngineLoopOptions {
@@ -44,6 +44,8 @@ export class EngineLoop {
   /** Simulated time since which the engine hangs, or null. */
   #heldSince: number | null = null;
   #turning = false;
+  /** Told once a pause has come into force. */
+  #awaitingRest: (() => void)[] = [];
 
   constructor(options: EngineLoopOptions) {
     const { limits, stepTime, clock, connector, listener } = options;
@@ -124,6 +126,25 @@ export class EngineLoop {
     this.#turn();
   }
 
+  /**
+   * Begins no more work: `new` lets running sequences go on to their end, `all` does not.
+   * @returns when nothing runs any more.
+   */
+  pause(state: Exclude<PauseState, 'none'>): Promise<void> {
+    this.scheduler.pauseState = state;
+    return new Promise((resolve) => {
+      this.#awaitingRest.push(resolve);
+      this.#turn();
+    });
+  }
+
+  /** Goes on after a pause; time in between is as if it had not been. */
+  resume(): void {
+    this.scheduler.pauseState = 'none';
+    if (this.#step === null) this.#time = Math.max(this.#time, this.#options.clock.now());
+    this.#turn();
+  }
+
   close(): void {
     this.#closed = true;
     this.#options.clock.cancelWake();
@@ -142,7 +163,16 @@ export class EngineLoop {
     } finally {
       this.#turning = false;
     }
+    if (this.#awaitingRest.length > 0 && this.#rests) {
+      for (const resolve of this.#awaitingRest.splice(0)) resolve();
+    }
   };
+
+  get #rests(): boolean {
+    const { pauseState, running } = this.scheduler;
+    const mayGoOn = pauseState === 'none' || (pauseState === 'new' && running.length > 0);
+    return this.#step === null && this.#delivery.dueAt === null && !mayGoOn;
+  }
 
   #fail(error: unknown): void {
     this.close();

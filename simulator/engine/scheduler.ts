@@ -32,6 +32,9 @@ export interface ScheduledStep {
 /** Asks the cache tier to load [localTokens, hitTokens) of a sequence; its blocks are reserved already. */
 export type StartLoad = (sequence: Sequence, hitTokens: number, localTokens: number) => void;
 
+/** What a paused scheduler keeps back: new work, or also that of running sequences. */
+export type PauseState = 'none' | 'new' | 'all';
+
 /** Running totals of the scheduler, for /metrics. */
 export interface SchedulerCounters {
   prefixQueries: number;
@@ -56,6 +59,7 @@ export class Scheduler {
   };
   readonly pool: BlockPool;
   readonly limits: SchedulerLimits;
+  pauseState: PauseState = 'none';
   /** null without a cache tier. */
   readonly #startLoad: StartLoad | null;
   #waiting: Sequence[] = [];
@@ -112,7 +116,7 @@ export class Scheduler {
 
   /** Chooses the next step at simulated time `now`, or null when nothing can run. */
   schedule(now: number): ScheduledStep | null {
-    if (this.#isHeldUp(now)) return null;
+    if (this.pauseState === 'all' || this.#isHeldUp(now)) return null;
     const entries: ScheduledSequence[] = [];
     let budget = this.limits.maxNumBatchedTokens;
     const preemptionsBefore = this.counters.preemptions;
@@ -125,7 +129,7 @@ export class Scheduler {
       budget -= newTokens;
       entries.push({ sequence, newTokens });
     }
-    if (this.counters.preemptions === preemptionsBefore) {
+    if (this.counters.preemptions === preemptionsBefore && this.pauseState === 'none') {
       do budget -= this.#admit(now, budget, entries);
       while (entries.length === 0 && this.#running.length === 0 && this.#takeFromWaiting(now, this.#waiting.slice(1)));
     }
@@ -162,6 +166,19 @@ export class Scheduler {
 
   resetPrefixCache(): boolean {
     return this.pool.resetPrefixCache();
+  }
+
+  /** Takes the blocks of all running sequences, which are computed anew when they go on. */
+  preemptAll(): void {
+    for (let victim = this.#running.at(-1); victim !== undefined; victim = this.#running.at(-1)) this.#preempt(victim);
+  }
+
+  #preempt(victim: Sequence): void {
+    this.#running.splice(this.#running.indexOf(victim), 1);
+    this.#release(victim);
+    victim.preemptions += 1;
+    this.counters.preemptions += 1;
+    this.#waiting.unshift(victim);
   }
 
   /** Moves waiting sequences into the step; returns the tokens used. */
@@ -296,12 +313,9 @@ export class Scheduler {
     while (!this.#reserve(sequence, sequence.computedTokens + newTokens, [])) {
       const isLast = this.#running[this.#running.length - 1] === sequence;
       if (isLast && this.#takeFromWaiting(now, this.#waiting)) continue;
-      const victim = this.#running.pop();
+      const victim = this.#running.at(-1);
       if (victim === undefined) return false;
-      this.#release(victim);
-      victim.preemptions += 1;
-      this.counters.preemptions += 1;
-      this.#waiting.unshift(victim);
+      this.#preempt(victim);
       if (victim === sequence) return false;
     }
     this.#register(sequence, sequence.computedTokens + newTokens);

@@ -90,7 +90,10 @@ export class Answer {
   onToken(sequence: Sequence): void {
     const choice = this.#choices.get(sequence);
     if (choice === undefined || choice.finishReason !== null) return;
-    if (sequence.finished === 'abort') return this.#abort(choice);
+    if (sequence.finished === 'abort') {
+      this.#abort(choice);
+      return;
+    }
     const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
     const ended = sequence.finished;
     const isShown = ended !== 'stop' && !this.#context.request.echoOnly;
@@ -108,8 +111,10 @@ export class Answer {
   #abort(choice: Choice): void {
     choice.finishReason = 'abort';
     this.#unfinished -= 1;
-    if (this.#context.request.stream) this.#writeChunk(choice, '', null);
-    else if (this.#unfinished === 0) this.#sendWhole();
+    const { text } = choice.scanner.push('', true);
+    if (this.#context.request.stream) this.#writeChunk(choice, text, null);
+    else choice.text += text;
+    if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
   }
 
   /** What a token adds; a character that takes several tokens comes with its last one. Special tokens mark a call. */
@@ -150,8 +155,10 @@ export class Answer {
       promptTokenIds: promptIds,
       logprobs: this.#tokenLogprobs(choice, newIds, !choice.started),
     };
-    // Of a call nothing may be new yet: then no event leaves.
-    const isSilent = part.toolDeltas?.length === 0 && part.finishReason === null && !request.returnTokenIds;
+    // Of a call nothing may be new yet, and an answer may end before it begins: then no event leaves.
+    const isSilent =
+      (tokenId === null && !choice.started) ||
+      (part.toolDeltas?.length === 0 && part.finishReason === null && !request.returnTokenIds);
     const isLast = this.#unfinished === 0;
     if (!isSilent) {
       event += format.content(part, usageOf(sequence.outputIds.length), isLast && !request.includeUsage);

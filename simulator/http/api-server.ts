@@ -11,10 +11,12 @@ import type { RequestFaults } from '../request-faults.js';
 import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
+import type { SleepState } from '../sleep-state.js';
 import { ApiError, badRequest } from './api-error.js';
 import { developmentRoutes } from './development-routes.js';
 import { integerField, tokenIdsField } from './field-schemas.js';
 import { checkModel, tokenize } from './generate.js';
+import { pauseRoutes } from './pause-routes.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
@@ -173,7 +175,7 @@ function createRoutes(options: ApiServerOptions): Routes {
           if (control.speed !== options.clock.speed) options.clock.setSpeed(control.speed);
           options.onControl();
           engine.onControl();
-          reply.json({ ...result.view, gpuMemoryUsedMiB: usedMemoryMiB(served) });
+          reply.json({ ...result.view, gpuMemoryUsedMiB: usedMemoryMiB(served, engine.sleep) });
         },
       },
     ],
@@ -181,6 +183,7 @@ function createRoutes(options: ApiServerOptions): Routes {
   if (served.devMode) {
     const resetPrefixCache = () => engine.loop.scheduler.resetPrefixCache();
     for (const [path, methods] of developmentRoutes(served, resetPrefixCache)) routes.set(path, methods);
+    for (const [path, methods] of pauseRoutes(served, engine)) routes.set(path, methods);
   }
   if (!served.options.given.disable_fastapi_docs) {
     const api = openApiOf(Object.fromEntries(routes), { title: 'FastAPI', version: '0.1.0' });
@@ -189,9 +192,20 @@ function createRoutes(options: ApiServerOptions): Routes {
   return routes;
 }
 
-/** Of each of its GPUs: all that it may take, which vLLM takes when it starts. */
-function usedMemoryMiB({ options, profile }: ServedModel): number {
-  return Math.round(options.gpuMemoryUtilization * profile.gpuMemoryGiB * 1024);
+/** Of each of its GPUs: all that it may take, which vLLM takes when it starts, less what a sleeping one has given back. */
+function usedMemoryMiB(
+  { options, profile, stepTime, blockCount, blockTokens }: ServedModel,
+  sleep: SleepState,
+): number {
+  const whole = options.gpuMemoryUtilization * profile.gpuMemoryGiB * 1024;
+  if (!options.sleepMode) return Math.round(whole);
+  const gpus = options.tensorParallelSize * options.pipelineParallelSize;
+  const bytes = {
+    weights: stepTime.weightBytes / gpus,
+    kv_cache: (blockCount * blockTokens * stepTime.kvBytesPerToken) / gpus,
+  };
+  const freed = [...sleep.tags].reduce((sum, tag) => sum + bytes[tag], 0);
+  return Math.round(whole - freed / 2 ** 20);
 }
 
 function modelList(served: ServedModel): unknown {

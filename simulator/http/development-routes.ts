@@ -13,7 +13,6 @@ export function developmentRoutes(
     ['/reset_prefix_cache', { POST: (_, reply) => reply.json({ success: resetPrefixCache() }) }],
     ['/reset_mm_cache', { POST: reset }],
     ['/reset_encoder_cache', { POST: reset }],
-    ['/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: false }) }],
     ['/get_world_size', { GET: (_, reply) => reply.json({ world_size: tensorParallelSize * pipelineParallelSize }) }],
     ['/server_info', { GET: (_, reply) => reply.json({ vllm_config: configText(served) }) }],
   ];

@@ -218,10 +218,6 @@ function isObject(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isList(value: Json): value is readonly Json[] {
-  return Array.isArray(value);
-}
-
 /** A value out of a request's body, which came as JSON. */
 function toJson(value: unknown): Json {
   if (Array.isArray(value)) return value.map(toJson);

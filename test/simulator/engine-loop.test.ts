@@ -24,6 +24,7 @@ const STEP_TIME: StepTimeModel = {
   deliverySeconds: 0.002,
   warmUpSeconds: 1,
   kvBytesPerToken: 1,
+  weightBytes: 0,
   kvPoolTokens: () => 16_000,
 };
 

@@ -1,0 +1,171 @@
+import type { IncomingMessage } from 'node:http';
+import type { EngineService } from '../engine-service.js';
+import type { ServedModel } from '../served-model.js';
+import { badRequest } from './api-error.js';
+import type { Handler } from './api-server.js';
+import { pythonJsonError } from './json-error.js';
+import { pythonType } from './python-text.js';
+import { type JsonObject, readBody } from './request-body.js';
+import { engineCallFailed, httpException, internalError, queryBooleanError, queryChoiceError } from './route-errors.js';
+
+type Routes = readonly (readonly [path: string, methods: Readonly<Record<string, Handler>>])[];
+
+const PAUSE_MODES = ['abort', 'wait', 'keep'] as const;
+type PauseMode = (typeof PAUSE_MODES)[number];
+/** pydantic's words for booleans. */
+const TRUE = /^(1|true|t|yes|y|on)$/i;
+const FALSE = /^(0|false|f|no|n|off)$/i;
+const NO_TRANSFER = 'Weight transfer not configured. Please set weight_transfer_config to enable weight transfer.';
+
+/**
+ * What VLLM_SERVER_DEV_MODE=1 adds for training beside serving (vLLM 0.26): pausing, sleeping, and the exchange of
+ * weights, which no simulated engine is configured for.
+ */
+export function pauseRoutes(served: ServedModel, engine: EngineService): Routes {
+  const { tensorParallelSize, pipelineParallelSize } = served.options;
+  const workers = tensorParallelSize * pipelineParallelSize;
+  const { sleep, loop } = engine;
+  const isPaused = (): boolean => loop.scheduler.pauseState !== 'none';
+  const isAsleep = (): boolean => sleep.tags.size > 0;
+  const withoutTransfer = () => engineCallFailed('collective_rpc', NO_TRANSFER, workers);
+  const demanding =
+    (field: string): Handler =>
+    async (request) => {
+      const body = await bodyObject(request, () => 'Invalid JSON format');
+      if ((body[field] ?? null) === null) throw httpException(400, `Missing '${field}' in request body`);
+      throw withoutTransfer();
+    };
+  const refused: Handler = () => {
+    throw withoutTransfer();
+  };
+  return [
+    [
+      '/pause',
+      {
+        POST: async (request, reply) => {
+          const query = queryOf(request);
+          const mode = PAUSE_MODES.find((name) => name === (query.get('mode') ?? 'abort'));
+          if (mode === undefined) throw queryChoiceError('mode', query.get('mode') ?? '', PAUSE_MODES);
+          const waits = booleanOf(query, 'wait_for_inflight_requests', false);
+          const clears = booleanOf(query, 'clear_cache', true);
+          await engine.pause(waits ? 'wait' : mode, clears);
+          reply.json({ status: 'paused' });
+        },
+      },
+    ],
+    [
+      '/resume',
+      {
+        POST: (_, reply) => {
+          loop.resume();
+          reply.json({ status: 'resumed' });
+        },
+      },
+    ],
+    ['/is_paused', { GET: (_, reply) => reply.json({ is_paused: isPaused() }) }],
+    [
+      '/abort_requests',
+      {
+        POST: async (request, reply) => {
+          const body = await bodyObject(request, () => 'Invalid JSON format');
+          reply.json({ status: 'aborted', aborted: abort(engine, body.request_ids) });
+        },
+      },
+    ],
+    [
+      '/sleep',
+      {
+        POST: async (request, reply) => {
+          const query = queryOf(request);
+          const level = levelOf(query.get('level') ?? '1');
+          await engine.pause(sleepMode(query.get('mode') ?? 'abort'), level >= 1);
+          sleep.fallAsleep(level);
+          reply.send(200, '', null);
+        },
+      },
+    ],
+    [
+      '/wake_up',
+      {
+        POST: (request, reply) => {
+          const tags = queryOf(request).getAll('tags');
+          const memory = tags.filter((tag) => tag !== 'scheduling');
+          sleep.wake(tags.length === 0 ? null : memory);
+          // After a part has woken, requests go on waiting for the rest.
+          if (!isAsleep()) loop.resume();
+          reply.send(200, '', null);
+        },
+      },
+    ],
+    ['/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: isPaused() || isAsleep() }) }],
+    ['/collective_rpc', { POST: async (request) => callWorkers(await rpcBody(request), workers) }],
+    ['/init_weight_transfer_engine', { POST: demanding('init_info') }],
+    ['/update_weights', { POST: demanding('update_info') }],
+    ['/start_weight_update', { POST: refused }],
+    ['/start_draft_weight_update', { POST: refused }],
+    ['/finish_weight_update', { POST: refused }],
+  ];
+}
+
+function queryOf(request: IncomingMessage): URLSearchParams {
+  return new URL(request.url ?? '/', 'http://localhost').searchParams;
+}
+
+/** @throws ApiError 400 */
+function booleanOf(query: URLSearchParams, name: string, byDefault: boolean): boolean {
+  const text = query.get(name);
+  if (text === null) return byDefault;
+  if (!TRUE.test(text) && !FALSE.test(text)) throw queryBooleanError(name, text);
+  return TRUE.test(text);
+}
+
+/** @throws ApiError 400 */
+function levelOf(text: string): number {
+  if (!/^\s*[+-]?\d+\s*$/.test(text)) throw badRequest(`invalid literal for int() with base 10: '${text}'`, null);
+  return Number(text);
+}
+
+/** Looked at by the engine alone. @throws ApiError 500 */
+function sleepMode(text: string): PauseMode {
+  const mode = PAUSE_MODES.find((name) => name === text);
+  if (mode === undefined) throw engineCallFailed('sleep', `Invalid pause mode: ${text}`);
+  return mode;
+}
+
+/** Ends requests by name, or all; as vLLM, tells how many were named, or were there. */
+function abort(engine: EngineService, named: unknown): number {
+  const ids = typeof named === 'string' && named !== '' ? [named] : Array.isArray(named) ? named.map(String) : [];
+  if (ids.length === 0) return engine.abort();
+  engine.abort((id) => ids.includes(id));
+  return ids.length;
+}
+
+async function rpcBody(request: IncomingMessage): Promise<JsonObject> {
+  return bodyObject(request, (text) => `JSON decode error: ${decodeError(text)}`);
+}
+
+/** There are no workers whose methods could be called. @throws ApiError */
+function callWorkers({ method }: JsonObject, workers: number): never {
+  if ((method ?? null) === null) throw httpException(400, "Missing 'method' in request body");
+  throw engineCallFailed('collective_rpc', `Method '${String(method)}' is not implemented.`, workers);
+}
+
+/** The body as JSON, whatever its content type. @throws ApiError 400; 500 for JSON that is no object, as Python fails there. */
+async function bodyObject(request: IncomingMessage, refusal: (text: string) => string): Promise<JsonObject> {
+  const text = await readBody(request);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw httpException(400, refusal(text));
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  throw internalError(`'${pythonType(value)}' object has no attribute 'get'`);
+}
+
+function decodeError(text: string): string {
+  const { message, position } = pythonJsonError(text);
+  const before = text.slice(0, position);
+  const line = before.split('\n').length;
+  return `${message}: line ${line} column ${position - before.lastIndexOf('\n')} (char ${position})`;
+}
