@@ -56,7 +56,7 @@ export interface Bench {
   start(args: readonly string[], environment?: Environment): Running;
   run(args: readonly string[], environment?: Environment): Promise<Ended>;
   /** `npx zx steps/<script>.mjs` in the checkout. */
-  zx(script: string, environment?: Environment): Promise<Ended>;
+  zx(script: string, environment?: Environment, args?: readonly string[]): Promise<Ended>;
   record(resultsDir?: string): RunRecord;
   events(resultsDir?: string): readonly RunEvent[];
   /** For what must lie outside of the bench, as results do by default. */
@@ -171,8 +171,8 @@ class TestBench implements Bench {
     return this.start(args, environment).ended;
   }
 
-  zx(script: string, environment: Environment = {}): Promise<Ended> {
-    return this.startProgram(['npx', 'zx', `steps/${script}.mjs`], { environment, directory: root }).ended;
+  zx(script: string, environment: Environment = {}, args: readonly string[] = []): Promise<Ended> {
+    return this.startProgram(['npx', 'zx', `steps/${script}.mjs`, ...args], { environment, directory: root }).ended;
   }
 
   record(resultsDir = this.resultsDir): RunRecord {
