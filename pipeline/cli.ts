@@ -1,4 +1,4 @@
-import yargs from 'yargs';
+import type yargs from 'yargs';
 import { isFileError } from './commands/file-error.js';
 import { describeExitCodes } from './exit-codes.js';
 import { type DeclaredOptions, settleValues } from './given-values.js';
@@ -99,6 +99,9 @@ const commands = [
 
 const simulate = 'simulate <engine..>';
 
+/** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
+const withoutVerdict = 3;
+
 /** What a command file provides. */
 export interface Command {
   /** Adds its options and examples. */
@@ -128,8 +131,18 @@ export async function main(given: readonly string[]): Promise<void> {
   process.umask(process.umask() | 0o022);
   process.on('uncaughtException', (error) => {
     // What the run has started is removed by its keeper.
-    void failWithoutVerdict(error).finally(() => process.exit());
+    process.exitCode = withoutVerdict;
+    void complain(describeFailure(error)).finally(() => process.exit());
   });
+  if (args[0] === 'bench') {
+    const { readPlainFlags } = await import('./commands/bench-plain-flags.js');
+    const flags = readPlainFlags(args.slice(1));
+    if (flags !== null) {
+      const { benchCommand } = await import('./commands/bench.js');
+      process.exitCode = await benchCommand.run(flags).catch(exitCodeOf);
+      return;
+    }
+  }
   const knownFlags: string[] = [];
   let options: DeclaredOptions = { array: [], boolean: [], alias: {} };
   const usageError = (message: string) => {
@@ -138,7 +151,8 @@ export async function main(given: readonly string[]): Promise<void> {
     );
     return new UsageError(describeUsageError(message, { args, declared, knownFlags }));
   };
-  const parser = yargs([...args])
+  const { default: newParser } = await import('yargs');
+  const parser = newParser([...args])
     .scriptName('lmcache-ci')
     .usage('$0 <command>\n\nIs the KV cache of LMCache with vLLM still correct, and still worth it?')
     .version(packageVersion())
@@ -208,13 +222,18 @@ export async function main(given: readonly string[]): Promise<void> {
   } catch (thrown) {
     // What yargs finds late, a flag without its value, it throws itself.
     const error = thrown instanceof Error && thrown.name === 'YError' ? usageError(thrown.message) : thrown;
-    if (error instanceof UsageError) {
-      process.exitCode = error.exitCode;
-      await complain(error.message);
-      return;
-    }
-    await failWithoutVerdict(error);
+    process.exitCode = await exitCodeOf(error);
   }
+}
+
+/** Says what is wrong. */
+async function exitCodeOf(error: unknown): Promise<number> {
+  if (error instanceof UsageError) {
+    await complain(error.message);
+    return error.exitCode;
+  }
+  await complain(describeFailure(error));
+  return withoutVerdict;
 }
 
 /** `simulate calibrate` is a command of this project; what else follows `simulate` is an engine's command line. */
@@ -224,10 +243,8 @@ function joinStudies(args: readonly string[]): readonly string[] {
   return isStudy ? [`simulate-${second}`, ...rest] : args;
 }
 
-/** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
-async function failWithoutVerdict(error: unknown): Promise<void> {
-  process.exitCode = 3;
-  await complain(isFileError(error) ? error.message : error instanceof Error ? String(error.stack) : String(error));
+function describeFailure(error: unknown): string {
+  return isFileError(error) ? error.message : error instanceof Error ? String(error.stack) : String(error);
 }
 
 /** Knowing what is secret takes libraries that `--help` does without. */

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { type InterruptSignal, interruptExitCodes } from '../results-schema/run-verdict.js';
+import { type InterruptSignal, interruptExitCodes } from '../results-schema/interrupt-signals.js';
 
 /** The reason an interrupted run's AbortSignal carries. */
 export class InterruptedError extends Error {

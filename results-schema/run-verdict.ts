@@ -1,9 +1,6 @@
 import { z } from 'zod';
+import { type InterruptSignal, interruptExitCodes } from './interrupt-signals.js';
 import { type FailureReason, failureCauseSchema, failureReasonSchema, type StepResult } from './step-result.js';
-
-/** The signals that end a run, with the exit code a shell expects for each (128 + number). */
-export const interruptExitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-export type InterruptSignal = keyof typeof interruptExitCodes;
 
 /** What a whole run came to. `step` is the name of the step that decided it, null where none did. */
 export const runVerdictSchema = z.discriminatedUnion('outcome', [

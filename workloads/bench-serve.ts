@@ -7,9 +7,8 @@ import { dueTimes, openTokenizer, prepareBenchServe, rpsChanges } from './bench/
 import { BENCH_PATHS, benchRequestBody } from './bench/request-body.js';
 import { type BenchServeExtras, buildBenchServeJson } from './bench/result-json.js';
 import { ClientWatch, summariseDelays, type ThreadHealth } from './client-health.js';
-import { type ConversationsResult, runConversations } from './conversations.js';
+import type { ConversationsResult } from './conversations.js';
 import { MeasuringClient } from './measuring-client.js';
-import { multiRoundQaConversations, summariseMultiRoundQa } from './multi-round-qa.js';
 import { reportProgress } from './progress.js';
 import { rehearse } from './rehearsal.js';
 import { describeOutcome, type RequestRecord } from './request.js';
@@ -68,7 +67,13 @@ export async function runBenchServe(
       ...describeTable(table),
       client_health: health,
       ...(dataset?.name === 'multi-round-qa'
-        ? { multi_round_qa: summariseMultiRoundQa([...table], round.durationSeconds, dataset.qps) }
+        ? {
+            multi_round_qa: (await import('./multi-round-qa.js')).summariseMultiRoundQa(
+              [...table],
+              round.durationSeconds,
+              dataset.qps,
+            ),
+          }
         : {}),
     };
     return {
@@ -152,6 +157,10 @@ async function timedPart(
   const { dataset, workers } = options;
   const limited = { ...options, signal: limit.signal };
   if (dataset?.name === 'multi-round-qa') {
+    const [{ runConversations }, { multiRoundQaConversations }] = await Promise.all([
+      import('./conversations.js'),
+      import('./multi-round-qa.js'),
+    ]);
     const conversations = multiRoundQaConversations(client, dataset, {
       path: options.endpointPath ?? BENCH_PATHS[options.backend],
       requestIdPrefix: options.requestIdPrefix ?? newRequestIdPrefix(),

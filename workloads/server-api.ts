@@ -1,6 +1,6 @@
 import type { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import { isRecord } from './json-value.js';
 import { ask, type ServerAnswer, ServerAnswerError, ServerUnreachableError } from './server-answer.js';
 import type { Target } from './target.js';
 
@@ -16,15 +16,12 @@ export interface ServedModel {
 const RESET_LIMIT_MS = 30_000;
 const RESET_POLL_MS = 100;
 
-const modelsSchema = z.object({
-  data: z.array(z.object({ id: z.string(), max_model_len: z.number().nullish() })),
-});
-const tokenizeSchema = z.object({ tokens: z.array(z.number().int()) });
-const detokenizeSchema = z.object({ prompt: z.string() });
-const versionSchema = z.union([z.object({ version: z.string() }), z.string()]);
-const resetSchema = z.object({ success: z.boolean() });
-
-function parsed<Value>(answer: ServerAnswer, schema: z.ZodType<Value>, what: string): Value {
+/**
+ * What a good answer says.
+ * @param read undefined: it is something else
+ * @throws ServerAnswerError
+ */
+function parsed<Value>(answer: ServerAnswer, what: string, read: (json: unknown) => Value | undefined): Value {
   if (answer.status < 200 || answer.status >= 300) {
     const body = answer.text.trim().slice(0, 500);
     throw new ServerAnswerError(`${what} answered HTTP ${answer.status}: ${body}`, answer.status);
@@ -35,20 +32,52 @@ function parsed<Value>(answer: ServerAnswer, schema: z.ZodType<Value>, what: str
   } catch {
     throw new ServerAnswerError(`${what} answered no JSON: "${answer.text.slice(0, 200)}".`, answer.status);
   }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    throw new ServerAnswerError(`${what} answered something else: ${z.prettifyError(result.error)}`, answer.status);
+  const value = read(json);
+  if (value === undefined) {
+    throw new ServerAnswerError(`${what} answered something else: "${answer.text.slice(0, 200)}".`, answer.status);
   }
-  return result.data;
+  return value;
+}
+
+function readModels(json: unknown): readonly ServedModel[] | undefined {
+  const data = isRecord(json) ? json['data'] : undefined;
+  const models = Array.isArray(data) ? data.map(readModel) : [undefined];
+  const whole = models.filter((model) => model !== undefined);
+  return whole.length === models.length ? whole : undefined;
+}
+
+function readModel(model: unknown): ServedModel | undefined {
+  const { id, max_model_len: length } = isRecord(model) ? model : {};
+  const maxModelLen = length ?? null;
+  return typeof id === 'string' && (maxModelLen === null || typeof maxModelLen === 'number')
+    ? { id, maxModelLen }
+    : undefined;
+}
+
+function readVersion(json: unknown): string | undefined {
+  const version = isRecord(json) ? json['version'] : json;
+  return typeof version === 'string' ? version : undefined;
+}
+
+function readTokens(json: unknown): number[] | undefined {
+  const tokens = isRecord(json) ? json['tokens'] : undefined;
+  return Array.isArray(tokens) && tokens.every(Number.isInteger) ? tokens : undefined;
+}
+
+function readPrompt(json: unknown): string | undefined {
+  const prompt = isRecord(json) ? json['prompt'] : undefined;
+  return typeof prompt === 'string' ? prompt : undefined;
+}
+
+function readSuccess(json: unknown): boolean | undefined {
+  const success = isRecord(json) ? json['success'] : undefined;
+  return typeof success === 'boolean' ? success : undefined;
 }
 
 /** GET /v1/models. @throws ServerUnreachableError, ServerAnswerError. */
 export async function listModels(target: Target, signal: AbortSignal): Promise<readonly ServedModel[]> {
   const answer = await ask(target, 'GET', '/v1/models', { signal });
-  return parsed(answer, modelsSchema, 'GET /v1/models').data.map((model) => ({
-    id: model.id,
-    maxModelLen: model.max_model_len ?? null,
-  }));
+  return parsed(answer, 'GET /v1/models', readModels);
 }
 
 /** GET /health; false for any answer but 200, and for none. */
@@ -69,8 +98,7 @@ export async function serverVersion(target: Target, signal: AbortSignal): Promis
   if (answer.status !== 200) {
     return null;
   }
-  const version = parsed(answer, versionSchema, 'GET /version');
-  return typeof version === 'string' ? version : version.version;
+  return parsed(answer, 'GET /version', readVersion);
 }
 
 /**
@@ -94,7 +122,7 @@ export async function resetPrefixCache(
       return { ok: false, message: `/reset_prefix_cache answered HTTP ${answer.status}: ${answer.text.slice(0, 500)}` };
     }
     // Older servers answer 200 with an empty body.
-    if (answer.text.trim() === '' || parsed(answer, resetSchema, 'POST /reset_prefix_cache').success) {
+    if (answer.text.trim() === '' || parsed(answer, 'POST /reset_prefix_cache', readSuccess)) {
       return { ok: true };
     }
     if (performance.now() > giveUpAt) {
@@ -117,7 +145,7 @@ export async function tokenize(
     ...options,
     body: { model: target.model, prompt: text, add_special_tokens: options.addSpecialTokens },
   });
-  return parsed(answer, tokenizeSchema, 'POST /tokenize').tokens;
+  return parsed(answer, 'POST /tokenize', readTokens);
 }
 
 /** POST /detokenize. @throws ServerUnreachableError, ServerAnswerError. */
@@ -127,5 +155,5 @@ export async function detokenize(
   options: { readonly signal: AbortSignal; readonly agent?: Agent },
 ): Promise<string> {
   const answer = await ask(target, 'POST', '/detokenize', { ...options, body: { model: target.model, tokens } });
-  return parsed(answer, detokenizeSchema, 'POST /detokenize').prompt;
+  return parsed(answer, 'POST /detokenize', readPrompt);
 }

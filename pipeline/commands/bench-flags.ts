@@ -111,6 +111,16 @@ const groups: Readonly<Record<string, readonly Flag[]>> = {
   ],
 };
 
+/** How each flag is given, by its name. */
+export const benchFlagForms: ReadonlyMap<
+  string,
+  { readonly kind: Kind; readonly choices: readonly string[] | undefined }
+> = new Map(
+  Object.values(groups)
+    .flat()
+    .map(([name, kind, , choices]) => [name, { kind, choices }]),
+);
+
 /** Declares every flag of `lmcache-ci bench`. */
 export function addBenchFlags(parser: ReturnType<typeof yargs>): ReturnType<typeof yargs> {
   for (const [group, flags] of Object.entries(groups)) {

@@ -1,4 +1,4 @@
-import { type InterruptSignal, interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { type InterruptSignal, interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import type { BenchServeResult } from '../../workloads/bench/options.js';
 import { describeOutcome } from '../../workloads/request.js';
 

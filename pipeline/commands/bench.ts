@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { findLocalTokenizer } from '../../workloads/bench/local-tokenizer.js';
 import type { BenchServeOptions, BenchServeResult } from '../../workloads/bench/options.js';
 import { benchServeJsonPieces } from '../../workloads/bench/result-json.js';

@@ -12,7 +12,7 @@ import {
   cacheSimulationSchema,
   cacheSimulationSchemaVersion,
 } from '../../results-schema/cache-simulation.js';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { writeWhole } from '../../results-schema/whole-file.js';
 import { isColumnarFile } from '../../workloads/traces/columnar-reader.js';
 import { convertTrace } from '../../workloads/traces/convert-trace.js';

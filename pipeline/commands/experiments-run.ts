@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { raisePriority } from '../../simulator/priority.js';
 import { rehearse } from '../../workloads/rehearsal.js';
 import { listenForInterruption } from '../interruption.js';

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import type { SummaryStore } from '../../experiments/sweep/summary-store.js';
 import { formatDuration } from '../../report/numbers.js';
-import { type InterruptSignal, interruptExitCodes, judgeRun } from '../../results-schema/run-verdict.js';
+import { type InterruptSignal, interruptExitCodes } from '../../results-schema/interrupt-signals.js';
+import { judgeRun } from '../../results-schema/run-verdict.js';
 import type { StepResult } from '../../results-schema/step-result.js';
 import type { SweepResult, SweepSummary } from '../../results-schema/sweep-summary.js';
 import type { SweepView } from './sweep-view.js';

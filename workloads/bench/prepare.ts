@@ -1,4 +1,3 @@
-import { multiRoundQaWarmup } from '../multi-round-qa-plan.js';
 import type { Target, WorkloadOptions } from '../target.js';
 import { alignPrompts } from './align-prompts.js';
 import { arrivalTimes, rateAt } from './arrivals.js';
@@ -9,7 +8,6 @@ import type { BenchPlan, BenchPrompt, BenchServeOptions } from './options.js';
 import type { PromptTokenizer } from './prompt-tokenizer.js';
 import { sampleRandomDataset, sharesPrompt } from './random-dataset.js';
 import type { RpsChange } from './result-json.js';
-import { openServerTokenizer } from './server-tokenizer.js';
 
 /** Apart from the seed of the timed prompts, so that a warm-up has content of its own. */
 const WARMUP_SEED_OFFSET = 1_000_003;
@@ -29,6 +27,7 @@ export async function prepareBenchServe(
   options: BenchServeOptions & WorkloadOptions,
 ): Promise<BenchPlan | null> {
   if (options.dataset?.name === 'multi-round-qa') {
+    const { multiRoundQaWarmup } = await import('../multi-round-qa-plan.js');
     const warmupPrompts = multiRoundQaWarmup().map((text) => ({ text, promptLen: 0, outputLen: QA_WARMUP_TOKENS }));
     return { prompts: [], warmupPrompts, arrivals: [], tokenizer: 'server' };
   }
@@ -67,7 +66,11 @@ export async function openTokenizer(
   if (directory !== null) {
     return loadLocalTokenizer(directory);
   }
-  return 'baseUrl' in source ? openServerTokenizer(source, options.signal) : null;
+  if (!('baseUrl' in source)) {
+    return null;
+  }
+  const { openServerTokenizer } = await import('./server-tokenizer.js');
+  return openServerTokenizer(source, options.signal);
 }
 
 /** When each prompt is due: by the data set, else drawn from the seed. */

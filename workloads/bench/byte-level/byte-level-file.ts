@@ -1,59 +1,5 @@
-import { z } from 'zod';
+import { isRecord, type JsonObject } from '../../json-value.js';
 import type { TextSplit } from './split-pattern.js';
-
-const byteLevelSchema = z.looseObject({
-  type: z.literal('ByteLevel'),
-  add_prefix_space: z.literal(false).default(false),
-  use_regex: z.boolean().default(true),
-});
-const splitSchema = z.looseObject({
-  type: z.literal('Split'),
-  pattern: z.strictObject({ Regex: z.string() }),
-  behavior: z.literal('Isolated'),
-  invert: z.literal(false).default(false),
-});
-const none = z.union([z.literal(''), z.null()]).optional();
-const off = z.literal(false).optional();
-const never = z.union([z.literal(0), z.null()]).optional();
-
-/** A tokenizer.json whose every part is one that a byte-level BPE in the manner of GPT-2 has; anything else does not fit. */
-const fileSchema = z.looseObject({
-  normalizer: z.looseObject({ type: z.literal('NFC') }).nullable(),
-  pre_tokenizer: z.union([
-    byteLevelSchema,
-    z.looseObject({
-      type: z.literal('Sequence'),
-      pretokenizers: z.array(z.union([splitSchema, byteLevelSchema])),
-    }),
-  ]),
-  decoder: z.looseObject({ type: z.literal('ByteLevel') }),
-  model: z.looseObject({
-    type: z.literal('BPE').optional(),
-    dropout: never,
-    continuing_subword_prefix: none,
-    continuing_subword_suffix: none,
-    end_of_word_suffix: none,
-    byte_fallback: off,
-    ignore_merges: z.boolean().nullish(),
-    vocab: z.custom<Readonly<Record<string, number>>>((value) => typeof value === 'object' && !Array.isArray(value)),
-    merges: z.custom<readonly unknown[]>(Array.isArray),
-  }),
-  added_tokens: z
-    .array(
-      z.looseObject({
-        id: z.int().min(0),
-        content: z.string().min(1),
-        single_word: off,
-        lstrip: off,
-        rstrip: off,
-        normalized: z.boolean().optional(),
-        special: z.boolean().optional(),
-      }),
-    )
-    .default([]),
-});
-
-const configSchema = z.looseObject({ remove_space: off, do_lowercase_and_remove_accent: off });
 
 /** Tokens and their ids. */
 export type VocabularyEntries = readonly (readonly [string, number])[];
@@ -71,49 +17,112 @@ export interface ByteLevelFile {
   readonly addedTokens: readonly { readonly id: number; readonly content: string; readonly isNormalized: boolean }[];
 }
 
-/** What such a tokenizer consists of; null: it is of another kind. @param tokens those of its vocabulary */
+/**
+ * What a tokenizer.json consists of whose every part is one that a byte-level BPE in the manner of GPT-2 has; null: it
+ * is of another kind.
+ * @param vocabulary its `model.vocab` @param tokens the same
+ */
 export function readByteLevelFile(
-  tokenizer: unknown,
-  config: unknown,
+  tokenizer: JsonObject,
+  config: JsonObject,
+  vocabulary: Readonly<Record<string, number>>,
   tokens: VocabularyEntries,
 ): ByteLevelFile | null {
-  const file = fileSchema.safeParse(tokenizer);
-  if (!file.success || !configSchema.safeParse(config).success) {
-    return null;
-  }
-  const { normalizer, pre_tokenizer: preTokenizer, model, added_tokens: addedTokens } = file.data;
-  const steps = preTokenizer.type === 'Sequence' ? preTokenizer.pretokenizers : [preTokenizer];
-  // Behind the step that turns text into bytes nothing may cut it up any more.
-  const merges = model.merges.flatMap((merge) => pairOf(merge));
-  if (
-    steps.findIndex(({ type }) => type === 'ByteLevel') !== steps.length - 1 ||
-    merges.length !== model.merges.length
-  ) {
+  const { normalizer, decoder, model } = tokenizer;
+  const splits = readSplits(tokenizer['pre_tokenizer']);
+  const merges = isRecord(model) && isPlainBpe(model) ? readMerges(model['merges']) : null;
+  const addedTokens = readAddedTokens(tokenizer['added_tokens'] ?? [], normalizer !== null);
+  const fits =
+    (normalizer === null || isOfType(normalizer, 'NFC')) &&
+    isOfType(decoder, 'ByteLevel') &&
+    isOff(config['remove_space']) &&
+    isOff(config['do_lowercase_and_remove_accent']);
+  if (!fits || splits === null || merges === null || addedTokens === null) {
     return null;
   }
   return {
     isNormalized: normalizer !== null,
-    splits: steps.flatMap((step): readonly TextSplit[] => {
-      if (step.type === 'Split') {
-        return [{ regex: step.pattern.Regex }];
-      }
-      return step.use_regex ? ['gpt-2'] : [];
-    }),
-    vocabulary: model.vocab,
+    splits,
+    vocabulary,
     tokens,
     merges,
-    ignoreMerges: model.ignore_merges ?? false,
-    addedTokens: addedTokens.map(({ id, content, normalized, special }) => ({
-      id,
-      content,
-      isNormalized: normalizer !== null && (normalized ?? special !== true),
-    })),
+    ignoreMerges: isRecord(model) && model['ignore_merges'] === true,
+    addedTokens,
   };
 }
 
+/** A step that turns text into bytes, behind which nothing may cut it up any more, and the patterns before it. */
+function readSplits(preTokenizer: unknown): TextSplit[] | null {
+  const given = isOfType(preTokenizer, 'Sequence') ? preTokenizer['pretokenizers'] : [preTokenizer];
+  const steps: readonly unknown[] = Array.isArray(given) ? given : [];
+  const last = steps.at(-1);
+  if (!isOfType(last, 'ByteLevel') || !isOff(last['add_prefix_space']) || !isSwitch(last['use_regex'])) {
+    return null;
+  }
+  const splits: TextSplit[] = [];
+  for (const step of steps.slice(0, -1)) {
+    if (!isOfType(step, 'Split') || step['behavior'] !== 'Isolated' || !isOff(step['invert'])) {
+      return null;
+    }
+    const { pattern } = step;
+    if (!isRecord(pattern) || typeof pattern['Regex'] !== 'string' || Object.keys(pattern).length > 1) {
+      return null;
+    }
+    splits.push({ regex: pattern['Regex'] });
+  }
+  return last['use_regex'] === false ? splits : [...splits, 'gpt-2'];
+}
+
+function isPlainBpe(model: JsonObject): boolean {
+  const { dropout, ignore_merges: ignoreMerges } = model;
+  const affixes = ['continuing_subword_prefix', 'continuing_subword_suffix', 'end_of_word_suffix'];
+  return (
+    (model['type'] ?? 'BPE') === 'BPE' &&
+    (dropout ?? 0) === 0 &&
+    affixes.every((name) => (model[name] ?? '') === '') &&
+    isOff(model['byte_fallback']) &&
+    (ignoreMerges === null || isSwitch(ignoreMerges))
+  );
+}
+
+function readMerges(merges: unknown): [string, string][] | null {
+  const pairs = Array.isArray(merges) ? merges.map(pairOf) : [null];
+  const whole = pairs.filter((pair) => pair !== null);
+  return whole.length === pairs.length ? whole : null;
+}
+
 /** `["a", "b"]`, in older files `"a b"`. */
-function pairOf(merge: unknown): [[string, string]] | [] {
+function pairOf(merge: unknown): [string, string] | null {
   const [left, right, ...more]: unknown[] =
     typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
-  return typeof left === 'string' && typeof right === 'string' && more.length === 0 ? [[left, right]] : [];
+  return typeof left === 'string' && typeof right === 'string' && more.length === 0 ? [left, right] : null;
+}
+
+function readAddedTokens(added: unknown, isNormalizing: boolean): ByteLevelFile['addedTokens'] | null {
+  const tokens: { id: number; content: string; isNormalized: boolean }[] = [];
+  for (const token of Array.isArray(added) ? added : [null]) {
+    const flags = ['single_word', 'lstrip', 'rstrip'];
+    if (!isRecord(token) || !flags.every((name) => isOff(token[name]))) {
+      return null;
+    }
+    const { id, content, normalized, special } = token;
+    const isWhole = typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
+    if (!isWhole || typeof content !== 'string' || content === '' || !isSwitch(normalized) || !isSwitch(special)) {
+      return null;
+    }
+    tokens.push({ id, content, isNormalized: isNormalizing && (normalized ?? special !== true) });
+  }
+  return tokens;
+}
+
+function isOfType(value: unknown, type: string): value is JsonObject {
+  return isRecord(value) && value['type'] === type;
+}
+
+function isOff(value: unknown): boolean {
+  return value === undefined || value === false;
+}
+
+function isSwitch(value: unknown): value is boolean | undefined {
+  return value === undefined || typeof value === 'boolean';
 }
