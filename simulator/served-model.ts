@@ -18,4 +18,6 @@ export interface ServedModel {
   readonly fingerprint: string;
   /** VLLM_SERVER_DEV_MODE=1. */
   readonly devMode: boolean;
+  /** VLLM_ENABLE_RESPONSES_API_STORE=1. */
+  readonly storesResponses: boolean;
 }

@@ -130,6 +130,7 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
     text: createTextGenerator(tokenizer),
     fingerprint: `vllm-${profile.engineVersion}-${configHash(options)}`,
     devMode: environment.VLLM_SERVER_DEV_MODE === '1',
+    storesResponses: environment.VLLM_ENABLE_RESPONSES_API_STORE === '1',
   };
 }
 

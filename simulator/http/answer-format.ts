@@ -1,5 +1,5 @@
 import type { FinishReason } from '../engine/sequence.js';
-import type { ToolCall, ToolDelta } from './tool-call-reader.js';
+import type { ReadCall, ToolCall, ToolDelta } from './tool-call-reader.js';
 
 /** What every part of one answer has in common. */
 export interface AnswerHead {
@@ -24,6 +24,8 @@ export interface ChunkPart {
   readonly text: string;
   /** What is new of a tool's call; null: the answer is text. */
   readonly toolDeltas: readonly ToolDelta[] | null;
+  /** With the last token: all that was said where tools may be called; null elsewhere. */
+  readonly read: ReadCall | null;
   readonly finishReason: FinishReason | null;
   /** The end is reported as that of a tool's call. */
   readonly endsAsCall: boolean;

@@ -148,6 +148,7 @@ export class Answer {
       index,
       text: shown,
       toolDeltas: choice.toolCall?.push(text) ?? null,
+      read: choice.finishReason === null ? null : (choice.toolCall?.whole() ?? null),
       finishReason: choice.finishReason,
       endsAsCall: endsAsCall(choice, true),
       stopReason: choice.stopReason,

@@ -8,6 +8,7 @@ import { createHttpMetrics } from '../http-metrics.js';
 import type { EngineLog } from '../log.js';
 import { openApiOf } from '../open-api.js';
 import type { RequestFaults } from '../request-faults.js';
+import { pathParameters } from '../route-pattern.js';
 import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
@@ -50,10 +51,10 @@ export function createApiServer(options: ApiServerOptions): Server {
     const reply = new Reply(request, response, clock.now(), simulatedHeaders(control), accessLog);
     engine.loop.catchUp();
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
-    const handlers = routes.get(path);
+    const { pattern, handlers } = findRoute(routes, path);
     response.on('close', () => {
       count({
-        handler: handlers === undefined ? 'none' : path,
+        handler: pattern,
         method: request.method ?? '',
         status: response.statusCode,
         requestBytes: Number(request.headers['content-length'] ?? 0),
@@ -68,6 +69,19 @@ export function createApiServer(options: ApiServerOptions): Server {
   server.setTimeout(0);
   server.requestTimeout = 0;
   return server;
+}
+
+/** The methods of a path, and how vLLM's metrics name it. */
+function findRoute(
+  routes: Routes,
+  path: string,
+): { readonly pattern: string; readonly handlers: Readonly<Record<string, Handler>> | undefined } {
+  const exact = routes.get(path);
+  if (exact !== undefined) return { pattern: path, handlers: exact };
+  for (const [pattern, handlers] of routes) {
+    if (pathParameters(pattern, path) !== null) return { pattern, handlers };
+  }
+  return { pattern: 'none', handlers: undefined };
 }
 
 async function dispatch(

@@ -33,17 +33,14 @@ export function mustHold<T>(holds: (value: T) => boolean, text: string): z.core.
 }
 
 /** Precedes the names of types in a union's message, which is all that an issue keeps of it. */
-const TYPE_NAMES = 'none of ';
+const NONE_OF = 'none of ';
 
-/** A value of one of two types; where it is of neither, each says why, under pydantic's name of it. */
-export function eitherOf<A extends z.ZodType, B extends z.ZodType>(
-  [firstName, first]: readonly [string, A],
-  [secondName, second]: readonly [string, B],
-) {
-  return z.union([first, second], `${TYPE_NAMES}${firstName} ${secondName}`);
+/** The message of a union that says, for a value of no type, what each of them misses, under pydantic's name of it. */
+export function noneOf(...names: readonly string[]): string {
+  return NONE_OF + names.join(' ');
 }
 
-/** The names of a union's types, out of what it says when no type fits; null: it has none. */
+/** The names of a union's types out of its message; null: it has none. */
 export function typeNames(message: string): readonly string[] | null {
-  return message.startsWith(TYPE_NAMES) ? message.slice(TYPE_NAMES.length).split(' ') : null;
+  return message.startsWith(NONE_OF) ? message.slice(NONE_OF.length).split(' ') : null;
 }

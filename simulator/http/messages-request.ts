@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ServedModel } from '../served-model.js';
 import { type ApiError, anthropicError } from './api-error.js';
-import { booleanField, eitherOf, integerField, mustHold, numberField } from './field-schemas.js';
+import { booleanField, integerField, mustHold, noneOf, numberField } from './field-schemas.js';
 import { type GenerationRequest, parseChatRequest } from './generation-request.js';
 import { type JsonObject, parseFields } from './request-body.js';
 import { spacedJson } from './schema-instance.js';
@@ -16,14 +16,14 @@ const blockSchema = z.looseObject({
   tool_use_id: z.string().nullish(),
   name: z.string().nullish(),
   input: objectField.nullish(),
-  content: eitherOf(['str', z.string()], ['list[dict[str,any]]', z.array(objectField)]).nullish(),
+  content: z.union([z.string(), z.array(objectField)], noneOf('str', 'list[dict[str,any]]')).nullish(),
   is_error: booleanField.nullish(),
   tool_name: z.string().nullish(),
   thinking: z.string().nullish(),
   signature: z.string().nullish(),
   data: z.string().nullish(),
 });
-const blocksField = eitherOf(['str', z.string()], ['list[AnthropicContentBlock]', z.array(blockSchema)]);
+const blocksField = z.union([z.string(), z.array(blockSchema)], noneOf('str', 'list[AnthropicContentBlock]'));
 const conversationFields = {
   messages: z.array(z.looseObject({ role: z.enum(['user', 'assistant', 'system']), content: blocksField })),
 };

@@ -61,9 +61,9 @@ export function parseFields<Schema extends z.ZodType>(schema: Schema, body: Json
 function toApiError(error: z.ZodError, body: JsonObject): ApiError {
   return schemaError(
     error.issues
-      .flatMap((issue) => spelledOut(issue, []))
+      .flatMap((issue) => spelledOut(issue, [], body))
       .map(({ issue, place }): SchemaProblem => {
-        const keys = place.flatMap((part) => ('key' in part ? [part.key] : []));
+        const keys = keysOf(place);
         const input = valueAt(body, keys);
         const location = ['body', ...place.map((part) => ('key' in part ? part.key : part.type))];
         if (input === undefined) {
@@ -77,19 +77,24 @@ function toApiError(error: z.ZodError, body: JsonObject): ApiError {
 /** A part of a value's place: a key, or the name of a type that was tried there. */
 type PlacePart = { readonly key: string | number } | { readonly type: string };
 
+function keysOf(place: readonly PlacePart[]): readonly (string | number)[] {
+  return place.flatMap((part) => ('key' in part ? [part.key] : []));
+}
+
 interface PlacedIssue {
   readonly issue: z.core.$ZodIssue;
   readonly place: readonly PlacePart[];
 }
 
 /** What each type of a union found wrong, as pydantic lists it. */
-function spelledOut(issue: z.core.$ZodIssue, before: readonly PlacePart[]): readonly PlacedIssue[] {
+function spelledOut(issue: z.core.$ZodIssue, before: readonly PlacePart[], body: JsonObject): readonly PlacedIssue[] {
   const keys = issue.path.filter((key) => typeof key !== 'symbol').map((key) => ({ key }));
   const place = [...before, ...keys];
   const types = issue.code === 'invalid_union' ? typeNames(issue.message) : null;
-  if (issue.code !== 'invalid_union' || types === null) return [{ issue, place }];
+  const isMissing = valueAt(body, keysOf(place)) === undefined;
+  if (issue.code !== 'invalid_union' || types === null || isMissing) return [{ issue, place }];
   return issue.errors.flatMap((issues, index) =>
-    issues.flatMap((one) => spelledOut(one, [...place, { type: types[index] ?? '' }])),
+    issues.flatMap((one) => spelledOut(one, [...place, { type: types[index] ?? '' }], body)),
   );
 }
 

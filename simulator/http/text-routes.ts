@@ -3,6 +3,7 @@ import { chatBatchDialect } from './chat-batch.js';
 import { anyOpenAiDialect, chatDialect, completionDialect, type Dialect } from './dialect.js';
 import { type GenerationContext, handleGeneration } from './generate.js';
 import { countMessagesTokens, messagesDialect } from './messages.js';
+import { CANCEL_PATH, RESPONSE_PATH, Responses } from './responses.js';
 
 /** The endpoints that answer with text, in every dialect, and what belongs to them. */
 export function textRoutes(
@@ -11,11 +12,15 @@ export function textRoutes(
   const speaking = (dialect: Dialect): Readonly<Record<string, Handler>> => ({
     POST: (request, reply) => handleGeneration(dialect, context, request, reply),
   });
+  const responses = new Responses(context.served);
   return [
     ['/invocations', speaking(anyOpenAiDialect)],
     ['/v1/completions', speaking(completionDialect)],
     ['/v1/chat/completions', speaking(chatDialect)],
     ['/v1/chat/completions/batch', speaking(chatBatchDialect)],
+    ['/v1/responses', speaking(responses.dialect)],
+    [RESPONSE_PATH, { GET: (request, reply) => responses.retrieve(request, reply) }],
+    [CANCEL_PATH, { POST: (request, reply) => responses.cancel(request, reply) }],
     ['/v1/messages', speaking(messagesDialect)],
     ['/v1/messages/count_tokens', { POST: (request, reply) => countMessagesTokens(context, request, reply) }],
   ];

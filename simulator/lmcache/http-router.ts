@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pathParameters } from '../route-pattern.js';
 
 /** An answer of the HTTP API: JSON with the status 200 unless said otherwise, or text. */
 export type Answer =
@@ -40,34 +41,11 @@ export function findRoute(
 ): { readonly methods: Readonly<Record<string, Handler>>; readonly params: Readonly<Record<string, string>> } | null {
   const exact = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (exact !== undefined) return { methods: exact, params: {} };
-  const parts = path.split('/');
   for (const [pattern, methods] of Object.entries(routes)) {
-    const params = matchParts(pattern.split('/'), parts);
+    const params = pathParameters(pattern, path);
     if (params !== null) return { methods, params };
   }
   return null;
-}
-
-function matchParts(pattern: readonly string[], parts: readonly string[]): Readonly<Record<string, string>> | null {
-  if (pattern.length !== parts.length) return null;
-  const params: Record<string, string> = {};
-  for (const [index, wanted] of pattern.entries()) {
-    const part = parts[index] ?? '';
-    const name = /^\{(\w+)\}$/.exec(wanted)?.[1];
-    if (name === undefined) {
-      if (wanted !== part) return null;
-    } else if (part === '') return null;
-    else params[name] = decoded(part);
-  }
-  return params;
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 /** A body that must be JSON of this shape. @throws HttpProblem 422 as FastAPI words it. */

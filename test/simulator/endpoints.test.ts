@@ -14,9 +14,6 @@ const recorded = z
 /** Recorded endpoints that the simulated engine does not have, by the reason. */
 const NOT_SIMULATED: Readonly<Record<string, readonly string[]>> = {
   "other dialects than OpenAI's completions and chat": [
-    'POST /v1/responses',
-    'GET /v1/responses/{response_id}',
-    'POST /v1/responses/{response_id}/cancel',
     'POST /generative_scoring',
   ],
   'the halves of a front end that runs apart from its engine': [
