@@ -29,6 +29,12 @@ export interface KeeperClient {
   close(): Promise<void>;
 }
 
+/**
+ * By these, inherited, CI systems find what a job has started, and kill it at the job's end: GitHub's runner (with SIGKILL),
+ * Jenkins. Whoever cleans up after the job must not be among it.
+ */
+const jobMarks: ReadonlySet<string> = new Set(['RUNNER_TRACKING_ID', 'JENKINS_NODE_COOKIE', 'JENKINS_SERVER_COOKIE']);
+
 /** The keeper's compiled program, also when this module runs from its TypeScript source (tests). */
 function keeperMainPath(): string {
   const here = fileURLToPath(import.meta.url);
@@ -48,6 +54,7 @@ export function spawnKeeper(options: { readonly registryDir: string; readonly lo
   try {
     const child = spawn(process.execPath, [keeperMainPath(), options.registryDir], {
       stdio: ['pipe', 'pipe', errors],
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !jobMarks.has(name))),
       detached: true,
     });
     if (!child.stdout || !child.stdin) throw new Error('The keeper was started without pipes');

@@ -268,6 +268,8 @@ export class Keeper {
       state: { status: 'unstarted' },
     };
     this.#run = { ...run, engines: { ...run.engines, [spec.role]: engine } };
+    // Before it is started: whoever cleans up after a keeper that was killed must know what to look for.
+    this.#publish();
     const starting = this.#startEngine(run, engine);
     this.#starting.add(starting);
     await starting.finally(() => this.#starting.delete(starting));

@@ -100,7 +100,9 @@ export async function releaseStrays(
   run: LiveRun,
   options: StrayOptions,
 ): Promise<{ readonly containersGone: boolean }> {
-  const containersGone = run.runtime === 'docker' && (await removeContainers(run, options));
+  // An engine stands in the record before it is started: without one there is nothing to ask a daemon for.
+  const mayHaveContainers = run.runtime === 'docker' && Object.keys(run.engines).length > 0;
+  const containersGone = mayHaveContainers && (await removeContainers(run, options));
   await endStrays(strayProcesses(run, options.registryName), options.graceMs, options.log);
   return { containersGone };
 }

@@ -8,7 +8,7 @@ import { identifyProcess } from '../../engines/process-identity.js';
 import { openRegistry } from '../../engines/registry.js';
 import { ReleaseLog, releaseStrays } from '../../engines/release-leftovers.js';
 import { runMark } from '../../engines/run-labels.js';
-import { expectSoon, isGone, sampleRun, temporaryDirectory } from './engine-rig.js';
+import { expectSoon, fakeSpec, isGone, sampleRun, temporaryDirectory } from './engine-rig.js';
 
 const spawned: ChildProcess[] = [];
 afterEach(() => {
@@ -49,6 +49,13 @@ const container = (name: string, buildId: string, createdAtMs = 0): LabelledCont
 const noDaemon = () => Promise.reject(new Error('connect ENOENT /var/run/docker.sock'));
 const openEmpty = () => openRegistry(path.join(temporaryDirectory(), 'registry'));
 const dead = { pid: process.pid, startTime: 1 };
+/** Of a run that has begun to start a container. */
+const inDocker = async () => ({
+  runtime: 'docker' as const,
+  engines: {
+    vllm: { spec: await fakeSpec('vllm'), logPath: '/nowhere/vllm.log', state: { status: 'unstarted' as const } },
+  },
+});
 
 describe('cleaning up after dead runs', () => {
   it('ends their groups and marked processes, and nothing of live runs or of strangers', async () => {
@@ -180,7 +187,7 @@ describe('cleaning up after dead runs', () => {
 
   it('spares a run that takes the BUILD_ID of a dead one meanwhile', async () => {
     const registry = openEmpty();
-    for (const buildId of ['a', 'b']) registry.write(sampleRun({ buildId, runtime: 'docker', orchestrator: dead }));
+    for (const buildId of ['a', 'b']) registry.write(sampleRun({ buildId, orchestrator: dead, ...(await inDocker()) }));
     const daemon = fakeDaemon(container('c-a', 'a'), container('c-b', 'b'));
     const cleaner = await daemon.openCleaner();
     const openCleaner = async () => ({
@@ -220,7 +227,7 @@ describe('cleaning up after dead runs', () => {
 
   it('reports a daemon that does not answer, and still removes the rest', async () => {
     const registry = openEmpty();
-    const run = sampleRun({ orchestrator: dead, runtime: 'docker' });
+    const run = sampleRun({ orchestrator: dead, ...(await inDocker()) });
     registry.write(run);
     const report = await releaseDeadRun(run, { registry, openCleaner: noDaemon });
     expect(report.problems).toEqual([
@@ -237,13 +244,21 @@ describe('cleaning up after dead runs', () => {
     expect(again).toMatchObject({ removed: [], problems: report.problems });
   });
 
+  it('asks no daemon for what a run without engines may have left', async () => {
+    const registry = openEmpty();
+    const run = sampleRun({ orchestrator: dead, runtime: 'docker' });
+    registry.write(run);
+    expect((await releaseDeadRun(run, { registry, openCleaner: noDaemon })).problems).toEqual([]);
+    expect(registry.read('sample')).toBeNull();
+  });
+
   it("ends what carries the mark while the daemon is away: it holds the machine's memory", async () => {
     const registry = openEmpty();
     const inContainer = sleeper(runMark('gone', registry.name));
     const { openCleaner } = fakeDaemon();
     const cleaner = await openCleaner();
     const log = new ReleaseLog();
-    const released = await releaseStrays(sampleRun({ buildId: 'gone', runtime: 'docker', orchestrator: dead }), {
+    const released = await releaseStrays(sampleRun({ buildId: 'gone', orchestrator: dead, ...(await inDocker()) }), {
       graceMs: 1000,
       log,
       // It answers when the container's process has gone.

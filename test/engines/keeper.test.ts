@@ -5,9 +5,11 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, vi } from 'vitest';
+import { Keeper } from '../../engines/keeper.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { joinFleet } from '../../engines/live-fleet.js';
 import type { LiveRun } from '../../engines/live-run.js';
+import { readProcessEnvironment } from '../../engines/process-identity.js';
 import { openRegistry, type Registry } from '../../engines/registry.js';
 import type { CreateFleetOptions } from '../../engines/run-fleet.js';
 import { orchestratorLostSchema } from '../../results-schema/orchestrator-lost.js';
@@ -17,6 +19,7 @@ import {
   isFile,
   isGone,
   type JsonChild,
+  sampleRun,
   startJsonChild,
   temporaryDirectory,
 } from './engine-rig.js';
@@ -168,6 +171,21 @@ describe('the keeper', () => {
     expect(isFile(path.join(situation.resultsDir, 'orchestrator-lost.json'))).toBe(false);
   });
 
+  it('does not carry what CI systems find the processes of a job by, to kill them at its end', async () => {
+    vi.stubEnv('RUNNER_TRACKING_ID', 'github_1');
+    vi.stubEnv('JENKINS_NODE_COOKIE', 'cookie');
+    try {
+      const situation = await orchestrate([]);
+      const environment = readProcessEnvironment(situation.keeperPid);
+      expect(environment?.get('PATH')).toBe(process.env['PATH']);
+      expect([environment?.has('RUNNER_TRACKING_ID'), environment?.has('JENKINS_NODE_COOKIE')]).toEqual([false, false]);
+      process.kill(situation.orchestrator.pid, 'SIGKILL');
+      await expectNothingLeft(situation);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('lives in a session of its own, where no terminal reaches it', async () => {
     const { keeperPid, orchestrator } = await orchestrate([]);
     const session = (pid: number) =>
@@ -256,6 +274,33 @@ describe('a client that is cut off', () => {
     socket.destroy();
     process.kill(situation.orchestrator.pid, 'SIGKILL');
     await expectNothingLeft(situation);
+  });
+});
+
+describe('an engine', () => {
+  it('stands in the record before it is started', async () => {
+    const registry = openRegistry(path.join(temporaryDirectory(), 'registry'));
+    const seen: unknown[] = [];
+    const keeper = new Keeper({
+      registry,
+      createRuntime: async (kind) => ({
+        kind,
+        start: async () => {
+          seen.push(registry.read('sample')?.engines['vllm']?.state);
+          throw new Error('as far as it goes');
+        },
+      }),
+      openCleaner: () => Promise.reject(new Error('no daemon')),
+      listen: async () => {},
+      finish: () => {},
+    });
+    const connection = { kind: 'orchestrator', send: () => {} } as const;
+    keeper.connect(connection);
+    const say = (request: object) => keeper.receive(JSON.stringify(request), connection);
+    await say({ id: 1, op: 'open', run: sampleRun({ resultsDir: temporaryDirectory() }), stopGraceMs: 0 });
+    await say({ id: 2, op: 'start', spec: await fakeSpec('vllm') });
+    await say({ id: 3, op: 'release' });
+    expect(seen).toEqual([{ status: 'unstarted' }]);
   });
 });
 
