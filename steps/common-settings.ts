@@ -1,4 +1,5 @@
 import { FAULT_PATTERN, FAULTS } from '../simulator/faults.js';
+import { profileNames } from '../simulator/profile-files.js';
 import { defineSettings, type SettingValues } from './settings.js';
 
 /** What every step knows, seeds' names and defaults first. */
@@ -75,7 +76,9 @@ export const commonSettings = defineSettings({
   SIM_PROFILE: {
     type: 'text',
     default: 'h200',
-    description: "The simulator's timing profile: GPU, engine version and kernels (h200, h200-batch-invariant).",
+    pattern: new RegExp(`^(?:${profileNames.join('|')}|.*[/\\\\].*|.*[.]json)$`, 's'),
+    patternText: `one of ${profileNames.join(', ')}, or the path of a profile file`,
+    description: `The simulator's timing profile: GPU, engine version and kernels (${profileNames.join(', ')}, or a file).`,
   },
   SIM_SPEED: {
     type: 'number',

@@ -153,10 +153,10 @@ describe('ENGINE=sim RUNTIME=docker', () => {
 
 describe('faults of containers', () => {
   test('one that exits at start fails the run at once, with its exit code and its words', async ({ bench }) => {
-    const ended = await bench.run(['mp-test'], { ...inDocker, SIM_PROFILE: 'no-such-card' });
+    const ended = await bench.run(['mp-test'], { ...inDocker, SIM_PROFILE: 'no-such-card.json' });
     expect(ended.code, ended.output).toBe(3);
     expect(ended.stdout).toMatch(/ended with exit code \d+ before it served/);
-    expect(ended.stdout).toContain('no-such-card');
+    expect(ended.stdout).toContain('no-such-card.json');
   });
 
   test('one that is killed during a test', async ({ bench }) => {

@@ -37,6 +37,13 @@ describe('a bad value ends with exit code 2 before anything starts', () => {
     expect(said).toContain('MAX_LMCACHE_QUERY_ROUND_TIME="NaN" (from the environment)');
   });
 
+  test('a profile of the simulator as well, wherever it is taken', async ({ bench }) => {
+    const said =
+      'SIM_PROFILE="h300" (from the environment): expected one of h200, h200-batch-invariant, h100, a100, l40s,';
+    for (const args of [['mp-test'], ['sweep'], ['improvements']])
+      expect(await expectRefusal(bench, 2, args, { SIM_PROFILE: 'h300' })).toContain(said);
+  });
+
   test('in a single step and in doctor too', async ({ bench }) => {
     for (const args of [['step', 'launch-containers'], ['doctor']])
       expect(await expectRefusal(bench, 2, args, { LIMIT: '0' })).toContain('LIMIT="0"');

@@ -39,11 +39,11 @@ describe('engines', () => {
 
   test('one that dies before it serves fails at once, not when time runs out', async ({ bench }) => {
     const started = performance.now();
-    const ended = await bench.run(['mp-test'], { SIM_PROFILE: 'no-such-card' });
+    const ended = await bench.run(['mp-test'], { SIM_PROFILE: 'no-such-card.json' });
     expect(ended.code, ended.output).toBe(3);
     expect(performance.now() - started).toBeLessThan(30_000);
     expect(ended.stdout).toMatch(/ended with exit code \d+ before it served/);
-    expect(ended.stdout).toContain('no-such-card');
+    expect(ended.stdout).toContain('no-such-card.json');
     expect(stepResult(bench, 'wait-for-vllm')).toMatchObject({ cause: 'engine-died' });
   });
 

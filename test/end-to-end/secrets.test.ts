@@ -55,11 +55,13 @@ describe('secrets of environment and .env', () => {
     const ended = await bench.run(['mp-test', '--only', 'long-doc-qa'], {
       ...given,
       ...tiny,
-      SIM_PROFILE: `no-such-profile ${given.HF_TOKEN} ${inDotenv.MY_SERVICE_TOKEN}`,
+      SIM_PROFILE: `no-such-profile ${given.HF_TOKEN} ${inDotenv.MY_SERVICE_TOKEN}.json`,
     });
     expect(ended.code, ended.output).toBe(3);
-    expect(ended.output).toContain('no-such-profile *** ***');
-    expect(bench.record().settings.find(({ name }) => name === 'SIM_PROFILE')?.value).toBe('no-such-profile *** ***');
+    expect(ended.output).toContain('no-such-profile *** ***.json');
+    expect(bench.record().settings.find(({ name }) => name === 'SIM_PROFILE')?.value).toBe(
+      'no-such-profile *** ***.json',
+    );
     expectHidden(bench, ended);
   });
 
