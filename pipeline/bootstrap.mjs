@@ -52,9 +52,12 @@ export async function runStepScript(name, scriptUrl) {
   await runCommandLine(['step', name, ...process.argv.slice(position + 1)]);
 }
 
-/** Compiles and records it; what `npm install` runs as `prepare`, where the dependencies are just installed. */
+/**
+ * Compiles and records it; what `npm install` runs as `prepare`, where the dependencies are just installed. `npx` runs it
+ * too, in a checkout that it has only linked: there the command that follows sets up what lacks.
+ */
 export function prepare() {
-  if (!existsSync(path.join(root, 'tsconfig.json'))) return;
+  if (!existsSync(path.join(root, 'tsconfig.json')) || process.env.npm_command === 'exec') return;
   writeInstallStamp();
   if (!isCompiled()) compile();
 }

@@ -119,6 +119,31 @@ describe('a fresh clone', () => {
     expect(calls()).toEqual([install, 'tsc', 'tsc', install]);
   });
 
+  it('is set up by the command that npx starts in it: npx itself links it and installs nothing', () => {
+    write(
+      'package.json',
+      JSON.stringify({
+        name: 'fake-ci',
+        version: '1.0.0',
+        bin: 'main.mjs',
+        scripts: { prepare: 'node pipeline/prepare.mjs' },
+      }),
+    );
+    write('main.mjs', `#!/usr/bin/env node\n${readFileSync(path.join(checkout, 'main.mjs'), 'utf8')}`);
+    cpSync(path.join(path.dirname(bootstrap), 'prepare.mjs'), path.join(checkout, 'pipeline', 'prepare.mjs'));
+    const npx = spawnSync('npx', ['--yes', '--offline', 'fake-ci', 'mp-test'], {
+      cwd: checkout,
+      env: {
+        PATH: `${path.join(directory, 'bin')}${path.delimiter}${process.env.PATH ?? ''}`,
+        HOME: directory,
+        TMPDIR: path.join(directory, 'tmp'),
+      },
+      encoding: 'utf8',
+    });
+    expect(npx, npx.stderr).toMatchObject({ status: 0, stdout: 'first version mp-test\n' });
+    expect(calls()).toEqual([install, 'tsc']);
+  });
+
   it('is compiled again when dist was deleted', async () => {
     await run();
     rmSync(path.join(checkout, 'dist'), { recursive: true });
