@@ -351,9 +351,17 @@ export class Keeper {
     const report = log.report();
     if (this.#orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
     // What could not be removed is `clean`'s: the record tells what it is.
-    if (this.#run && report.problems.length === 0) this.#dependencies.registry.remove(this.#run.buildId);
+    if (this.#run && report.problems.length === 0) this.#removeRecord(this.#run.buildId);
     this.#isReleased = true;
     return report;
+  }
+
+  #removeRecord(buildId: string): void {
+    try {
+      this.#dependencies.registry.remove(buildId);
+    } catch (error) {
+      complain("The registry's record could not be removed", error);
+    }
   }
 
   async #endEverything(graceMs: number, log: ReleaseLog): Promise<void> {

@@ -106,6 +106,8 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
       writeWholeSync(recordPath(run.buildId), `${JSON.stringify(run, null, 1)}\n`, 0o600);
     },
     remove(buildId) {
+      // Somebody has removed it all.
+      if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return;
       rmSync(registry.socketPath(buildId), { force: true });
       rmSync(recordPath(buildId), { force: true });
       // Of a process that was killed while it wrote.

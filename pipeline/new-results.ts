@@ -2,11 +2,12 @@ import { BuildIdTakenError } from '../engines/errors.js';
 import { findWriter } from '../engines/open-files.js';
 import { describeRun, joinLiveRun } from '../engines/registry.js';
 import { waitUntil } from '../engines/wait-until.js';
+import { isDiskFull } from '../results-schema/disk-full.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import { ResultsDirectoryError } from '../results-schema/results-directory-checks.js';
 import { createResultsDirectory } from '../results-schema/results-directory-fs.js';
 import type { RunPlan } from './run-plan.js';
-import { UsageError } from './usage-error.js';
+import { NoVerdictError, UsageError } from './usage-error.js';
 
 /** The results directory of a new run; a finished run of the same id is renamed. @throws UsageError when it cannot be used. */
 export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
@@ -21,9 +22,15 @@ export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
       isLive: async (id) => joinLiveRun({ buildId: id }) !== null || (await isWrittenTo(plan.resultsDir)),
     });
   } catch (error) {
-    if (error instanceof ResultsDirectoryError) throw new UsageError(`${error.message}. Nothing was started.`);
+    if (error instanceof ResultsDirectoryError) throw resultsRefusal(error);
     throw error;
   }
+}
+
+/** Nothing was started: for want of room, or by a setting that has to change. */
+export function resultsRefusal(error: ResultsDirectoryError): UsageError {
+  const message = `${error.message}. Nothing was started.`;
+  return isDiskFull(error.cause) ? new NoVerdictError(message) : new UsageError(message);
 }
 
 /** A keeper ends a moment after its run. */

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { isDiskFull } from '../results-schema/disk-full.js';
 import { ExpectedFailure } from '../results-schema/expected-failure.js';
 import type { StepRecord } from '../results-schema/run-record.js';
 import type { StepResult } from '../results-schema/step-result.js';
@@ -143,7 +144,7 @@ export function failureOf(error: unknown, signal: AbortSignal): StepResult {
     return { outcome: 'failed', reason, cause: failureCause, message, evidence: [...evidence], verdicts: [] };
   }
   const isError = error instanceof Error;
-  if (isError && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) {
+  if (isDiskFull(error)) {
     return {
       outcome: 'failed',
       reason: 'infrastructure',

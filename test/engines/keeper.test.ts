@@ -318,6 +318,17 @@ describe('when its record is removed', () => {
   });
 });
 
+describe('when its registry is gone and cannot be made again', () => {
+  it('it ends with its run all the same', async () => {
+    const situation = await orchestrate([await fakeSpec('vllm')]);
+    rmSync(situation.registry.directory, { recursive: true });
+    writeFileSync(situation.registry.directory, '');
+    process.kill(situation.orchestrator.pid, 'SIGKILL');
+    await expectSoon(() => [situation.keeperPid, ...situation.enginePids].every(isGone), 'all is gone');
+    expect(readNote(situation).removed).toContain('vllm-fake');
+  });
+});
+
 describe('when the keeper hangs', () => {
   it('it counts as gone, and what it holds is removed', async () => {
     const situation = await orchestrate([await fakeSpec('vllm')]);
