@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { TestFunction } from './terms.js';
@@ -22,7 +22,9 @@ const publicModule = fileURLToPath(new URL(`./public${path.extname(fileURLToPath
  */
 export async function loadFunctions(file: string): Promise<readonly NamedFunction[]> {
   const absolute = path.resolve(file);
-  if (!existsSync(absolute)) throw new TestFileError(`The test file "${file}" does not exist.`);
+  const stats = statSync(absolute, { throwIfNoEntry: false });
+  if (stats === undefined) throw new TestFileError(`The test file "${file}" does not exist.`);
+  if (!stats.isFile()) throw new TestFileError(`The test file "${file}" is no file: name one in it.`);
   // A dozen milliseconds that no other command needs.
   const { createJiti } = await import('jiti');
   const jiti = createJiti(pathToFileURL(absolute).href, {

@@ -5,20 +5,30 @@ import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { raisePriority } from '../../simulator/priority.js';
+import { commonSettings } from '../../steps/common-settings.js';
 import { rehearse } from '../../workloads/rehearsal.js';
 import { listenForInterruption } from '../interruption.js';
 import { packageVersion } from '../package-version.js';
 import { UsageError } from '../usage-error.js';
 import { ExperimentsReporter } from './experiments-reporter.js';
 import type { ExperimentSettings } from './experiments-settings.js';
+import { isFileError } from './file-error.js';
 
 export const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
 
-/** A run's name, and the hidden directory in its output directory where its own files lie until it ends. */
+/**
+ * A run's name, and the hidden directory in its output directory where its own files lie until it ends.
+ * @throws UsageError where the output directory cannot be written to
+ */
 export function newRun(outputDirectory: string): { readonly id: string; readonly directory: string } {
   const id = runId('experiments');
   const directory = path.join(outputDirectory, `.${id}`);
-  mkdirSync(directory, { recursive: true });
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    throw new UsageError(`-o "${outputDirectory}" cannot be written to: ${error.message}. Nothing was started.`);
+  }
   return { id, directory };
 }
 
@@ -113,7 +123,20 @@ export function readPorts(flag: string, given: unknown, defaults: readonly numbe
   if (bad.length > 0) {
     throw new UsageError(`${flag} ${bad.map((text) => `"${text}"`).join(', ')}: expected ports from 1 to 65535.`);
   }
-  return texts.length > 0 ? texts.map(Number) : defaults;
+  const ports = texts.map(Number);
+  const twice = ports.find((port, index) => ports.indexOf(port) !== index);
+  if (twice !== undefined)
+    throw new UsageError(`${flag} "${twice}" stands there twice: each server needs its own port.`);
+  return ports.length > 0 ? ports : defaults;
+}
+
+/** @returns undefined where none was given. @throws UsageError */
+export function readModel(given: unknown): string | undefined {
+  if (given === undefined) return undefined;
+  const { pattern, patternText } = commonSettings.MODEL;
+  const model = String(given);
+  if (pattern.test(model)) return model;
+  throw new UsageError(`-m "${model}": expected ${patternText}.`);
 }
 
 /** Given, or drawn. @throws UsageError */

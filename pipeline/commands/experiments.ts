@@ -13,7 +13,7 @@ import { didYouMean } from '../config/suggest.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import type { ExperimentsReporter } from './experiments-reporter.js';
-import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
+import { defaultModel, newRun, readModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 import { differencesTable } from './experiments-table.js';
 
@@ -124,7 +124,7 @@ export const experimentsCommand: Command = {
       process.stdout.write(functions.map(({ name }) => `${name}\n`).join(''));
       return 0;
     }
-    const givenModel = typeof parsed['model'] === 'string' ? parsed['model'] : null;
+    const givenModel = readModel(parsed['model']) ?? null;
     const model = givenModel ?? defaultModel;
     const ports = withNextPorts(readPorts('-p', parsed['port'], defaultPorts));
     const cachePorts = readPorts('--cache-port', parsed['cachePort'], defaultCachePorts);
@@ -181,7 +181,7 @@ async function chooseFunctions(file: string, filter: string | null): Promise<rea
   throw new UsageError(
     names.length === 0
       ? `The test file "${file}" exports no functions. Nothing was started.`
-      : `No function of "${file}" matches "${filter ?? defaultFilter}"${meant ? `, did you mean ${meant}?` : ''} ` +
+      : `No function of "${file}" matches "${filter ?? defaultFilter}"${meant ? `, did you mean ${meant}?` : '.'} ` +
           `It has: ${names.join(', ')}. Nothing was started.`,
   );
 }

@@ -7,7 +7,7 @@ import { textTable } from '../../report/text-table.js';
 import { median } from '../../workloads/statistics.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
-import { defaultModel, newRun, readPorts, readSeed, runFunctions } from './experiments-run.js';
+import { defaultModel, newRun, readModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
 
 const contextLength = 16_384;
@@ -62,7 +62,7 @@ export const improvementsCommand: Command = {
   },
 
   async run(parsed) {
-    const model = String(parsed['model']);
+    const model = readModel(parsed['model']) ?? defaultModel;
     const ports = readPorts('-p', parsed['port'], [8000, 8001]);
     const seed = readSeed(parsed['seed']);
     const settings = await readEngineSettings(parsed, model);

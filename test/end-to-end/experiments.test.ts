@@ -73,6 +73,14 @@ describe('lmcache-ci experiments', () => {
       code: 2,
       stderr: expect.stringContaining('Which test file?'),
     });
+    for (const [args, said] of [
+      [['.'], '"." is no file'],
+      [[file, '-f', 'nothing'], 'matches "nothing". It has: helper, test_long,'],
+      [[file, '-m', ''], '-m "": expected a model name'],
+      [[file, '--cache-port', '9000', '9000'], '--cache-port "9000" stands there twice'],
+      [[file, '-o', file], `-o "${file}" cannot be written to: ENOTDIR`],
+    ] as const)
+      expect(await run(args)).toMatchObject({ code: 2, stderr: expect.stringContaining(said) });
     expect(await run([file, '-f', '['])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "["') });
     expect(await run([file, '-f', ''])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "" is empty') });
     expect(readdirSync(directory).filter((name) => name.endsWith('.csv') || name === 'outputs')).toEqual([]);
