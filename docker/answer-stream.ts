@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { addAbortSignal, Readable } from 'node:stream';
 
 /** Lines of an answer that are not blank. Ends with the stream's error; a connection that breaks in the middle is one. */
@@ -13,18 +12,4 @@ export async function* linesOf(stream: NodeJS.ReadableStream, signal: AbortSigna
     yield* lines.filter((line) => line.trim() !== '');
   }
   if (rest.trim() !== '') yield rest;
-}
-
-/** Settles as the promise does, or rejects with the signal's reason at once. */
-export async function untilAborted<Answer>(promise: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
-  signal.throwIfAborted();
-  const settled = new AbortController();
-  try {
-    return await Promise.race([
-      promise,
-      once(signal, 'abort', { signal: settled.signal }).then(() => Promise.reject(signal.reason)),
-    ]);
-  } finally {
-    settled.abort();
-  }
 }

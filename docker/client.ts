@@ -3,7 +3,8 @@ import { Readable, type Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Docker from 'dockerode';
 import { z } from 'zod';
-import { linesOf, untilAborted } from './answer-stream.js';
+import { untilAborted } from '../engines/until-aborted.js';
+import { linesOf } from './answer-stream.js';
 import type {
   ContainerHost,
   ContainerState,

@@ -4,11 +4,13 @@ import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
 import type { EngineState } from './engine-state.js';
 import { EngineStartError, SurvivorError } from './errors.js';
+import { expireAfter } from './expiry.js';
 import type { ReleaseReport } from './fleet.js';
 import { complain, hasVerdict, noteExpiry, writeLostNote } from './keeper-notes.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
-import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
+import type { LiveEngine, LiveRun } from './live-run.js';
+import { OwnedThings } from './owned-things.js';
 import { identifySelf, isProcessAlive } from './process-identity.js';
 import { openRegistry, type Registry } from './registry.js';
 import { ReleaseLog, releaseDirectories, releaseGroups, releaseStrays } from './release-leftovers.js';
@@ -45,10 +47,6 @@ const pendingStartLimitMs = 10_000;
 const pendingStartPauseMs = 100;
 /** How often its record is looked for. */
 const recordLookMs = 1000;
-/** setTimeout takes no more than 2^31 - 1 ms. */
-const longestTimerMs = 2 ** 31 - 1;
-/** How often an expired run that is still used is looked at. */
-const usedPauseMs = 1000;
 /** What is found at the very end has ignored its group's SIGTERM already. */
 const lastGraceMs = 1000;
 
@@ -62,10 +60,7 @@ export class Keeper {
   readonly #engines = new Map<EngineRole, StartedEngine>();
   readonly #starting = new Set<Promise<unknown>>();
   readonly #stopping = new Set<EngineRole>();
-  /** Groups by pgid, each with the client that handed it over. */
-  readonly #groups = new Map<number, { readonly group: ProcessGroup; readonly owner: KeeperConnection }>();
-  /** Temporary directories, likewise. */
-  readonly #directories = new Map<string, KeeperConnection>();
+  readonly #owned = new OwnedThings<KeeperConnection>();
   #run: LiveRun | null = null;
   #runtime: Promise<EngineRuntime> | null = null;
   #stopGraceMs = 10_000;
@@ -107,17 +102,10 @@ export class Keeper {
 
   /** A joined step has gone: what it owned goes, the run stays. */
   async #releaseOf(connection: KeeperConnection): Promise<void> {
-    const left = [...this.#groups.values()].filter((entry) => entry.owner === connection);
-    for (const { group } of left) this.#groups.delete(group.pgid);
-    const directories = [...this.#directories].flatMap(([name, owner]) => (owner === connection ? [name] : []));
-    for (const directory of directories) this.#directories.delete(directory);
+    const { groups, directories } = this.#owned.takeOf(connection);
     this.#publish();
     const log = new ReleaseLog();
-    await releaseGroups(
-      left.map((entry) => entry.group),
-      leftGroupGraceMs,
-      log,
-    );
+    await releaseGroups(groups, leftGroupGraceMs, log);
     releaseDirectories(directories, log);
   }
 
@@ -170,15 +158,15 @@ export class Keeper {
         await this.#stopOne(request.role);
         return {};
       case 'own':
-        this.#groups.set(request.group.pgid, { group: request.group, owner: connection });
+        this.#owned.addGroup(request.group, connection);
         this.#publish();
         return {};
       case 'disown':
-        this.#groups.delete(request.pgid);
+        this.#owned.removeGroup(request.pgid);
         this.#publish();
         return {};
       case 'own-directory':
-        this.#directories.set(request.directory, connection);
+        this.#owned.addDirectory(request.directory, connection);
         this.#publish();
         return {};
       case 'claim':
@@ -226,20 +214,13 @@ export class Keeper {
     const ends = ttlMs === null ? {} : { expiresAt: new Date(Date.now() + ttlMs).toISOString() };
     if (this.#run) this.#run = { ...this.#run, mode: 'detached', ...ends };
     this.#publish();
-    if (ttlMs !== null) this.#expireAt(performance.now() + ttlMs);
+    // A step that is at work on the run is let finish first.
+    const isUsed = () => [...this.#connections].some(({ kind }) => kind === 'joined');
+    if (ttlMs !== null) expireAfter(ttlMs, isUsed, () => this.#expire());
   }
 
-  /** Nobody has cleaned up in time. A step that is at work on the run is let finish first. */
-  #expireAt(deadlineMs: number): void {
-    const leftMs = deadlineMs - performance.now();
-    const isUsed = [...this.#connections].some(({ kind }) => kind === 'joined');
-    if (leftMs > 0 || isUsed) {
-      setTimeout(
-        () => this.#expireAt(deadlineMs),
-        isUsed ? Math.max(leftMs, usedPauseMs) : Math.min(leftMs, longestTimerMs),
-      );
-      return;
-    }
+  /** Nobody has cleaned up in time. */
+  #expire(): void {
     const run = this.#run;
     void this.release().then((report) => {
       if (run) noteExpiry(run, report);
@@ -323,8 +304,8 @@ export class Keeper {
     if (!this.#run) return;
     this.#run = {
       ...this.#run,
-      processGroups: [...this.#groups.values()].map((entry) => entry.group),
-      directories: [...this.#directories.keys()],
+      processGroups: this.#owned.groups,
+      directories: this.#owned.directories,
     };
     try {
       this.#dependencies.registry.write(this.#run);
@@ -365,11 +346,13 @@ export class Keeper {
   }
 
   async #endEverything(graceMs: number, log: ReleaseLog): Promise<void> {
-    const groups = [...this.#groups.values()].map((entry) => entry.group);
     const stops = [...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log));
-    const [failures] = await Promise.all([Promise.all(stops), releaseGroups(groups, graceMs, log, this.#hurry.signal)]);
+    const [failures] = await Promise.all([
+      Promise.all(stops),
+      releaseGroups(this.#owned.groups, graceMs, log, this.#hurry.signal),
+    ]);
     const failed = failures.flatMap((failure) => (failure === null ? [] : [failure]));
-    releaseDirectories([...this.#directories.keys()], log);
+    releaseDirectories(this.#owned.directories, log);
     if (!this.#run) return;
     const { registry, openCleaner } = this.#dependencies;
     const { containersGone } = await releaseStrays(this.#run, {
