@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { LiveRun } from '../engines/live-run.js';
 import { describeRun, joinLiveRun } from '../engines/registry.js';
@@ -54,6 +55,10 @@ export async function planResumption(request: ResumeRequest): Promise<Resumption
   if (!valueSchema(commonSettings.BUILD_ID).safeParse(buildId).success)
     throw new UsageError(`--resume=${JSON.stringify(buildId)}: expected the BUILD_ID of an earlier run.`);
   const root = path.resolve(request.resultsDir ?? `/tmp/lmcache_ci_results_${buildId}`);
+  if (!existsSync(root))
+    throw new UsageError(
+      `--resume=${buildId}: there is no "${root}". RESULTS_DIR says where the run's results are, if elsewhere. Nothing was started.`,
+    );
   const results = await openResultsDirectory(root).catch((error: unknown) => {
     if (error instanceof ResultsDirectoryError)
       throw new UsageError(`--resume=${buildId}: ${error.message}. RESULTS_DIR says where else its results are.`);

@@ -32,7 +32,7 @@ export function describeUsageError(message: string, { args, declared, knownFlags
   const valueless = /^Not enough arguments following: (.*)$/m.exec(message)?.[1];
   if (valueless) return `${dashed(valueless)} needs a value.\n${advice}`;
   const choice = /^ *Argument: (.*), Given: (.*), Choices: (.*)$/m.exec(message);
-  if (choice) return `${describeChoice(command ?? '', choice)}\n${advice}`;
+  if (choice) return `${describeChoice(declared ?? '', choice)}\n${advice}`;
   const unknown = /^Unknown arguments?: (.*)$/m.exec(message)?.[1];
   if (!unknown) return `${message}\n${advice}`;
   if (command === undefined && first !== undefined && !first.startsWith('-'))
@@ -61,10 +61,12 @@ function flagAsTyped(name: string, args: readonly string[]): string | null {
   return isShort && flags.some((flag) => !flag.startsWith('--') && flag.includes(name)) ? `-${name}` : null;
 }
 
-function describeChoice(command: string, [, argument = '', given = '', allowed = '']: readonly string[]): string {
+function describeChoice(declared: string, [, argument = '', given = '', allowed = '']: readonly string[]): string {
   const names = allowed.split(', ').map((name) => name.replaceAll('"', ''));
   const meant = didYouMean(given.replaceAll('"', ''), names);
-  return `${command} <${argument}>: ${given} is none of ${names.join(', ')}${meant ? `; did you mean ${meant}?` : ''}`;
+  const [command] = declared.split(' ');
+  const what = declared.includes(`<${argument}>`) ? `${command} <${argument}>` : dashed(argument);
+  return `${what}: ${given} is none of ${names.join(', ')}${meant ? `; did you mean ${meant}?` : ''}`;
 }
 
 function describeSurplus(surplus: readonly string[], declared: string): string {

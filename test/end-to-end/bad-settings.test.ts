@@ -87,6 +87,7 @@ describe('a typing error on the command line', () => {
     [['foo', 'bar'], 'There is no command "foo".\nSee lmcache-ci --help.'],
     [['report', 'a', 'b'], 'report takes one <directory>; more was given: "b".\nSee lmcache-ci report --help.'],
     [['mp-test', '--vllm-port'], '--vllm-port needs a value.\nSee lmcache-ci mp-test --help.'],
+    [['mp-test', '--resume', 'never-was'], '--resume=never-was: there is no "'],
     [['mp-test', '--dry-run=1'], '--dry-run="1": expected true or false, or --dry-run alone.'],
     [['sweep', 'my.yaml'], 'sweep "my.yaml": the only action is merge; the file of a sweep is named by --yaml'],
   ] as const)('%j says what was meant', async ([args, said], { bench }) => {

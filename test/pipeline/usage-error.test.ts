@@ -51,6 +51,10 @@ it('what is missing, and what may be chosen, is said by its name', () => {
   expect(describeUsageError(choice, { args: ['traces'], declared: 'traces <action> [files..]', knownFlags })).toBe(
     'traces <action>: "convrt" is none of generate, convert; did you mean convert?\nSee lmcache-ci traces --help.',
   );
+  const flag = 'Invalid values:\n  Argument: backend, Given: "foo", Choices: "openai", "vllm"';
+  expect(describeUsageError(flag, { args: ['bench'], declared: 'bench', knownFlags })).toBe(
+    '--backend: "foo" is none of openai, vllm\nSee lmcache-ci bench --help.',
+  );
 });
 
 describe('values that yargs lets pass', () => {
