@@ -1,20 +1,7 @@
 import { ArgumentTypeError } from './argparse.js';
-import { pythonRepr, pythonType } from './http/python-text.js';
+import { isJsonObject, type Problem, pydanticReport } from './http/pydantic-report.js';
 import { pydanticJsonError } from './pydantic-json-error.js';
 import { CONFIG_KEYS } from './vllm-config-keys.js';
-
-/** Of the pydantic that the recorded servers ran. */
-const PYDANTIC = 'https://errors.pydantic.dev/2.13/v';
-/** Longer values are shown by their ends. */
-const LONGEST_SHOWN = 50;
-
-interface Problem {
-  /** null: of the whole. */
-  readonly key: string | null;
-  readonly type: string;
-  readonly message: string;
-  readonly input: unknown;
-}
 
 type Check = (value: unknown) => Pick<Problem, 'type' | 'message'> | null;
 type ConfigObject = Readonly<Record<string, unknown>>;
@@ -45,7 +32,7 @@ const KV_TRANSFER_CHECKS: Readonly<Record<string, Check>> = {
   kv_ip: text,
   kv_port: integer,
   kv_connector_extra_config: (value) =>
-    isObject(value) ? null : { type: 'dict_type', message: 'Input should be an object' },
+    isJsonObject(value) ? null : { type: 'dict_type', message: 'Input should be an object' },
   kv_connector_module_path: optional(text),
   kv_load_failure_policy: oneOf('recompute', 'fail'),
 };
@@ -55,13 +42,13 @@ const KV_TRANSFER_CHECKS: Readonly<Record<string, Check>> = {
  * @throws ArgumentTypeError in pydantic's words where it is no JSON, no object, or has a key that the class lacks.
  */
 export function checkConfig(className: string, json: string): ConfigObject {
-  const refuse = (problems: readonly Problem[]) => new ArgumentTypeError(wording(className, problems));
+  const refuse = (problems: readonly Problem[]) => new ArgumentTypeError(pydanticReport(className, problems));
   const error = pydanticJsonError(json);
   if (error !== null) {
     throw refuse([{ key: null, type: 'json_invalid', message: `Invalid JSON: ${error}`, input: json }]);
   }
   const value = parsed(json);
-  if (!isObject(value)) {
+  if (!isJsonObject(value)) {
     throw refuse([{ key: null, type: 'dataclass_type', message: 'Input should be an object', input: value }]);
   }
   const problems = problemsOf(className, value);
@@ -102,22 +89,6 @@ function problemsOf(className: string, value: ConfigObject): readonly Problem[] 
   return [{ key: null, type: 'value_error', message, input: value }];
 }
 
-function wording(className: string, problems: readonly Problem[]): string {
-  const count = `${problems.length} validation error${problems.length === 1 ? '' : 's'} for ${className}`;
-  const each = problems.map(({ key, type, message, input }) => {
-    const shown = `[type=${type}, input_value=${shortened(pythonRepr(input))}, input_type=${pythonType(input)}]`;
-    const place = key === null ? '' : `${key}\n`;
-    return `${place}  ${message} ${shown}\n    For further information visit ${PYDANTIC}/${type}`;
-  });
-  return [count, ...each].join('\n');
-}
-
-function shortened(shown: string): string {
-  if (shown.length <= LONGEST_SHOWN) return shown;
-  const half = LONGEST_SHOWN / 2;
-  return `${shown.slice(0, half)}...${shown.slice(shown.length - half + 1)}`;
-}
-
 function integer(value: unknown): ReturnType<Check> {
   if (typeof value === 'number') {
     return Number.isInteger(value)
@@ -144,8 +115,4 @@ function number(value: unknown): ReturnType<Check> {
 function listed(allowed: readonly string[]): string {
   const quoted = allowed.map((one) => `'${one}'`);
   return `${quoted.slice(0, -1).join(', ')} or ${quoted[quoted.length - 1]}`;
-}
-
-function isObject(value: unknown): value is ConfigObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

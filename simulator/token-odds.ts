@@ -39,15 +39,36 @@ export class OddsChain {
     this.#state = hashNumbers([id], seed);
     const logprobs = this.#logprobs(seed);
     const rank = chosen ? 1 : this.#rankOf(seed, id);
-    const listed = logprobs[rank - 1];
-    const last = logprobs[LISTED - 1] ?? 0;
-    const logprob = listed ?? Math.fround(last - Math.log(rank / LISTED) - unit(seed, id));
+    const logprob = this.#logprobAt(rank, id, seed, logprobs);
     const named = Math.min(count, LISTED, this.#vocabulary);
     const best = Array.from({ length: named }, (_, index) => ({
       id: index === rank - 1 ? id : this.#other(seed, index, id),
       logprob: logprobs[index] ?? 0,
     }));
     return { id, logprob, rank, best };
+  }
+
+  /** The text goes on by a token whose odds nobody asks for. */
+  pass(id: number): void {
+    this.#state = hashNumbers([id], this.#state);
+  }
+
+  /** Log probabilities of different tokens as the text's next one. The text does not go on. */
+  alternatives(ids: readonly number[]): readonly number[] {
+    const logprobs = this.#logprobs(this.#state);
+    const taken = new Set<number>();
+    return ids.map((id) => {
+      let rank = this.#rankOf(this.#state, id);
+      while (taken.has(rank)) rank += 1;
+      taken.add(rank);
+      return this.#logprobAt(rank, id, this.#state, logprobs);
+    });
+  }
+
+  /** Of a rank that is not listed, a share of what the listed ones leave. */
+  #logprobAt(rank: number, id: number, seed: number, logprobs: readonly number[]): number {
+    const last = logprobs[LISTED - 1] ?? 0;
+    return logprobs[rank - 1] ?? Math.fround(last - Math.log(rank / LISTED) - unit(seed, id));
   }
 
   #logprobs(seed: number): readonly number[] {

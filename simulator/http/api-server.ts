@@ -21,6 +21,8 @@ import { pauseRoutes } from './pause-routes.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
+import { scaleOutRoutes } from './scale-out-routes.js';
+import { ServerLoad } from './server-load.js';
 import { textRoutes } from './text-routes.js';
 import { TurnQueue } from './turn-queue.js';
 
@@ -145,11 +147,12 @@ function createRoutes(options: ApiServerOptions): Routes {
   const context = { served, control, engine, prompts: new PromptCache(), turns: new TurnQueue() };
   const body = async (request: IncomingMessage) =>
     parseJsonObject(request.headers['content-type'], await readBody(request));
+  const load = new ServerLoad(served.options.loadTracking);
   const empty: Handler = (_, reply) => reply.send(200, '', null);
   const routes = new Map<string, Readonly<Record<string, Handler>>>([
     ['/health', { GET: empty }],
     ['/ping', { GET: empty, POST: empty }],
-    ['/load', { GET: (_, reply) => reply.json({ server_load: 0 }) }],
+    ['/load', { GET: (_, reply) => reply.json({ server_load: load.present }) }],
     ['/version', { GET: (_, reply) => reply.json({ version: served.profile.engineVersion }) }],
     [
       '/metrics',
@@ -157,7 +160,7 @@ function createRoutes(options: ApiServerOptions): Routes {
     ],
     ['/v1/models', { GET: (_, reply) => reply.json(modelList(served)) }],
     ['/is_scaling_elastic_ep', { POST: (_, reply) => reply.json({ is_scaling_elastic_ep: false }) }],
-    ...textRoutes(context),
+    ...load.counting([...textRoutes(context), ...scaleOutRoutes(context)]),
     [
       '/tokenize',
       {

@@ -62,7 +62,10 @@ function startAnswer(generation: Generation, context: GenerationContext, reply: 
   const model = worded(generation, false, () => admit(served, request));
   const answerId = generation.answerId(id);
   const sequences = worded(generation, true, () =>
-    encodePrompts(context, request).flatMap((prompt) => openSequences(context, request, prompt, answerId)),
+    encodePrompts(context, request).flatMap((prompt, index) =>
+      // Each prompt of a completion is a request of its own to the engine.
+      openSequences(context, request, prompt, request.endpoint === 'chat' ? answerId : `${answerId}-${index}`),
+    ),
   );
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
   const created = Math.floor(Date.now() / 1000);

@@ -31,6 +31,14 @@ export function pythonJsonError(text: string): JsonError {
   }
 }
 
+/** The whole of that error: `Expecting value: line 1 column 1 (char 0)`. */
+export function decodeError(text: string): string {
+  const { message, position } = pythonJsonError(text);
+  const before = text.slice(0, position);
+  const line = before.split('\n').length;
+  return `${message}: line ${line} column ${position - before.lastIndexOf('\n')} (char ${position})`;
+}
+
 function skipSpace(text: string, position: number): number {
   WHITESPACE.lastIndex = position;
   WHITESPACE.exec(text);

@@ -3,9 +3,9 @@ import type { EngineService } from '../engine-service.js';
 import type { ServedModel } from '../served-model.js';
 import { badRequest } from './api-error.js';
 import type { Handler } from './api-server.js';
-import { pythonJsonError } from './json-error.js';
+import { decodeError } from './json-error.js';
 import { pythonType } from './python-text.js';
-import { type JsonObject, readBody } from './request-body.js';
+import { type JsonObject, readBody, requireJson } from './request-body.js';
 import { engineCallFailed, httpException, internalError, queryBooleanError, queryChoiceError } from './route-errors.js';
 
 type Routes = readonly (readonly [path: string, methods: Readonly<Record<string, Handler>>])[];
@@ -107,6 +107,40 @@ export function pauseRoutes(served: ServedModel, engine: EngineService): Routes 
   ];
 }
 
+/** What an engine behind a front end elsewhere (--tokens-only) has instead, without development mode. */
+export function tokensOnlyRoutes(engine: EngineService): Routes {
+  return [
+    [
+      '/abort_requests',
+      {
+        POST: async (request, reply) => {
+          const { request_ids: named } = await rpcBody(request);
+          if ((named ?? null) === null) throw httpException(400, "Missing 'request_ids' in request body");
+          const ids = Array.isArray(named) ? named.map(String) : [String(named)];
+          engine.abort((id) => ids.includes(id));
+          reply.send(200, '', null);
+        },
+      },
+    ],
+  ];
+}
+
+/** POST /scale_elastic_ep: there is one data-parallel rank, and no engine here can have more. */
+export const scaleElastic: Handler = async (request, reply) => {
+  requireJson(request.headers['content-type']);
+  const body = await bodyObject(request, () => 'Invalid JSON format');
+  const { new_data_parallel_size: size, drain_timeout: timeout = 120 } = body;
+  if ((size ?? null) === null) throw httpException(400, 'new_data_parallel_size is required');
+  if (!isPositiveInteger(size)) throw httpException(400, 'new_data_parallel_size must be a positive integer');
+  if (!isPositiveInteger(timeout)) throw httpException(400, 'drain_timeout must be a positive integer');
+  if (size !== 1) throw httpException(500, 'Scale failed');
+  reply.json({ message: 'Scaled to 1 data parallel engines' });
+};
+
+function isPositiveInteger(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0;
+}
+
 function queryOf(request: IncomingMessage): URLSearchParams {
   return new URL(request.url ?? '/', 'http://localhost').searchParams;
 }
@@ -161,11 +195,4 @@ async function bodyObject(request: IncomingMessage, refusal: (text: string) => s
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   throw internalError(`'${pythonType(value)}' object has no attribute 'get'`);
-}
-
-function decodeError(text: string): string {
-  const { message, position } = pythonJsonError(text);
-  const before = text.slice(0, position);
-  const line = before.split('\n').length;
-  return `${message}: line ${line} column ${position - before.lastIndexOf('\n')} (char ${position})`;
 }

@@ -15,10 +15,15 @@ export async function readBody(request: IncomingMessage): Promise<string> {
   return (chunks.length === 1 && only ? only : Buffer.concat(chunks)).toString('utf8');
 }
 
-/** The body as a JSON object. @throws ApiError as FastAPI and vLLM answer. */
-export function parseJsonObject(contentType: string | undefined, text: string): JsonObject {
+/** @throws ApiError for another media type than JSON's */
+export function requireJson(contentType: string | undefined): void {
   const mediaType = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json') throw unsupportedMediaType();
+}
+
+/** The body as a JSON object. @throws ApiError as FastAPI and vLLM answer. */
+export function parseJsonObject(contentType: string | undefined, text: string): JsonObject {
+  requireJson(contentType);
   if (text === '') {
     throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
   }

@@ -3,8 +3,8 @@ import { pythonFloat } from './python-text.js';
 import type { JsonObject } from './request-body.js';
 
 /** vLLM's limit of --max-logprobs, and VLLM_MAX_N_SEQUENCES. */
-const MAX_LOGPROBS = 20;
-const MAX_SEQUENCES = 16384;
+export const MAX_LOGPROBS = 20;
+export const MAX_SEQUENCES = 16384;
 
 /**
  * Values that parse but are refused, in the order and the words of vLLM 0.26 (SamplingParams), once the model is known

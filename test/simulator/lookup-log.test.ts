@@ -26,8 +26,8 @@ describe('the line about the lookup of a request', () => {
   it("is written for an engine's own LMCache, in LMCache's form", async () => {
     const lines = (await logOf('LMCacheConnectorV1')).split('\n').filter((line) => LOOKUP.test(line));
     expect(lines.map((line) => line.replace(/^.* LMCache INFO: /, '').replace(/ \(vllm.*$/, ''))).toEqual([
-      'Reqid: cmpl-first, Total tokens 600, Inference Engine computed tokens: 0, LMCache hit tokens: 0, need to load: 0',
-      'Reqid: cmpl-second, Total tokens 600, Inference Engine computed tokens: 0, LMCache hit tokens: 512, need to load: 512',
+      'Reqid: cmpl-first-0, Total tokens 600, Inference Engine computed tokens: 0, LMCache hit tokens: 0, need to load: 0',
+      'Reqid: cmpl-second-0, Total tokens 600, Inference Engine computed tokens: 0, LMCache hit tokens: 512, need to load: 512',
     ]);
     expect(lines[0]).toMatch(/^\(EngineCore pid=\d+\) \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\] LMCache INFO: /);
   });

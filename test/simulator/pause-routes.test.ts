@@ -142,6 +142,7 @@ describe('POST /abort_requests', () => {
       status: 'aborted',
       aborted: 2,
     });
+    expect(await metric('vllm:num_requests_running\\{[^}]*\\}')).toBe(1);
     expect((await post('/abort_requests', { request_ids: ['cmpl-mine-0'] })).json()).toMatchObject({ aborted: 1 });
     expect(await rest()).toContain('"finish_reason":"abort"');
     expect(await get('/is_paused')).toEqual({ is_paused: false });
