@@ -54,7 +54,7 @@ assert word not in stopped.content[0].text and stopped.stop_reason == "end_turn"
 for wanted, arguments in (
     (NotFoundError, {**brief, "model": "nobody/x"}),
     (BadRequestError, {**brief, "max_tokens": 0}),
-    (InternalServerError, {**brief, "max_tokens": 50000}),
+    (InternalServerError, {**brief, "extra_body": {"temperature": -1}}),
 ):
     try:
         client.messages.create(**arguments)
