@@ -73,16 +73,25 @@ export async function buildRunRecord(
   };
 }
 
-/** Without run.json itself, which cannot hold its own size. */
+/** Without run.json itself, which cannot hold its own size, and without what somebody removes meanwhile. */
 async function listFiles(root: string): Promise<FileRecord[]> {
-  const entries = await readdir(root, { recursive: true, withFileTypes: true });
-  const files = await Promise.all(
+  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(unlessGone([]));
+  const found = await Promise.all(
     entries
       .filter((entry) => entry.isFile())
       .map(async (entry) => {
         const full = path.join(entry.parentPath, entry.name);
-        return { path: path.relative(root, full).split(path.sep).join('/'), bytes: (await stat(full)).size };
+        const stats = await stat(full).catch(unlessGone(null));
+        return stats && { path: path.relative(root, full).split(path.sep).join('/'), bytes: stats.size };
       }),
   );
+  const files = found.filter((file) => file !== null);
   return files.filter((file) => file.path !== 'run.json').sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function unlessGone<Fallback>(fallback: Fallback): (error: unknown) => Fallback {
+  return (error) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return fallback;
+    throw error;
+  };
 }

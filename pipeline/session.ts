@@ -89,6 +89,12 @@ export async function runSession(options: SessionOptions): Promise<number> {
       if (!(await hasRecord(run))) await writeRecord(run, options.command, [], unknownIdentity, null);
       const { steps, identity } = await options.work(run, interruption.signal);
       const verdict = judgeRun(steps, interruption.interruptedBy());
+      if (!(await hasRecord(run))) {
+        reporter.warn(
+          null,
+          "Somebody has removed this run's results while it ran: what is there now is not all of them.",
+        );
+      }
       events.append({ type: 'run-finished', verdict });
       const record = await writeRecord(run, options.command, steps, identity, verdict);
       const logs = await logExcerpts(run, record);

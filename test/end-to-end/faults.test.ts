@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { type Bench, freePort, root, takePort, test } from './bench.js';
@@ -139,6 +139,18 @@ describe('the results directory', () => {
     } finally {
       expect(await bench.run(['step', 'cleanup'])).toMatchObject({ code: 0 });
     }
+  });
+});
+
+describe("a run's results", () => {
+  test('that somebody removes while it runs: told, and the verdict is written all the same', async ({ bench }) => {
+    const run = bench.start(['mp-test', '--only', 'wait-for-vllm']);
+    await run.says(/waiting for lmcache/);
+    rmSync(bench.resultsDir, { recursive: true });
+    const ended = await run.ended;
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.output).toContain("Somebody has removed this run's results while it ran");
+    expect(bench.record().verdict).toMatchObject({ outcome: 'passed' });
   });
 });
 
