@@ -349,7 +349,10 @@ function isGone(error: unknown): boolean {
 
 /** A pull that fails for any reason but the daemon's own state means: the image cannot be had. */
 function asPullError(error: DockerError): DockerError {
-  const ownState = ['daemon-unreachable', 'permission-denied', 'out-of-space', 'timeout', 'aborted', 'image-missing'];
+  const ownState: readonly DockerError['kind'][] = [
+    ...(['daemon-unreachable', 'permission-denied', 'out-of-space', 'out-of-memory'] as const),
+    ...(['timeout', 'aborted', 'image-missing'] as const),
+  ];
   if (ownState.includes(error.kind)) return error;
   return new DockerError('image-missing', error.message, {
     statusCode: error.statusCode,

@@ -26,6 +26,7 @@ const unreachableCodes = new Set([
 /** In this order: the first that matches the daemon's words decides. */
 const kindsByWords: readonly (readonly [RegExp, DockerErrorKind])[] = [
   [/no space left on device|disk quota exceeded/i, 'out-of-space'],
+  [/cannot allocate memory|fork\/exec .*resource temporarily unavailable/i, 'out-of-memory'],
   [/cannot connect to the docker daemon|error during connect|socket hang up/i, 'daemon-unreachable'],
   [/permission denied while trying to connect/i, 'permission-denied'],
   [
@@ -37,7 +38,7 @@ const kindsByWords: readonly (readonly [RegExp, DockerErrorKind])[] = [
   [/invalid mount config|bind source path does not exist|error while creating mount source path/i, 'bad-mount'],
   [/no such container/i, 'container-missing'],
   [
-    /no such image|unable to find image|manifest unknown|pull access denied|repository does not exist|manifest for .* not found|Get "https?:\/\/[^"]+\/v2\//i,
+    /no such image|unable to find image|manifest unknown|no matching manifest|pull access denied|requested access to the resource is denied|repository does not exist|manifest for .* not found|toomanyrequests|(?:Get|Head) "https?:\/\/[^"]+\/v2\//i,
     'image-missing',
   ],
   [/exec: |executable file not found|OCI runtime create failed/i, 'entrypoint-failed'],
@@ -62,6 +63,7 @@ const remedies: Readonly<Record<DockerErrorKind, string>> = {
   'port-taken': 'Stop what listens there, or choose another port.',
   'name-conflict':
     'Remove that container (`lmcache-ci clean`, or `docker rm -f` with its name), or choose another BUILD_ID.',
+  'out-of-memory': "The daemon's machine has no memory or no processes left: end what takes them (`free -g`, `ps`).",
   'out-of-space': "Free disk space on the daemon's machine: `docker system df` shows what takes it.",
   'entrypoint-failed': 'Does the image hold that program? IMAGE and LMCACHE_LAUNCH decide what is started.',
   'bad-mount': "Make that directory, or set HF_HOME to one that exists on the daemon's machine.",

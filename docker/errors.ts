@@ -14,6 +14,7 @@ export type DockerErrorKind =
   | 'port-taken'
   | 'name-conflict'
   | 'out-of-space'
+  | 'out-of-memory'
   /** The entrypoint is not in the image or not executable. */
   | 'entrypoint-failed'
   /** A bind mount's source is not there, or cannot be expressed. */
@@ -34,6 +35,7 @@ export const failureCauseOf: Readonly<Record<DockerErrorKind, FailureCause>> = {
   'port-taken': 'port-taken',
   'name-conflict': 'bad-value',
   'out-of-space': 'disk',
+  'out-of-memory': 'out-of-memory',
   'entrypoint-failed': 'engine-died',
   'bad-mount': 'bad-value',
   'already-done': 'exception',

@@ -118,6 +118,26 @@ describe("the command line's words", () => {
     ['nvidia-container-cli: initialization error: nvml error: driver not loaded', 'no-gpu'],
     ['pull access denied for lmcache/none, repository does not exist or may require docker login', 'image-missing'],
     ['removal of container 12ab is already in progress', 'already-done'],
+    ['toomanyrequests: You have reached your unauthenticated pull rate limit.', 'image-missing'],
+    ['manifest unknown: manifest unknown', 'image-missing'],
+    ['no matching manifest for linux/arm64/v8 in the manifest list entries', 'image-missing'],
+    ['denied: requested access to the resource is denied', 'image-missing'],
+    ['Get "https://registry.example/v2/": tls: failed to verify certificate: x509: unknown authority', 'image-missing'],
+    ['Head "https://registry.example/v2/a/manifests/b": received unexpected HTTP status: 503', 'image-missing'],
+    [
+      'failed to create shim task: OCI runtime create failed: error running prestart hook #0: nvidia-container-cli: initialization error: nvml error: driver/library version mismatch: unknown',
+      'no-gpu',
+    ],
+    [
+      'failed to create shim task: OCI runtime create failed: unable to apply cgroup configuration: cannot allocate memory: unknown',
+      'out-of-memory',
+    ],
+    ['fork/exec /usr/bin/containerd-shim-runc-v2: resource temporarily unavailable: unknown', 'out-of-memory'],
+    ['failed to register layer: write /opt/venv/lib/libtorch.so: no space left on device', 'out-of-space'],
+    [
+      'driver failed programming external connectivity: Bind for 0.0.0.0:8000 failed: port is already allocated',
+      'port-taken',
+    ],
   ] as const)('%s', (message, kind) => {
     expect(kindOfDaemonMessage(message, null)).toBe(kind);
   });
