@@ -17,7 +17,7 @@ import type {
 import type { CreateRequest } from './create-request.js';
 import { daemonAddress } from './daemon-address.js';
 import { dockerErrorFrom } from './error-normaliser.js';
-import { DockerError } from './errors.js';
+import { DockerError, type DockerErrorKind } from './errors.js';
 import { endForgottenTask } from './forgotten-task.js';
 import { trackConnections } from './tracked-connections.js';
 
@@ -347,13 +347,19 @@ function isGone(error: unknown): boolean {
   return error instanceof DockerError && error.kind === 'container-missing';
 }
 
+const ownStates: ReadonlySet<DockerErrorKind> = new Set([
+  'daemon-unreachable',
+  'permission-denied',
+  'out-of-space',
+  'out-of-memory',
+  'timeout',
+  'aborted',
+  'image-missing',
+]);
+
 /** A pull that fails for any reason but the daemon's own state means: the image cannot be had. */
 function asPullError(error: DockerError): DockerError {
-  const ownState: readonly DockerError['kind'][] = [
-    ...(['daemon-unreachable', 'permission-denied', 'out-of-space', 'out-of-memory'] as const),
-    ...(['timeout', 'aborted', 'image-missing'] as const),
-  ];
-  if (ownState.includes(error.kind)) return error;
+  if (ownStates.has(error.kind)) return error;
   return new DockerError('image-missing', error.message, {
     statusCode: error.statusCode,
     detail: error.detail,
