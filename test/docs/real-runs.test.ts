@@ -4,6 +4,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { parseNvidiaSmi } from '../../docker/nvidia-smi-parser.js';
 import { readRun, type StoredRun } from '../../results-schema/read-run.js';
 import { statusOf } from '../../results-schema/run-status.js';
 
@@ -198,4 +199,18 @@ it('the run whose orchestrator was killed was ended by its keeper', async () => 
   expect(run.record?.verdict).toBeNull();
   expect(run.orchestratorLost).toMatchObject({ orchestratorAlive: false, forced: [], problems: [] });
   expect(run.orchestratorLost?.removed).toHaveLength(3);
+  // On the cards: what the run beside it had, by the pids of its own logs, and nothing else.
+  await open('batch-invariant');
+  const logs = path.join(scratch, 'batch-invariant', 'logs');
+  const beside = readdirSync(logs).flatMap((file) =>
+    [...readFileSync(path.join(logs, file), 'utf8').matchAll(/^\(EngineCore pid=(\d+)\)/gm)].map(([, pid]) =>
+      Number(pid),
+    ),
+  );
+  const later = readFileSync(path.join(scratch, 'fault-orchestrator-killed', 'nvidia-smi-later.xml'), 'utf8');
+  const seen = parseNvidiaSmi(later).gpus.flatMap(({ processes }) => processes);
+  const cores = seen.filter(({ name }) => name === 'VLLM::EngineCore').map(({ pid }) => pid);
+  expect(cores.toSorted()).toEqual([...new Set(beside)].toSorted());
+  // The third is its LMCache server, which does not say its pid.
+  expect(seen).toHaveLength(3);
 });
