@@ -2,7 +2,7 @@ import { type ContainerCleaner, type LabelledContainer, openContainerCleaner } f
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
 import { buildIdVariable, findMarked } from './process-groups.js';
-import { identifyProcess, processAgeMs, readBootId, readProcessEnvironment } from './process-identity.js';
+import { identifyProcess, identifySelf, processAgeMs, readBootId, readProcessEnvironment } from './process-identity.js';
 import { judgeLiveness, openRegistry, type Registry } from './registry.js';
 import {
   endStrays,
@@ -111,26 +111,30 @@ async function listContainers(
   }
 }
 
-/** Under the registry's lock: a new run of the same id waits until the old one's things are gone. */
+/** As long as it is cleaned, the run counts as live with us as its keeper: no new run may take its id, no other `clean` joins in. */
 async function removeDeadRun(
-  run: LiveRun,
+  { buildId }: LiveRun,
   {
     registry,
     openCleaner,
     log,
   }: { readonly registry: Registry; readonly log: ReleaseLog; openCleaner(): Promise<ContainerCleaner> },
 ): Promise<void> {
-  await registry
-    .withLock(async () => {
-      const now = registry.read(run.buildId);
-      if (now === null || judgeLiveness(now) !== 'dead') return;
-      const report = await releaseDeadRun(now, { registry, openCleaner });
-      log.add(report);
-      if (report.problems.length === 0) log.removed.push(`record of run ${run.buildId}`);
-    })
-    .catch((error: unknown) => {
-      log.problems.push(`run ${run.buildId}: ${error instanceof Error ? error.message : String(error)}`);
+  try {
+    const dead = await registry.withLock(async () => {
+      const now = registry.read(buildId);
+      if (now === null || judgeLiveness(now) !== 'dead') return null;
+      registry.write({ ...now, bootId: readBootId(), mode: 'attached', keeper: identifySelf() });
+      return now;
     });
+    if (dead === null) return;
+    const report = await releaseDeadRun(dead, { registry, openCleaner });
+    log.add(report);
+    if (report.problems.length === 0) log.removed.push(`record of run ${buildId}`);
+    else registry.write(dead);
+  } catch (error) {
+    log.problems.push(`run ${buildId}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** Engines and groups whose leader still lives; leaderless members are found by their mark instead. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cleanLeftovers, releaseDeadRun } from '../../engines/clean.js';
 import type { ContainerCleaner, LabelledContainer } from '../../engines/container-cleaner.js';
+import { BuildIdTakenError } from '../../engines/errors.js';
 import { identifyProcess } from '../../engines/process-identity.js';
 import { openRegistry } from '../../engines/registry.js';
 import { ReleaseLog, releaseStrays } from '../../engines/release-leftovers.js';
@@ -201,6 +202,28 @@ describe('cleaning up after dead runs', () => {
     await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir, openCleaner });
     expect(daemon.removed).toEqual(['c-a']);
     expect(registry.list().live.map(({ buildId }) => buildId)).toEqual(['b']);
+  });
+
+  it('lets nobody take the BUILD_ID while it cleans', async () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'a', orchestrator: dead, bootId: 'another', ...(await inDocker()) }));
+    const taken: unknown[] = [];
+    const { openCleaner } = fakeDaemon();
+    const cleaner = await openCleaner();
+    await cleanLeftovers({
+      dryRun: false,
+      olderThanMs: 0,
+      registryDir: registry.directory,
+      openCleaner: async () => ({
+        ...cleaner,
+        list: async (buildId) => {
+          if (buildId === 'a') await registry.create(sampleRun({ buildId })).catch((error) => taken.push(error));
+          return cleaner.list(buildId);
+        },
+      }),
+    });
+    expect(taken).toEqual([expect.any(BuildIdTakenError)]);
+    expect(registry.read('a')).toBeNull();
   });
 
   it('finds processes of a run whose record is gone', async () => {
