@@ -37,7 +37,7 @@ export const launchSettings = defineSettings({
   VLLM_EXTRA_ARGS: {
     type: 'arguments',
     default: null,
-    reserved: ['--port', '--kv-transfer-config', '--served-model-name', '--model', '--uds'],
+    reserved: ['--port', '--kv-transfer-config', '--served-model-name', '--model', '--uds', '--api-key'],
     description:
       'Further arguments of both vLLMs, e.g. --max-model-len 16384; quotes keep spaces, no shell reads them.',
   },

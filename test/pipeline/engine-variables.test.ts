@@ -64,6 +64,8 @@ describe('variables for the engines', () => {
   });
 
   it('further arguments are parted into words; the caches of two engines differ', () => {
+    // Everybody on the machine could read it in the process list, and our clients send none.
+    expect(() => launched({ VLLM_EXTRA_ARGS: '--api-key abc' })).toThrow(/without .*--api-key/);
     const { specs } = launched({ VLLM_EXTRA_ARGS: `--load-format dummy --hf-overrides '{"a": 1}'` });
     expect(specs[1]?.args.slice(-4)).toEqual(['--load-format', 'dummy', '--hf-overrides', '{"a": 1}']);
     const roots = specs.map(({ environment }) => environment['VLLM_CACHE_ROOT']);
