@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { namingFile } from './file-trouble.js';
 
 /** A name of its own beside the file, hidden, and known to `lmcache-ci status` as unfinished. */
 export function draftOf(file: string): string {
@@ -13,16 +14,16 @@ export function draftOf(file: string): string {
  * Folders that lack on its way are made.
  * @param content what it holds, or who writes it piece by piece
  * @returns its path
- * @throws the file system's errors and the writer's; nothing is left then
+ * @throws the file system's errors, naming the file, and the writer's; nothing is left then
  */
 export async function writeWhole(
   file: string,
   content: string | Buffer | ((handle: FileHandle) => Promise<unknown>),
 ): Promise<string> {
   const directory = dirname(file);
-  await mkdir(directory, { recursive: true, mode: 0o755 });
   const draft = draftOf(file);
   try {
+    await mkdir(directory, { recursive: true, mode: 0o755 });
     await withFile(draft, 'wx', async (handle) => {
       await (typeof content === 'function' ? content(handle) : handle.writeFile(content));
       await handle.sync();
@@ -30,7 +31,7 @@ export async function writeWhole(
     await rename(draft, file);
   } catch (error) {
     await rm(draft, { force: true }).catch(() => undefined);
-    throw error;
+    throw namingFile(error, file);
   }
   await withFile(directory, 'r', (handle) => handle.sync());
   return file;
@@ -47,7 +48,7 @@ export function writeWholeSync(file: string, content: string, mode = 0o644): voi
     renameSync(draft, file);
   } catch (error) {
     rmSync(draft, { force: true });
-    throw error;
+    throw namingFile(error, file);
   }
 }
 

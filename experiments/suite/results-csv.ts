@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { experimentCsvColumns } from '../../results-schema/experiment-csv.js';
+import { namingFile } from '../../results-schema/file-trouble.js';
 import { pythonFloat } from '../../workloads/python-format.js';
 
 /** One request, as the CSV has it. */
@@ -28,12 +29,14 @@ export interface ResultRow {
  * happens next.
  */
 export class ResultsCsv {
+  readonly #path: string;
   readonly #file: number;
   readonly #withLatency: boolean;
   #bytes = 0;
 
   /** Replaces what is there. @throws the file system's error. */
   constructor(path: string, options: { readonly extraColumns: boolean }) {
+    this.#path = path;
     this.#file = openSync(path, 'w');
     this.#withLatency = options.extraColumns;
     this.#write(options.extraColumns ? [...experimentCsvColumns, 'latency'] : experimentCsvColumns);
@@ -71,7 +74,11 @@ export class ResultsCsv {
 
   /** A line in one call: nobody ever reads half of it. */
   #write(cells: readonly string[]): void {
-    this.#bytes += writeSync(this.#file, `${cells.join(',')}\n`, this.#bytes);
+    try {
+      this.#bytes += writeSync(this.#file, `${cells.join(',')}\n`, this.#bytes);
+    } catch (error) {
+      throw namingFile(error, this.#path);
+    }
   }
 }
 

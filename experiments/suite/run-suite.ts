@@ -1,6 +1,7 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
+import { writeWholeSync } from '../../results-schema/whole-file.js';
 import type { Target } from '../../workloads/target.js';
 import { type Difference, differencesOf, type MeasuredExperiment } from './differences.js';
 import type { LaunchPlan } from './engine-launch.js';
@@ -272,8 +273,6 @@ class NotesFile {
   }
 
   write(): void {
-    const draft = `${this.#path}.${process.pid}.tmp`;
-    writeFileSync(draft, `${JSON.stringify(this.content, null, 2)}\n`);
-    renameSync(draft, this.#path);
+    writeWholeSync(this.#path, `${JSON.stringify(this.content, null, 2)}\n`);
   }
 }

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
+import { namingFile } from '../../results-schema/file-trouble.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { raisePriority } from '../../simulator/priority.js';
 import { commonSettings } from '../../steps/common-settings.js';
@@ -26,8 +27,10 @@ export function newRun(outputDirectory: string): { readonly id: string; readonly
   try {
     mkdirSync(directory, { recursive: true });
   } catch (error) {
-    if (!isFileError(error)) throw error;
-    throw new UsageError(`-o "${outputDirectory}" cannot be written to: ${error.message}. Nothing was started.`);
+    const named = namingFile(error, path.join(directory, 'x'));
+    if (!isFileError(named)) throw error;
+    const why = named.cause instanceof Error ? named.cause.message : named.message;
+    throw new UsageError(`-o "${outputDirectory}" cannot be written to: ${why}. Nothing was started.`);
   }
   return { id, directory };
 }

@@ -1,7 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { namingFile } from '../../results-schema/file-trouble.js';
 import { writeWhole, writeWholeSync } from '../../results-schema/whole-file.js';
 
 let folder: string;
@@ -27,6 +29,35 @@ it('leaves the file as it was, and nothing beside it, when its writer fails half
   await expect(failing).rejects.toThrow('the trace ended early');
   expect(readdirSync(folder)).toEqual(['rows.csv']);
   expect(readFileSync(file, 'utf8')).toBe('before');
+});
+
+it('names the file in what the file system says, with its code', async () => {
+  const file = path.join(folder, 'rows.csv');
+  const onFullDisk = writeWhole(file, async () => {
+    const full = await open('/dev/full', 'w');
+    await full.writeFile('x').finally(() => full.close());
+  });
+  await expect(onFullDisk).rejects.toMatchObject({
+    message: `"${file}" cannot be written: ENOSPC: no space left on device, write`,
+    code: 'ENOSPC',
+  });
+  writeFileSync(file, '');
+  await expect(writeWhole(path.join(file, 'x'), '')).rejects.toThrow('rows.csv/x" cannot be written: EEXIST');
+});
+
+it('says what is in the way of a folder, where node says that the folder is not there', () => {
+  const missing = Object.assign(new Error('ENOENT: no such file or directory, mkdir'), {
+    code: 'ENOENT',
+    syscall: 'mkdir',
+  });
+  // Nobody makes folders there.
+  expect(namingFile(missing, '/sys/lmcache-ci/deep/file')).toMatchObject({
+    message: expect.stringMatching(/^"\/sys\/lmcache-ci\/deep\/file" cannot be written: (?!ENOENT)E[A-Z]+: /),
+  });
+  expect(namingFile(missing, path.join(folder, 'a', 'file'))).toMatchObject({ code: 'ENOENT' });
+  expect(readdirSync(folder)).toEqual([]);
+  const own = new Error('not of the file system');
+  expect(namingFile(own, '/x')).toBe(own);
 });
 
 it('takes pieces in their order', async () => {
