@@ -26,22 +26,34 @@ export interface EngineStep {
   readonly sustainedPrefillSeconds?: number;
 }
 
+/** What the API process does with one request, in seconds, one after the other. */
+export interface ApiSeconds {
+  /** Its event loop reads one request at a time. */
+  readonly reading: number;
+  /** One thread tokenises, and one hashes blocks, one request at a time. */
+  readonly tokenising: number;
+  /** Of this the requests' parts overlap. */
+  readonly rest: number;
+}
+
 /** Physical times of one model on one GPU with one set of kernels. */
 export interface StepTimeModel {
   /** Prefill without a pause for longer than this is as slow as it gets. */
   readonly warmUpSeconds: number;
   /** Duration of one engine step. */
   stepSeconds(step: EngineStep): number;
+  /** From the begin of a step until its kernels are launched; then the engine asks which loads have ended. */
+  launchSeconds(step: EngineStep): number;
   /**
-   * Time of one request outside the engine's steps before it can be scheduled: HTTP, tokenising, hashing of
-   * blocks. Repeated tokens are cheaper (tokenizers remember words).
+   * Time of one request outside the engine's steps before it can be scheduled. Repeated tokens are cheaper (tokenizers
+   * remember words).
    * @param distinctTokens different tokens of the prompt; null for one that came as ids, which nobody tokenises.
    */
-  apiSeconds(promptTokens: number, distinctTokens: number | null): number;
+  apiSeconds(promptTokens: number, distinctTokens: number | null): ApiSeconds;
   /** Time in which the scheduler looks a request up in the cache tier, and locks what it holds; no step runs meanwhile. */
   lookupSeconds(hitTokens: number): number;
-  /** The part of `apiSeconds` during which the API process serves no other request; the rest overlaps. */
-  apiBusySeconds(promptTokens: number): number;
+  /** Share by which tokenising takes longer for one request and shorter for another. */
+  readonly apiScatter: number;
   /** Time from the end of the step that made a token until the client has it. */
   readonly deliverySeconds: number;
   /** Bytes of KV cache one token takes over all GPUs. */
@@ -86,12 +98,12 @@ export interface CacheTransferRates {
   readonly loadBytesPerSecond: number;
   /** GPU to host memory, bytes a second. */
   readonly storeBytesPerSecond: number;
+  /** Share by which one load takes longer and another less. */
+  readonly loadScatter: number;
+  /** Share by which a load takes longer while the engine computes for others. */
+  readonly loadSlowdownBesideSteps: number;
   /** Fixed part of one load. */
   readonly loadOverheadSeconds: number;
-  /** Engine steps, while other sequences run, between the end of a load and the step that uses it. */
-  readonly loadNoticeSteps: number;
-  /** Seconds before those steps, while other sequences run. */
-  readonly loadNoticeSeconds: number;
 }
 
 export interface Profile {
@@ -196,12 +208,14 @@ export interface LmcacheConnector {
    * `seconds`: simulated time from now until it has ended, waiting behind other loads included.
    * `loadedTokens`: hitTokens, or localTokens when the data is gone (the engine recomputes then).
    * @param at simulated time of the engine at which the load starts; the clock's present if left out.
+   * @param besideSteps the engine computes for others meanwhile, which slows the copy; false if left out.
    */
   load(
     tokenIds: readonly number[],
     hitTokens: number,
     localTokens?: number,
     at?: number,
+    besideSteps?: boolean,
   ): Promise<{ readonly seconds: number; readonly loadedTokens: number }>;
   /**
    * Simulated seconds that lookups held up the whole engine since the last call: vLLM's scheduler waits for each, and a server

@@ -63,8 +63,6 @@ export class EngineService {
         blockCount: served.blockCount,
         prefixCaching: served.options.prefixCaching,
         // Who waits for a load knows when it has ended.
-        loadNoticeSteps: connector?.loadsBlock ? 0 : profile.transfer.loadNoticeSteps,
-        loadNoticeSeconds: connector?.loadsBlock ? 0 : profile.transfer.loadNoticeSeconds,
         loadsBlock: connector?.loadsBlock ?? false,
       },
       stepTime: disturbed(served.stepTime, () => options.control.fault, salt),

@@ -33,6 +33,8 @@ export const profileFileSchema = z.strictObject({
     multiprocessors: sourced.optional(),
     /** Bytes of KV a second that one sequence's decode reads at most, when a sequence cannot be split over the GPU. */
     sequenceKvBytesPerSecond: sourced.optional(),
+    /** The same of a prompt's chunk: it reads what came before it at most so fast, however short it is. */
+    prefillKvBytesPerSecond: sourced,
     elementwiseEfficiency: sourced,
     /** An all-reduce of tensor parallelism, two a layer: its start, and the bytes a second a GPU sends over its links. */
     allReduceSeconds: sourced,
@@ -43,12 +45,20 @@ export const profileFileSchema = z.strictObject({
     layerSeconds: sourced,
     /** More for a step that holds a prefill: no full CUDA graph. */
     prefillStepSeconds: sourced,
+    /** From the begin of a step until its kernels are launched: with a full CUDA graph, and a layer without. */
+    graphLaunchSeconds: sourced,
+    prefillLaunchLayerSeconds: sourced,
     /** A layer takes the host this long to launch; a step is never shorter than all of them. */
     hostLayerSeconds: sourced,
-    /** The same without CUDA graphs (--enforce-eager). */
+    /** The same without CUDA graphs (--enforce-eager) ... */
     eagerLayerSeconds: sourced,
+    /** ... and for a step of more tokens than graphs were captured for, a size that may be new to every library. */
+    ungraphedLayerSeconds: sourced,
+    graphTokens: sourced,
     /** Prefill of varied text without a pause for longer than `afterSeconds` slows down, over `rampSeconds`, by `slowdown`. */
     sustainedPrefill: z.strictObject({ afterSeconds: sourced, rampSeconds: sourced, slowdown: sourced }),
+    /** Prefill of one word again and again is faster by this share: equal numbers draw less power. */
+    uniformPrefillSpeedup: sourced,
     /** For each request in the step: sampling, bookkeeping, output. */
     requestSeconds: sourced,
   }),
@@ -57,8 +67,10 @@ export const profileFileSchema = z.strictObject({
     requestSeconds: sourced,
     tokenSeconds: sourced,
     distinctTokenSeconds: sourced,
-    /** Instead of distinctTokenSeconds, for every token of a prompt that comes as token ids. */
+    /** Instead of both, for every token of a prompt that comes as token ids. */
     idTokenSeconds: sourced,
+    /** All of this is longer for one request and shorter for another, by up to this share. */
+    scatter: sourced,
     /** busyRequestSeconds + busyTokenSeconds * tokens of it keep the API process from other requests. */
     busyRequestSeconds: sourced,
     busyTokenSeconds: sourced,
@@ -69,6 +81,8 @@ export const profileFileSchema = z.strictObject({
     /** Copying fresh KV out of the GPU slows a prefill step: bytes of KV / this. */
     storeDragBytesPerSecond: sourced,
     requestStepSeconds: sourced,
+    /** Hooks around each layer, and handing over what is to be stored, in a step that holds a prefill. */
+    prefillStepSeconds: sourced,
     /** The scheduler waits for a lookup, and no step runs: lookupSeconds + foundTokenSeconds * tokens that the tier holds. */
     lookupSeconds: sourced,
     foundTokenSeconds: sourced,
@@ -77,8 +91,10 @@ export const profileFileSchema = z.strictObject({
     loadBytesPerSecond: sourced,
     storeBytesPerSecond: sourced,
     loadOverheadSeconds: sourced,
-    loadNoticeSteps: sourced,
-    loadNoticeSeconds: sourced,
+    /** One load takes longer and another less, by up to this share. */
+    loadScatter: sourced,
+    /** Share by which a load takes longer while the engine's steps use the GPU too. */
+    loadSlowdownBesideSteps: sourced,
   }),
   loadSeconds: z.strictObject({ engine: sourced, lmcacheServer: sourced }),
 });

@@ -55,8 +55,8 @@ export function profileOf(file: ProfileFile): Profile {
       loadBytesPerSecond: file.transfer.loadBytesPerSecond.value,
       storeBytesPerSecond: file.transfer.storeBytesPerSecond.value,
       loadOverheadSeconds: file.transfer.loadOverheadSeconds.value,
-      loadNoticeSteps: file.transfer.loadNoticeSteps.value,
-      loadNoticeSeconds: file.transfer.loadNoticeSeconds.value,
+      loadScatter: file.transfer.loadScatter.value,
+      loadSlowdownBesideSteps: file.transfer.loadSlowdownBesideSteps.value,
     },
     model: findModel,
     stepTime: (model, options) =>

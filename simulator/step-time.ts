@@ -40,14 +40,19 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
   const schedulingSeconds = options.asyncScheduling ? 0 : step.stepSeconds.value;
   const fixedSeconds = schedulingSeconds + model.layers * step.layerSeconds.value + communicationSeconds;
   const requestSeconds = step.requestSeconds.value + (options.connector ? connector.requestStepSeconds.value : 0);
-  const hostLayerSeconds = options.eager
-    ? Math.max(step.hostLayerSeconds.value, step.eagerLayerSeconds.value)
-    : step.hostLayerSeconds.value;
-  const hostSeconds = model.layers * hostLayerSeconds;
+  /** What the host needs for a step: kernel by kernel, unless a CUDA graph of this size was captured. */
+  const hostSecondsOf = (tokens: number): number => {
+    const eager = options.eager ? step.eagerLayerSeconds.value : 0;
+    const ungraphed = tokens > step.graphTokens.value ? step.ungraphedLayerSeconds.value : 0;
+    return model.layers * Math.max(step.hostLayerSeconds.value, eager, ungraphed);
+  };
+  const prefillStepSeconds =
+    step.prefillStepSeconds.value + (options.connector ? connector.prefillStepSeconds.value : 0);
   const dragSecondsPerToken = options.connector
     ? model.kvBytesPerToken / gpus / connector.storeDragBytesPerSecond.value
     : 0;
 
+  const prefillKvSecondsPerToken = model.kvBytesPerToken / (step.prefillKvBytesPerSecond.value * gpus);
   const kvReadSeconds = (decodes: EngineStep['decodes']): number => {
     if (decodes.length === 0) return 0;
     let contexts = 0;
@@ -74,43 +79,56 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
       const requests = prefills.length + decodes.length;
       if (requests === 0) return 0;
       let prefillTokens = 0;
-      let attentionPairs = 0;
+      let attentionSeconds = 0;
       let variedTokens = 0;
       for (const { newTokens, contextTokens, variety = 1 } of prefills) {
         prefillTokens += newTokens;
         variedTokens += newTokens * variety;
-        attentionPairs += newTokens * (contextTokens + newTokens / 2 + step.attentionStartTokens.value);
+        const pairs = newTokens * (contextTokens + newTokens / 2 + step.attentionStartTokens.value);
+        attentionSeconds += Math.max(pairs * attentionSecondsPerPair, contextTokens * prefillKvSecondsPerToken);
       }
       const tokens = prefillTokens + decodes.length;
       const gemm = ((tokens * gemmSecondsPerToken) ** 4 + weightSeconds ** 4) ** 0.25;
       const gpuSeconds =
         gemm +
         Math.max(requests * headSecondsPerRow, headWeightSeconds) +
-        attentionPairs * attentionSecondsPerPair +
+        attentionSeconds +
         kvReadSeconds(decodes) +
         tokens * (elementwiseSecondsPerToken + communicationSecondsPerToken) +
         fixedSeconds +
-        (prefills.length > 0 ? step.prefillStepSeconds.value : 0);
+        (prefills.length > 0 ? prefillStepSeconds : 0);
+      const variety = prefillTokens === 0 ? 1 : variedTokens / prefillTokens;
       const slowed =
         prefillTokens === 0
           ? 0
           : (slowedSeconds(sustainedPrefillSeconds + gpuSeconds) - slowedSeconds(sustainedPrefillSeconds)) *
-            slowdown.value *
-            (variedTokens / prefillTokens);
+              slowdown.value *
+              variety -
+            gemm * step.uniformPrefillSpeedup.value * (1 - variety);
       return (
-        Math.max(gpuSeconds + slowed, hostSeconds) + prefillTokens * dragSecondsPerToken + requests * requestSeconds
+        Math.max(gpuSeconds + slowed, hostSecondsOf(tokens)) +
+        prefillTokens * dragSecondsPerToken +
+        requests * requestSeconds
       );
     },
+    launchSeconds({ prefills, decodes }) {
+      const tokens = prefills.reduce((sum, { newTokens }) => sum + newTokens, decodes.length);
+      const captured =
+        prefills.length > 0 ? model.layers * step.prefillLaunchLayerSeconds.value : step.graphLaunchSeconds.value;
+      return options.eager || tokens > step.graphTokens.value ? Math.max(captured, hostSecondsOf(tokens)) : captured;
+    },
     warmUpSeconds: afterSeconds.value + rampSeconds.value,
-    apiSeconds: (promptTokens, distinctTokens) =>
-      api.requestSeconds.value +
-      promptTokens * api.tokenSeconds.value +
-      (distinctTokens === null
-        ? promptTokens * api.idTokenSeconds.value
-        : distinctTokens * api.distinctTokenSeconds.value),
+    apiSeconds(promptTokens, distinctTokens) {
+      const reading = api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value;
+      const tokenising =
+        distinctTokens === null
+          ? promptTokens * api.idTokenSeconds.value
+          : promptTokens * api.tokenSeconds.value + distinctTokens * api.distinctTokenSeconds.value;
+      return { reading, tokenising, rest: api.requestSeconds.value };
+    },
     lookupSeconds: (hitTokens) =>
       options.connector ? connector.lookupSeconds.value + hitTokens * connector.foundTokenSeconds.value : 0,
-    apiBusySeconds: (promptTokens) => api.busyRequestSeconds.value + promptTokens * api.busyTokenSeconds.value,
+    apiScatter: api.scatter.value,
     deliverySeconds: api.deliverySeconds.value,
     kvBytesPerToken: model.kvBytesPerToken,
     weightBytes,

@@ -1,4 +1,4 @@
-import { median } from './fit.js';
+import { median } from './median.js';
 import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
 import type { RecordedCase, RoundCase } from './recordings.js';
 import { type Part, partsOf } from './split.js';

@@ -22,7 +22,8 @@ export const QUIET_CONSTANTS: readonly FreeConstant[] = [
 /** Shown by an idle engine with LMCache, beside one without. */
 export const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
   { path: 'connector.lookupSeconds', scale: 0.5 },
-  { path: 'connector.foundTokenSeconds', scale: 0.7 },
+  { path: 'connector.foundTokenSeconds', scale: 0.4 },
+  { path: 'connector.prefillStepSeconds', scale: 0.4 },
   { path: 'connector.requestStepSeconds', scale: 0.5 },
   { path: 'connector.storeDragBytesPerSecond', scale: 0.5 },
   { path: 'transfer.loadBytesPerSecond', scale: 0.3 },

@@ -9,6 +9,7 @@ import {
   QUIET_CONSTANTS,
   withConstants,
 } from './constants.js';
+import { median } from './median.js';
 import { minimise } from './minimise.js';
 import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
 import type { RecordedCase, RoundCase, StepCase, TtftCase } from './recordings.js';
@@ -158,12 +159,6 @@ function moved(
 /** Squared for small errors, flat for large ones. */
 function weight(error: number): number {
   return (TOLERATED_ERROR / USUAL_ERROR) ** 2 * Math.log(1 + (error / TOLERATED_ERROR) ** 2);
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right);
-  const at = (index: number): number => sorted[index] ?? Number.NaN;
-  return (at(Math.floor((sorted.length - 1) / 2)) + at(Math.floor(sorted.length / 2))) / 2;
 }
 
 function sum(values: readonly number[]): number {

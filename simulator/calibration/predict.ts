@@ -41,8 +41,8 @@ export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftC
     loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
   }
   const lookupSeconds = stepTime.lookupSeconds(cachedIn === 'none' ? 0 : held);
-  const apiSeconds = stepTime.apiSeconds(promptTokens, promptTokens);
-  let seconds = apiSeconds + lookupSeconds + loadSeconds + stepTime.deliverySeconds;
+  const { reading, tokenising, rest } = stepTime.apiSeconds(promptTokens, promptTokens);
+  let seconds = reading + tokenising + rest + lookupSeconds + loadSeconds + stepTime.deliverySeconds;
   for (let done = cached, sustained = 0; done < promptTokens; ) {
     const newTokens = Math.min(promptTokens - done, maxNumBatchedTokens);
     const step = stepTime.stepSeconds({

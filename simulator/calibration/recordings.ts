@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { median } from './median.js';
 
 export type EngineKind = 'baseline' | 'lmcache';
 
@@ -124,7 +125,10 @@ function ttftCases(rows: readonly Row[], file: string): readonly TtftCase[] {
   });
 }
 
-/** Each line a stream: batch, its number, and the times of its tokens in ms. The steady part is where all run. */
+/**
+ * Each line a stream: batch, its number, and the times of its tokens in ms. The steady part is where all run; of its
+ * gaps the median counts, which a client or a host that stood still for a moment does not move.
+ */
 function decodeCases(engine: EngineKind, lines: readonly string[], file: string): readonly StepCase[] {
   const streams = new Map<number, number[][]>();
   for (const line of lines) {
@@ -136,14 +140,14 @@ function decodeCases(engine: EngineKind, lines: readonly string[], file: string)
     const from = Math.max(...all.map((times) => times[0] ?? 0));
     const to = Math.min(...all.map((times) => times.at(-1) ?? 0));
     const steady = all.map((times) => times.filter((time) => time >= from && time <= to));
-    const gaps = steady.map((times) => ((times.at(-1) ?? 0) - (times[0] ?? 0)) / (times.length - 1));
+    const gaps = steady.flatMap((times) => times.slice(1).map((time, index) => time - (times[index] ?? 0)));
     const tokens = mean(steady.map((times) => times.length));
     return {
       kind: 'step',
       engine,
       batch,
       contextTokens: Math.round(DECODE_PROMPT_TOKENS + tokens / 2),
-      seconds: mean(gaps) / 1000,
+      seconds: median(gaps) / 1000,
     };
   });
 }

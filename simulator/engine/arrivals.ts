@@ -1,9 +1,12 @@
 import type { StepTimeModel } from '../contracts.js';
+import { Scatter } from '../scatter.js';
 import type { Sequence } from './sequence.js';
 
 /**
- * The way of requests through the API process, one after the other: announced when their first byte comes in, submitted
- * once they are read, and due to the scheduler when the process would be done with them. All times are simulated seconds.
+ * The way of requests through the API process: announced when their first byte comes in, submitted once they are read,
+ * and due to the scheduler when the process would be done with them. Its event loop reads one after the other, and goes
+ * on with one that is tokenised only after those that came in meanwhile; one thread tokenises, in order; the rest
+ * overlaps. All times are simulated seconds.
  */
 export class Arrivals {
   readonly #stepTime: StepTimeModel;
@@ -11,12 +14,15 @@ export class Arrivals {
   readonly #announced: number[] = [];
   /** Submitted sequences in order of arrival, not yet due. */
   #queue: Sequence[] = [];
-  #apiBusyUntil = 0;
+  readonly #scatter: Scatter;
+  #loopBusyUntil = 0;
+  #tokenizerBusyUntil = 0;
   /** Requests reach the scheduler in the order they came in. */
   #lastQueued = 0;
 
   constructor(stepTime: StepTimeModel) {
     this.#stepTime = stepTime;
+    this.#scatter = new Scatter(stepTime.apiScatter);
   }
 
   /** A request has begun to come in. Call the returned function once it is read; false: it was called before. */
@@ -33,11 +39,15 @@ export class Arrivals {
   submit(sequences: readonly Sequence[], arrival: number): void {
     const first = sequences[0];
     if (first === undefined) return;
-    const start = Math.max(arrival, this.#apiBusyUntil);
     const promptTokens = first.promptIds.length;
-    this.#apiBusyUntil = start + this.#stepTime.apiBusySeconds(promptTokens);
     const distinctTokens = first.options.cameAsIds === true ? null : first.distinctTokens;
-    this.#lastQueued = Math.max(this.#lastQueued, start + this.#stepTime.apiSeconds(promptTokens, distinctTokens));
+    const seconds = this.#stepTime.apiSeconds(promptTokens, distinctTokens);
+    const read = Math.max(arrival, this.#loopBusyUntil) + seconds.reading;
+    const tokenised = Math.max(read, this.#tokenizerBusyUntil) + this.#scatter.next() * seconds.tokenising;
+    this.#loopBusyUntil = read;
+    this.#tokenizerBusyUntil = tokenised;
+    for (const { times } of this.#queue) times.queued = Math.max(times.queued, read + seconds.rest);
+    this.#lastQueued = Math.max(this.#lastQueued, tokenised + seconds.rest, read + seconds.rest);
     for (const sequence of sequences) {
       sequence.times.arrival = arrival;
       sequence.times.queued = this.#lastQueued;
@@ -68,7 +78,7 @@ export class Arrivals {
 
   /** A request that is still being read could be due at `time`, if it is short enough. */
   isAwaited(time: number): boolean {
-    const shortestApiSeconds = this.#stepTime.apiSeconds(0, 0);
-    return this.#announced.some((arrival) => arrival + shortestApiSeconds <= time);
+    const { reading, rest } = this.#stepTime.apiSeconds(0, 0);
+    return this.#announced.some((arrival) => arrival + reading + rest <= time);
   }
 }

@@ -50,13 +50,13 @@ export class CacheTraffic {
     });
   }
 
-  /** The scheduler waits for the tier's answers before a step; those to lookups of one step come together. */
+  /** The scheduler waits for the tier's answers before a step; one lookup after the other. */
   spendLookups(sequences: readonly Sequence[]): number {
     let seconds = 0;
     for (const sequence of sequences) {
       const { remote } = sequence;
       if (remote.kind !== 'answered') continue;
-      seconds = Math.max(seconds, remote.unspentSeconds);
+      seconds += remote.unspentSeconds;
       sequence.remote = { ...remote, unspentSeconds: 0 };
     }
     return seconds;
@@ -67,13 +67,16 @@ export class CacheTraffic {
     return time >= this.#blocked.from ? Math.max(time, this.#blocked.until) : time;
   }
 
-  /** Starts the copy of tokens [localTokens, hitTokens) into the GPU; its end is known when the tier answers. */
-  load(sequence: Sequence, hitTokens: number, localTokens: number): void {
+  /**
+   * Starts the copy of tokens [localTokens, hitTokens) into the GPU; its end is known when the tier answers.
+   * @param besideSteps steps of other sequences go on meanwhile.
+   */
+  load(sequence: Sequence, hitTokens: number, localTokens: number, besideSteps: boolean): void {
     const { connector } = this.#options;
     const startedAt = this.#options.time();
     this.#unansweredLoads.push(startedAt);
     this.#await(
-      connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt),
+      connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt, besideSteps),
       ({ seconds, loadedTokens }) => {
         this.#unansweredLoads.splice(this.#unansweredLoads.indexOf(startedAt), 1);
         if (sequence.remote.kind !== 'loading') return;

@@ -6,7 +6,7 @@ import type { EngineClock } from './engine-clock.js';
 import type { EngineListener } from './engine-listener.js';
 import { GpuWarmth } from './gpu-warmth.js';
 import { Patience } from './patience.js';
-import { type PauseState, type ScheduledStep, Scheduler, type SchedulerLimits } from './scheduler.js';
+import { type PauseState, type ScheduledStep, Scheduler, type SchedulerLimits, type StartLoad } from './scheduler.js';
 import type { FinishReason, Sequence } from './sequence.js';
 
 export interface EngineLoopOptions {
@@ -40,6 +40,8 @@ export class EngineLoop {
   /** Simulated time up to which the engine's history is decided. */
   #time = 0;
   #step: RunningStep | null = null;
+  /** When the engine last asked which loads have ended: once a step, as its kernels are launched. */
+  #polledAt = 0;
   #closed = false;
   /** Simulated time since which the engine hangs, or null. */
   #heldSince: number | null = null;
@@ -62,7 +64,9 @@ export class EngineLoop {
         onFatal: (error) => this.#fail(error),
       });
     this.#cache = cache;
-    this.scheduler = new Scheduler(limits, cache && ((sequence, hit, local) => cache.load(sequence, hit, local)));
+    const startLoad: StartLoad = (sequence, hitTokens, localTokens) =>
+      cache?.load(sequence, hitTokens, localTokens, this.scheduler.running.length > 0);
+    this.scheduler = new Scheduler(limits, cache && startLoad);
     this.#delivery = new Delivery(clock, listener, stepTime.deliverySeconds);
     this.#patience = new Patience(clock, () => this.#turn());
     this.#warmth = new GpuWarmth(stepTime.warmUpSeconds);
@@ -218,13 +222,14 @@ export class EngineLoop {
       return false;
     }
     this.#time += this.#cache?.spendLookups(this.scheduler.needsLookup()) ?? 0;
-    const scheduled = this.scheduler.schedule(this.#time);
+    const scheduled = this.scheduler.schedule(this.#time, this.#polledAt);
     if (scheduled === null) return this.#passTime();
     const { stepTime } = this.#options;
     const { sustainedPrefillSeconds } = this.#warmth;
     const seconds = stepTime.stepSeconds({ ...scheduled.shape, sustainedPrefillSeconds });
     if (scheduled.shape.prefills.length > 0) this.#warmth.warm(seconds);
     else this.#warmth.cool(seconds);
+    this.#polledAt = this.#time + Math.min(seconds, stepTime.launchSeconds(scheduled.shape));
     this.#step = { scheduled, endsAt: this.#time + seconds };
     return true;
   }

@@ -9,10 +9,6 @@ export interface SchedulerLimits {
   readonly blockTokens: number;
   readonly blockCount: number;
   readonly prefixCaching: boolean;
-  /** Steps of others between the end of a load from the cache tier and the step that uses it; 0 if left out. */
-  readonly loadNoticeSteps?: number;
-  /** Simulated seconds, while others run, before those steps; 0 if left out. */
-  readonly loadNoticeSeconds?: number;
   /** No step runs while the cache tier loads; the step after it holds what was loaded. False if left out. */
   readonly loadsBlock?: boolean;
 }
@@ -64,6 +60,8 @@ export class Scheduler {
   readonly #startLoad: StartLoad | null;
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
+  /** Loads that ended later are not known to have ended. */
+  #seenUntil = 0;
 
   constructor(limits: SchedulerLimits, startLoad: StartLoad | null) {
     this.limits = limits;
@@ -114,8 +112,12 @@ export class Scheduler {
     return wanted;
   }
 
-  /** Chooses the next step at simulated time `now`, or null when nothing can run. */
-  schedule(now: number): ScheduledStep | null {
+  /**
+   * Chooses the next step at simulated time `now`, or null when nothing can run.
+   * @param polledAt when the engine last asked which loads have ended, while others ran; `now` if left out.
+   */
+  schedule(now: number, polledAt = now): ScheduledStep | null {
+    this.#seenUntil = this.limits.loadsBlock === true || this.#running.length === 0 ? now : polledAt;
     if (this.pauseState === 'all' || this.#isHeldUp(now)) return null;
     const entries: ScheduledSequence[] = [];
     let budget = this.limits.maxNumBatchedTokens;
@@ -224,12 +226,7 @@ export class Scheduler {
     if (this.#startLoad !== null && (remote.kind === 'unasked' || remote.kind === 'asked')) return 'deferred';
     if (remote.kind === 'answered' && remote.unspentSeconds > 0) return 'deferred';
     if (remote.kind === 'loading') {
-      const noticeSeconds = this.#running.length > 0 ? (this.limits.loadNoticeSeconds ?? 0) : 0;
-      if (remote.dueAt === null || remote.dueAt + noticeSeconds > now) return 'deferred';
-      if (remote.noticeSteps > 0 && this.#running.length > 0) {
-        sequence.remote = { ...remote, noticeSteps: remote.noticeSteps - 1 };
-        return 'deferred';
-      }
+      if (remote.dueAt === null || remote.dueAt > this.#seenUntil) return 'deferred';
       this.#endLoad(sequence, remote.hitTokens, remote.loadedTokens);
     } else if (sequence.blocks.length === 0) {
       const local = this.#localHit(sequence);
@@ -244,7 +241,6 @@ export class Scheduler {
           dueAt: null,
           hitTokens,
           loadedTokens: localTokens,
-          noticeSteps: this.limits.loadNoticeSteps ?? 0,
         };
         this.#startLoad(sequence, hitTokens, localTokens);
         return 'deferred';

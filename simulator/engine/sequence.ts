@@ -32,8 +32,6 @@ export type RemoteState =
       readonly dueAt: number | null;
       readonly hitTokens: number;
       readonly loadedTokens: number;
-      /** Steps of others that still pass before the end of the load is noticed. */
-      readonly noticeSteps: number;
     }
   | { readonly kind: 'done' };
 

@@ -1,4 +1,5 @@
 import type { BlockReports, CacheTransferRates, LmcacheConnector, SimulatedClock } from '../contracts.js';
+import { Scatter } from '../scatter.js';
 import { chunkHashes } from './chunk-hash.js';
 import { type EngineCacheConfig, readEngineCacheConfig } from './engine-config.js';
 import { openEngineTier } from './engine-tier.js';
@@ -112,6 +113,7 @@ export interface CopyOptions {
 export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConnector {
   const { clock, transfer, kvBytesPerToken } = options;
   let loadStreamFreeAt = 0;
+  const scatter = new Scatter(transfer.loadScatter);
   const hash = (tokenIds: readonly number[]) => chunkHashes(tokenIds, tier.chunkTokens, options.model);
   const bytesOf = (chunks: number) => chunks * tier.chunkTokens * kvBytesPerToken;
   return {
@@ -126,15 +128,17 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       const chunks = await tier.lookup(hashes);
       return Math.max(0, Math.min(chunks * tier.chunkTokens, tokenIds.length - 1));
     },
-    async load(tokenIds, hitTokens, localTokens = 0, at = clock.now()) {
+    async load(tokenIds, hitTokens, localTokens = 0, at = clock.now(), besideSteps = false) {
       const fromChunk = Math.floor(localTokens / tier.chunkTokens);
       const toChunk = Math.ceil(hitTokens / tier.chunkTokens);
       const wanted = toChunk - fromChunk;
       if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
       const { chunks, l2Seconds } = await tier.load(hash(tokenIds), fromChunk, toChunk);
       if (chunks === 0) return { seconds: 0, loadedTokens: localTokens };
-      const slowdown = options.loadSlowdown?.() ?? 1;
-      const copySeconds = slowdown * (transfer.loadOverheadSeconds + bytesOf(chunks) / transfer.loadBytesPerSecond);
+      const contention = besideSteps ? 1 + transfer.loadSlowdownBesideSteps : 1;
+      const slowdown = scatter.next() * (options.loadSlowdown?.() ?? 1);
+      const copySeconds =
+        slowdown * (transfer.loadOverheadSeconds + (contention * bytesOf(chunks)) / transfer.loadBytesPerSecond);
       const startAt = Math.max(at + slowdown * l2Seconds, loadStreamFreeAt);
       loadStreamFreeAt = startAt + copySeconds;
       tier.loaded(chunks, copySeconds);

@@ -60,8 +60,6 @@ export function openStudyEngine(options: StudyEngineOptions): VirtualEngine {
       blockCount:
         options.blockCount ?? stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize }) / profile.blockTokens,
       prefixCaching: true,
-      loadNoticeSteps: profile.transfer.loadNoticeSteps,
-      loadNoticeSeconds: profile.transfer.loadNoticeSeconds,
     },
     ...(engine === 'baseline' ? {} : { connector: connect }),
   });

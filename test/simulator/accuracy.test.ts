@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { comparisonsOf, type RecordingSet } from '../../docs/recorded-comparisons.js';
 import { renderAccuracy, renderAccuracyPlot, withAccuracy } from '../../docs/simulator-accuracy.js';
 import { type Comparison, compare, errorsOf } from '../../simulator/calibration/compare.js';
-import { median } from '../../simulator/calibration/fit.js';
+import { median } from '../../simulator/calibration/median.js';
 import { predictStep, randomPrompt } from '../../simulator/calibration/predict.js';
 import { DECODE_PROMPT_TOKENS, readRecording } from '../../simulator/calibration/recordings.js';
 import { loadProfile } from '../../simulator/profiles.js';
@@ -92,7 +92,8 @@ describe('with a mock L2 of 4 GiB a second behind an L1 that keeps nothing', () 
   it("passes upstream's gates: the round gains 1.3, TTFT 1.5, the warm-up loses less than 1.2", () => {
     const ratio = (what: string): number => predicted(baseline, what) / predicted(own, what);
     expect(ratio('queries, TTFT')).toBeGreaterThan(1.5);
-    expect(ratio('queries, TTFT') / (1.2576 / 0.553)).toBeCloseTo(1, 1);
+    // Of two figures that are each within 5 %, one without an L2 between them.
+    expect(Math.abs(ratio('queries, TTFT') / (1.2576 / 0.553) - 1)).toBeLessThan(0.1);
     expect(ratio('queries, round time a prompt')).toBeGreaterThan(1.3);
     expect(1 / ratio('warm-up, round time a prompt')).toBeLessThan(1.2);
     expect(1 / ratio('warm-up, round time a prompt') / 1.003).toBeCloseTo(1, 1);
@@ -100,10 +101,10 @@ describe('with a mock L2 of 4 GiB a second behind an L1 that keeps nothing', () 
 });
 
 describe.each([
-  // Constants of decoding were fitted on this one's decode steps too.
-  ['qwen3-14b', 'Qwen/Qwen3-14B', 0.05],
-  ['qwen3-8b', 'Qwen/Qwen3-8B', 0.065],
-] as const)('%s on another machine, of other sizes and arrivals', (folder, name, itlTolerance) => {
+  // Prompts from a cache took this one a fifth less than the other model on the same machine: no constant meets both.
+  ['qwen3-14b', 'Qwen/Qwen3-14B', 0.09, 0.24],
+  ['qwen3-8b', 'Qwen/Qwen3-8B', 0.055, 0.17],
+] as const)('%s on another machine, of other sizes and arrivals', (folder, name, medianOfAll, worstOfAll) => {
   const file = (recording: string): string =>
     fileURLToPath(new URL(`../fixtures/recordings/h200-blind/${folder}/${recording}`, import.meta.url));
   const profile = loadProfile('h200');
@@ -115,6 +116,10 @@ describe.each([
     expect(cold).toHaveLength(6);
     expect(errorsOf(cold).median).toBeLessThanOrEqual(0.05);
     for (const entry of cold) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.15);
+    // With both caches they hang on the host, which differs by machine and by run.
+    expect(all).toHaveLength(18);
+    expect(errorsOf(all).median).toBeLessThanOrEqual(medianOfAll);
+    expect(errorsOf(all).worst).toBeLessThanOrEqual(worstOfAll);
   });
 
   it('meets the mean TTFT of 24 prompts at once, and of prompts that come by chance, within 5 %', async () => {
@@ -139,7 +144,7 @@ describe.each([
         const own = records[index];
         return own === undefined ? Number.NaN : Math.abs((own.end - own.start - own.ttft) / (end - start - ttft) - 1);
       });
-      expect(median(itlErrors), `${workload}, ITL`).toBeLessThanOrEqual(itlTolerance);
+      expect(median(itlErrors), `${workload}, ITL`).toBeLessThanOrEqual(0.05);
     }
   });
 
@@ -154,15 +159,12 @@ describe.each([
     }
   });
 
-  it('meets the long-document rounds and their ITL within 5 %, TTFT of the queries within 16 %', async () => {
+  it('meets the long-document rounds, their TTFT and their ITL within 5 %', async () => {
     const rounds = ['warmup', 'query'].flatMap((name) => [...readRecording(file(`longdoc-lmcache-${name}.csv`))]);
     const blockCount = Math.floor((16 * 1024 ** 3) / model.kvBytesPerToken / profile.blockTokens);
     const own = await compare({ profile, model, blockCount }, rounds);
     expect(own).toHaveLength(4);
-    for (const entry of own) {
-      const tolerance = entry.label.endsWith('TTFT') ? 0.16 : 0.05;
-      expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(tolerance);
-    }
+    for (const entry of own) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.05);
   });
 });
 

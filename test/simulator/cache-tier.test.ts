@@ -44,8 +44,8 @@ function setUp(options: Partial<CacheTierOptions> = {}) {
       loadBytesPerSecond: 1e6,
       storeBytesPerSecond: 1e6,
       loadOverheadSeconds: 0.1,
-      loadNoticeSteps: 0,
-      loadNoticeSeconds: 0,
+      loadScatter: 0,
+      loadSlowdownBesideSteps: 0.5,
     },
     clock,
   });
@@ -98,6 +98,8 @@ describe('the connector and its tier', () => {
     expect(second.seconds).toBeCloseTo(1.124 + 0.1 + 0.512);
     clock.seconds = 100;
     expect((await connector.load(ids, 1024)).seconds).toBeCloseTo(1.124);
+    clock.seconds = 200;
+    expect((await connector.load(ids, 1024, 0, 200, true)).seconds).toBeCloseTo(0.1 + 1.5 * 1.024);
   });
 
   it('says what is left when chunks vanished between lookup and load', async () => {

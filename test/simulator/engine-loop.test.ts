@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
+import type { ApiSeconds, EngineStep, LmcacheConnector, StepTimeModel } from '../../simulator/contracts.js';
 import type { StepReport } from '../../simulator/engine/engine-listener.js';
 import { EngineLoop } from '../../simulator/engine/engine-loop.js';
 import type { SchedulerLimits } from '../../simulator/engine/scheduler.js';
@@ -18,9 +18,10 @@ const LIMITS = {
 /** 1 s a thousand prompt tokens, 0.01 s a step of decoding alone; the API takes 0.1 s, delivery 0.002 s. */
 const STEP_TIME: StepTimeModel = {
   stepSeconds: ({ prefills }: EngineStep) => 0.01 + prefills.reduce((sum, { newTokens }) => sum + newTokens / 1000, 0),
-  apiSeconds: () => 0.1,
+  launchSeconds: () => 0.002,
+  apiSeconds: () => ({ reading: 0.1, tokenising: 0, rest: 0 }),
+  apiScatter: 0,
   lookupSeconds: () => 0,
-  apiBusySeconds: () => 0.1,
   deliverySeconds: 0.002,
   warmUpSeconds: 1,
   kvBytesPerToken: 1,
@@ -95,14 +96,25 @@ describe('EngineLoop', () => {
     ]);
   });
 
-  it('serves the API process one request after the other', async () => {
-    const { clock, loop, sequence } = setUp();
-    const sequences = [sequence(1, 10, 1), sequence(2, 10, 1), sequence(3, 10, 1)];
-    clock.at(0, () => {
-      for (const one of sequences) loop.submit([one], 0);
-    });
-    await clock.run();
-    expect(sequences.map(({ times }) => round(times.queued))).toEqual([0.1, 0.2, 0.3]);
+  it('has the API process read all that came together first, then tokenise one after the other', async () => {
+    const queuedWith = async (seconds: ApiSeconds, arrivals: readonly number[], apiScatter = 0) => {
+      const { clock, loop, sequence } = setUp(null, { apiSeconds: () => seconds, apiScatter });
+      const sequences = arrivals.map((at, index) => {
+        const one = sequence(index, 10, 1);
+        clock.at(at, () => loop.submit([one], at));
+        return one;
+      });
+      await clock.run();
+      return sequences.map(({ times }) => round(times.queued));
+    };
+    expect(await queuedWith({ reading: 0.1, tokenising: 0, rest: 0.05 }, [0, 0, 0])).toEqual([0.35, 0.35, 0.35]);
+    expect(await queuedWith({ reading: 0, tokenising: 0.1, rest: 0.05 }, [0, 0, 0])).toEqual([0.15, 0.25, 0.35]);
+    expect(await queuedWith({ reading: 0.1, tokenising: 0.3, rest: 0 }, [0, 0.2, 2])).toEqual([0.4, 0.7, 2.4]);
+    // One that is due already is not held up by one that comes later.
+    expect(await queuedWith({ reading: 1, tokenising: 0, rest: 0 }, [0, 1.5])).toEqual([1, 2.5]);
+    const [one = 0, two = 0] = await queuedWith({ reading: 0, tokenising: 1, rest: 0 }, [0, 5], 0.2);
+    expect(Math.abs(one - 1)).toBeLessThanOrEqual(0.2);
+    expect(one).not.toBe(two - 5);
   });
 
   it('counts real work since the arrival as a part of the API time', async () => {
@@ -254,18 +266,18 @@ describe('EngineLoop', () => {
     expect(hit.externalHitTokens).toBe(512);
     const decoding = tokens.filter(({ name, at }) => name === 2 && at > 0.1 && at < 0.6);
     expect(decoding.length).toBeGreaterThan(20);
-    // Due 0.5 s after it was asked for at 0.1; then 100 tokens are left to compute.
+    // Due 0.5 s after it was asked for at 0.2, seen by the step after that; then 100 tokens are left to compute.
     const first = tokens.find(({ name }) => name === 1)?.at ?? 0;
-    expect(first).toBeGreaterThanOrEqual(0.71);
-    expect(first).toBeLessThan(0.75);
+    expect(first).toBeGreaterThan(0.8);
+    expect(first).toBeLessThan(0.85);
     expect(stored).toEqual([]);
   });
 
-  it('runs no step while it waits for lookups, which prompts that come together share', async () => {
+  it('runs no step while it waits for lookups, one after the other', async () => {
     const longestGap = async (newcomers: number, lookupSeconds: number): Promise<number> => {
       const { clock, loop, tokens, sequence } = setUp(tier(0, 0).connector, {
         lookupSeconds: () => lookupSeconds,
-        apiBusySeconds: () => 0,
+        apiSeconds: () => ({ reading: 0, tokenising: 0, rest: 0.1 }),
       });
       clock.at(0, () => loop.submit([sequence(1, 100, 100)], 0));
       clock.at(0.5, () => {
@@ -278,7 +290,7 @@ describe('EngineLoop', () => {
     // A step with the newcomer's prompt, and its lookup before it.
     expect(await longestGap(1, 0)).toBe(0.31);
     expect(await longestGap(1, 0.2)).toBe(0.51);
-    expect(await longestGap(2, 0.2)).toBe(0.81);
+    expect(await longestGap(2, 0.2)).toBe(1.01);
   });
 
   it('holds every sequence up while an engine loads by itself, and computes the loaded one in the next step', async () => {

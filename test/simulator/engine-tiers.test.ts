@@ -27,7 +27,7 @@ function engine(environment: Readonly<Record<string, string>>, speed = 1000) {
     kvBytesPerToken: KV_BYTES,
     kvPoolTokens: 0,
     layers: 32,
-    transfer: loadProfile('h200').transfer,
+    transfer: { ...loadProfile('h200').transfer, loadScatter: 0 },
     clock,
     speed,
     cacheDisabled: () => false,

@@ -142,7 +142,7 @@ describe('Scheduler', () => {
     const loads: [number, number][] = [];
     const scheduler = new Scheduler(LIMITS, (sequence, hitTokens, localTokens) => {
       loads.push([hitTokens, localTokens]);
-      sequence.remote = { kind: 'loading', dueAt: 5, hitTokens, loadedTokens: hitTokens, noticeSteps: 0 };
+      sequence.remote = { kind: 'loading', dueAt: 5, hitTokens, loadedTokens: hitTokens };
     });
     const sequence = sequenceOf(prompt(30), 1);
     scheduler.add(sequence);
@@ -158,10 +158,38 @@ describe('Scheduler', () => {
     expect(scheduler.counters).toMatchObject({ externalQueries: 30, externalHits: 24 });
   });
 
+  it('uses a load only once the engine has seen its end, while others run', () => {
+    const scheduler = new Scheduler(LIMITS, (sequence, hitTokens) => {
+      sequence.remote = { kind: 'loading', dueAt: 5, hitTokens, loadedTokens: hitTokens };
+    });
+    const running = sequenceOf(prompt(8), 20);
+    const loaded = sequenceOf(prompt(30, 1), 1);
+    const next = (now: number, polledAt: number) => {
+      for (const sequence of scheduler.needsLookup()) {
+        sequence.remote = { kind: 'answered', hitTokens: sequence === loaded ? 24 : 0, unspentSeconds: 0 };
+      }
+      const step = scheduler.schedule(now, polledAt);
+      if (step !== null) scheduler.complete(step);
+      return step?.entries.length;
+    };
+    scheduler.add(running);
+    scheduler.add(loaded);
+    expect(next(1, 0)).toBe(1);
+    expect(next(6, 4)).toBe(1);
+    expect(next(7, 5)).toBe(2);
+    // An engine without other work sees it at once.
+    const alone = sequenceOf(prompt(30, 2), 1);
+    scheduler.finish(running, 'abort');
+    scheduler.add(alone);
+    alone.remote = { kind: 'answered', hitTokens: 24, unspentSeconds: 0 };
+    expect(scheduler.schedule(0)).toBeNull();
+    expect(scheduler.schedule(5, 0)?.entries).toHaveLength(1);
+  });
+
   it('takes blocks from one that has loaded for a preempted one before it', () => {
     const own = { ...LIMITS, maxNumBatchedTokens: 7, maxNumSeqs: 2, blockCount: 18 };
     const scheduler = new Scheduler(own, (sequence, hitTokens) => {
-      sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens: hitTokens, noticeSteps: 1 };
+      sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens: hitTokens };
     });
     // It grows to all but six blocks, of which the other one has taken seven when it needs the eleventh.
     const growing = sequenceOf(prompt(35), 7);
@@ -182,7 +210,7 @@ describe('Scheduler', () => {
 
   it('recomputes what the cache tier had lost', () => {
     const scheduler = new Scheduler(LIMITS, (sequence, hitTokens, localTokens) => {
-      sequence.remote = { kind: 'loading', dueAt: 1, hitTokens, loadedTokens: localTokens, noticeSteps: 0 };
+      sequence.remote = { kind: 'loading', dueAt: 1, hitTokens, loadedTokens: localTokens };
     });
     const sequence = sequenceOf(prompt(30), 1);
     scheduler.add(sequence);
@@ -225,7 +253,7 @@ describe('Scheduler, whatever comes', () => {
             ? (sequence, hitTokens, localTokens) => {
                 const loadedTokens = failing.has(sequence) ? localTokens : hitTokens;
                 seen.push(sequence.allTokens());
-                sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens, noticeSteps: 1 };
+                sequence.remote = { kind: 'loading', dueAt: now + 2, hitTokens, loadedTokens };
               }
             : null,
         );
