@@ -33,18 +33,20 @@ function killOrchestrator(signal, wholeGroup) {
   };
 }
 
-const killKeeper = {
-  name: 'keeper -9',
-  async inflict(arena, moment) {
-    const run = arena.start();
-    const pid = await arena.keeperPid(run.ended);
-    await Promise.race([run.ended, delay(moment.afterMs / 2)]);
-    if (pid !== null) killQuietly(pid, 'SIGKILL');
-    return await run.ended;
-  },
-  isRight: (end, results) =>
-    hasPassed(end, results) || isFailure(end, results, 'infrastructure', ['engine-died', 'orchestrator-lost']),
-};
+function signalKeeper(name, signal) {
+  return {
+    name,
+    async inflict(arena, moment) {
+      const run = arena.start();
+      const pid = await arena.keeperPid(run.ended);
+      await Promise.race([run.ended, delay(moment.afterMs / 2)]);
+      if (pid !== null) killQuietly(pid, signal);
+      return await run.ended;
+    },
+    isRight: (end, results) =>
+      hasPassed(end, results) || isFailure(end, results, 'infrastructure', ['engine-died', 'orchestrator-lost']),
+  };
+}
 
 export const orchestratorFaults = [
   killOrchestrator('SIGKILL', false),
@@ -52,5 +54,7 @@ export const orchestratorFaults = [
   killOrchestrator('SIGTERM', false),
   killOrchestrator('SIGINT', true),
   killOrchestrator('SIGHUP', true),
-  killKeeper,
+  signalKeeper('keeper -9', 'SIGKILL'),
+  // It never answers again: it counts as gone, and is ended with what it holds.
+  signalKeeper('keeper frozen', 'SIGSTOP'),
 ];
