@@ -18,6 +18,7 @@ import type { KeeperClient, KeeperEvent } from './keeper-client.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ReservedGpu } from './live-run.js';
 import { refuseTakenPorts } from './port-check.js';
+import { releasePort } from './port-claim.js';
 import { identifyProcess, isProcessAlive } from './process-identity.js';
 import { readInventory } from './read-inventory.js';
 import type { Registry } from './registry.js';
@@ -197,6 +198,12 @@ export class KeeperFleet implements RunFleet {
     this.#letGo = true;
     await this.#opened.catch(() => undefined);
     await this.#keeper?.close();
+    this.#releasePorts();
+  }
+
+  /** What this process has claimed of the machine's ports: the record, or nobody, holds them from now on. */
+  #releasePorts(): void {
+    for (const port of Object.values(this.#run.ports)) releasePort(port);
   }
 
   release(): Promise<ReleaseReport> {
@@ -209,6 +216,7 @@ export class KeeperFleet implements RunFleet {
     await this.#opened.catch(() => undefined);
     const report = (await this.#releaseByKeeper()) ?? (await this.#releaseWithoutKeeper());
     if (!this.#verdictFollows) await this.#keeper?.close();
+    this.#releasePorts();
     if (this.#gpus.length === 0) return report;
     try {
       const { after, held } = await waitForGpuMemory(this.#gpus, readInventory, gpuMemoryLimitMs);
