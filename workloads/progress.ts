@@ -1,11 +1,9 @@
+import { LiveQuantiles } from './live-quantiles.js';
 import { type RequestRecord, ttftSeconds } from './request.js';
 import type { RoundProgress } from './request-round.js';
-import { median } from './statistics.js';
 import type { WorkloadOptions } from './target.js';
 
 const INTERVAL_MS = 200;
-/** The median is that of the latest answers: sorting all of a long run would disturb what is measured. */
-const LATEST = 500;
 
 /**
  * What a round hands its records to: reports the phase at its start, at most five times a second, and at its end.
@@ -19,20 +17,17 @@ export function reportProgress(
   if (onProgress === undefined) {
     return () => undefined;
   }
-  const ttfts: number[] = [];
+  const ttfts = new LiveQuantiles();
   let nextAt = performance.now() + INTERVAL_MS;
   onProgress({ phase, done: 0, total, failed: 0, inFlight: 0, figures: {} });
   return (record, progress) => {
     const ttft = ttftSeconds(record);
     if (record.outcome.state === 'ok' && ttft !== null) {
-      ttfts.push(ttft);
-      if (ttfts.length > LATEST) {
-        ttfts.shift();
-      }
+      ttfts.add(ttft);
     }
     if (performance.now() >= nextAt || progress.done === total) {
       nextAt = performance.now() + INTERVAL_MS;
-      onProgress({ phase, total, ...progress, figures: ttfts.length > 0 ? { 'TTFT s': median(ttfts) } : {} });
+      onProgress({ phase, total, ...progress, figures: ttfts.isEmpty ? {} : { 'TTFT s': ttfts.percentile(50) } });
     }
   };
 }

@@ -34,7 +34,10 @@ export interface RequestRecord {
   readonly index: number;
   /** When the schedule wanted it sent; 0 where all are due at once. */
   readonly intendedStart: number;
-  /** When it was due and a place under the concurrency limit was free. */
+  /**
+   * When it was due and a place under the concurrency limit was free. While several threads send, each knows of its own
+   * places only (`--request-log`); a result's table has it settled over the places of all.
+   */
   readonly readyAt: number;
   /** Just before its first byte was written; null: never sent. */
   readonly sentAt: number | null;

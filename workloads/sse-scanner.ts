@@ -48,9 +48,9 @@ export function bytesEqual(bytes: Uint8Array, start: number, end: number, expect
 export class SseScanner {
   readonly #sink: EventSink;
   /** The beginning of a line whose end has not come. */
-  readonly #line = new GrowableBytes(1024);
+  readonly #line = new GrowableBytes(0);
   /** Data of the current event, once it cannot be handed on in place. */
-  readonly #data = new GrowableBytes(1024);
+  readonly #data = new GrowableBytes(0);
   #hasData = false;
   /** Data of the current event in the bytes being pushed; -1: none. */
   #inPlaceStart = -1;

@@ -1,20 +1,19 @@
 import type { BenchServeOptions } from '../../workloads/bench/options.js';
+import { LiveQuantiles } from '../../workloads/live-quantiles.js';
 import { type RequestRecord, ttftSeconds } from '../../workloads/request.js';
-import { percentile } from '../../workloads/statistics.js';
 import type { WorkloadProgress } from '../../workloads/target.js';
 
 const PLAIN_INTERVAL_MS = 5000;
-/** Percentiles are those of the latest answers: sorting all of them would disturb what is measured. */
-const LATEST = 500;
+/** Of long answers only some gaps count: what is measured must not be disturbed. */
 const GAPS_AN_ANSWER = 8;
 
 /** What `lmcache-ci bench` shows while it runs: one line that changes on a terminal, else a line now and then. */
 export class BenchProgress {
   readonly #output: NodeJS.WriteStream;
   readonly #asked: string;
-  readonly #ttftsMs: number[] = [];
-  readonly #tpotsMs: number[] = [];
-  readonly #itlsMs: number[] = [];
+  readonly #ttfts = new LiveQuantiles();
+  readonly #tpots = new LiveQuantiles();
+  readonly #itls = new LiveQuantiles();
   #phase = '';
   #phaseStartedAt = 0;
   #nextPlainAt = 0;
@@ -30,15 +29,12 @@ export class BenchProgress {
     const ttft = ttftSeconds(record);
     const last = record.tokenTimes.at(-1);
     if (record.outcome.state !== 'ok' || ttft === null || record.firstTokenAt === null || last === undefined) return;
-    keep(this.#ttftsMs, ttft * 1000);
+    this.#ttfts.add(ttft);
     const { length } = record.tokenTimes;
-    if (length > 1) {
-      keep(this.#tpotsMs, ((last - record.firstTokenAt) * 1000) / (length - 1));
-    }
-    // Of long answers only some: what is measured must not be disturbed.
+    if (length > 1) this.#tpots.add((last - record.firstTokenAt) / (length - 1));
     const step = Math.ceil(length / GAPS_AN_ANSWER);
     for (let token = 1; token < length; token += step) {
-      keep(this.#itlsMs, ((record.tokenTimes[token] ?? 0) - (record.tokenTimes[token - 1] ?? 0)) * 1000);
+      this.#itls.add((record.tokenTimes[token] ?? 0) - (record.tokenTimes[token - 1] ?? 0));
     }
   }
 
@@ -73,7 +69,7 @@ export class BenchProgress {
     const parts = [`${phase} ${done}/${total}`];
     if (phase === 'requests') {
       parts.push(`${inFlight} in flight`, `${rate.toFixed(1)}${this.#asked} req/s`);
-      parts.push(...shown('TTFT', this.#ttftsMs), ...shown('TPOT', this.#tpotsMs), ...shown('ITL', this.#itlsMs));
+      parts.push(...shown('TTFT', this.#ttfts), ...shown('TPOT', this.#tpots), ...shown('ITL', this.#itls));
     }
     if (failed > 0) parts.push(`${failed} failed`);
     if (done > 0 && done < total) parts.push(`ETA ${Math.ceil((total - done) / rate)} s`);
@@ -81,12 +77,8 @@ export class BenchProgress {
   }
 }
 
-function keep(values: number[], value: number): void {
-  values.push(value);
-  if (values.length > LATEST) values.shift();
-}
-
-function shown(name: string, values: readonly number[]): string[] {
-  if (values.length === 0) return [];
-  return [`${name} ms p50 ${percentile(values, 50).toFixed(1)} p99 ${percentile(values, 99).toFixed(1)}`];
+function shown(name: string, values: LiveQuantiles): string[] {
+  if (values.isEmpty) return [];
+  const ms = (percent: number): string => (values.percentile(percent) * 1000).toFixed(1);
+  return [`${name} ms p50 ${ms(50)} p99 ${ms(99)}`];
 }

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
+import { type RequestRecord, ttftSeconds } from '../../workloads/request.js';
+import { summarise } from '../../workloads/statistics.js';
 import { type FakeOpenAiOptions, startFakeOpenAi } from '../fixtures/fake-openai.js';
 import type { RawHttpServer } from '../fixtures/raw-http-server.js';
 import recorded from '../fixtures/workloads/bench-runs.json' with { type: 'json' };
@@ -64,6 +66,68 @@ describe('lmcache-ci bench', () => {
       ({ url }: { url: string }) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? [],
     );
     expect([...new Set(packages)]).toEqual(['@huggingface/tokenizers']);
+  });
+
+  test('what several threads measured is told whole: the file says what the log of all requests says', async ({
+    bench,
+    serve,
+  }) => {
+    const server = await serve({
+      intercept: async (exchange, request) => {
+        const isRefused = exchange.request.path.endsWith('completions') && request % 9 === 4;
+        if (isRefused) await exchange.answer(503, 'full', { 'retry-after': '1' });
+        return isRefused;
+      },
+    });
+    const ended = await bench.run([
+      'bench',
+      ...['--base-url', server.baseUrl, ...shape, '--num-prompts', '120', '--max-concurrency', '6', '--workers', '3'],
+      ...['--request-log', 'log.jsonl', '--save-result', '--save-detailed', '--result-filename', 'workers.json'],
+      ...['--percentile-metrics', 'ttft,tpot,itl,e2el', '--metric-percentiles', '50,99,99.9'],
+    ]);
+    expect(ended.code, ended.output).toBe(1);
+    const file = savedFile(bench, 'workers.json');
+    const lines = readFileSync(path.join(bench.directory, 'work', 'log.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
+    const log = lines.map((line): RequestRecord => JSON.parse(line)).toSorted((a, b) => a.index - b.index);
+    expect(log.map(({ index }) => index)).toEqual(Array.from({ length: 120 }, (_, index) => index));
+    const good = log.filter(({ outcome }) => outcome.state === 'ok');
+    expect(good.length).toBeLessThan(115);
+    expect(file).toMatchObject({
+      completed: good.length,
+      failed: 120 - good.length,
+      total_output_tokens: good.length * 3,
+    });
+    expect(file['lmcache_ci']).toMatchObject({ workers: 3, failures: { 'http-503': 120 - good.length } });
+    const figures = {
+      ttft: good.map((record) => ttftSeconds(record) ?? 0),
+      itl: good.flatMap(({ tokenTimes }) =>
+        Array.from(tokenTimes)
+          .slice(1)
+          .map((time, token) => time - (tokenTimes[token] ?? 0)),
+      ),
+      e2el: good.map(({ sentAt, tokenTimes }) => (tokenTimes[2] ?? 0) - (sentAt ?? 0)),
+    };
+    for (const [name, seconds] of Object.entries(figures)) {
+      const ms = seconds.map((value) => value * 1000);
+      const { mean, median, percentiles } = summarise(ms, [50, 99, 99.9]);
+      expect(file[`mean_${name}_ms`], name).toBeCloseTo(mean, 6);
+      expect(file[`median_${name}_ms`], name).toBeCloseTo(median, 6);
+      for (const [index, percent] of ['50', '99', '99.9'].entries()) {
+        expect(file[`p${percent}_${name}_ms`], name).toBeCloseTo(percentiles[index] ?? 0, 6);
+      }
+    }
+    expect(file['duration']).toBe(Math.max(...log.map(({ endedAt }) => endedAt)));
+    // One clock for all threads. In the log a request waited for a place of its own thread: two of the six each.
+    const endings = new Set([0, ...log.map(({ endedAt }) => endedAt)]);
+    const inFlight = (time: number): number =>
+      log.filter(({ sentAt, endedAt }) => (sentAt ?? 0) <= time && time < endedAt).length;
+    for (const { readyAt, sentAt } of log) {
+      expect(endings.has(readyAt)).toBe(true);
+      expect(sentAt).toBeGreaterThanOrEqual(readyAt);
+      expect(inFlight(sentAt ?? 0)).toBeLessThanOrEqual(6);
+    }
   });
 
   test('a ramp is in the file and in its name', async ({ bench, serve }) => {

@@ -14,7 +14,7 @@ export interface WorkersOptions extends Pick<RoundOptions, 'maxInFlight' | 'requ
   readonly speed: number;
   /** Whether `onRecord` needs the texts of answers. */
   readonly needsTexts: boolean;
-  /** Called with each record, thread by thread in the order of their ends, within some 100 ms. */
+  /** Called with each record, thread by thread in the order of their ends, within some 100 ms; all times by one clock. */
   onRecord(record: RequestRecord, progress: RoundProgress, worker: number): void;
 }
 
