@@ -4,6 +4,7 @@ import { type AnswerShape, parseAnswerShape } from './answer-shape.js';
 import { badRequest, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
 import type { LogprobsWanted } from './logprobs-format.js';
+import { schemaInPrompt } from './prompt-schema.js';
 import { type JsonObject, parseFields } from './request-body.js';
 import { chooseCall, parseToolChoice, plainMessages, type ToolCallForm, type ToolChoice } from './tool-choice.js';
 
@@ -152,7 +153,7 @@ export function parseCompletionRequest(body: JsonObject): GenerationRequest {
 /** /v1/chat/completions. @throws ApiError */
 export function parseChatRequest(body: JsonObject): GenerationRequest {
   const toolChoice = parseToolChoice(body);
-  const asked = parseAnswerShape(body);
+  const given = parseAnswerShape(body);
   checkStreamOptions(body);
   checkLogprobs(body, 'top_logprobs');
   const fields = parseFields(chatSchema, body);
@@ -162,6 +163,7 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
     calls: (calls ?? []).map((call) => ({ name: call.function.name, arguments: call.function.arguments })),
   }));
   const roles = messages.map(({ role }) => role);
+  const asked = asPromptSays(given, body, messages);
   const call = chooseCall(toolChoice, roles, asked);
   const parts = fields.messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
   return {
@@ -183,6 +185,17 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
     body,
     maxTokensName: typeof fields.max_completion_tokens === 'number' ? 'max_completion_tokens' : 'max_tokens',
   };
+}
+
+/** A model that has to write any object writes the one that its prompt describes. */
+function asPromptSays(
+  shape: AnswerShape | null,
+  { response_format: format }: JsonObject,
+  messages: readonly ChatMessage[],
+): AnswerShape | null {
+  const isAnyObject = typeof format === 'object' && format !== null && Reflect.get(format, 'type') === 'json_object';
+  if (!isAnyObject || shape?.kind !== 'json') return shape;
+  return { ...shape, schema: schemaInPrompt(messages.map(({ content }) => content)) ?? shape.schema };
 }
 
 function checkStreamOptions(body: JsonObject): void {

@@ -45,13 +45,14 @@ export class MessagesFormat implements AnswerFormat {
     if (choice === undefined) throw new Error('A message has one choice.');
     const text = choice.text ?? '';
     const content = [...(text === '' ? [] : [{ type: 'text', text }]), ...choice.calls.map(toolUse)];
+    const stopReason = stopReasonOf(choice.finishReason, choice.endsAsCall);
     return JSON.stringify({
       id: this.#head.id,
       type: 'message',
       role: 'assistant',
       content: content.length > 0 ? content : [{ type: 'text', text: '' }],
       model: this.#head.model,
-      stop_reason: stopReasonOf(choice.finishReason, choice.endsAsCall),
+      ...(stopReason === null ? {} : { stop_reason: stopReason }),
       usage: usageOf(usage),
     });
   }
@@ -90,9 +91,10 @@ function toolUse({ id, name, arguments: given }: ToolCall): unknown {
 }
 
 /** vLLM 0.26 tells a stop string no different from the model's own end. */
-function stopReasonOf(finishReason: FinishReason, endsAsCall: boolean): string {
+function stopReasonOf(finishReason: FinishReason, endsAsCall: boolean): string | null {
   if (endsAsCall) return 'tool_use';
-  return finishReason === 'length' ? 'max_tokens' : 'end_turn';
+  if (finishReason === 'length') return 'max_tokens';
+  return finishReason === 'stop' ? 'end_turn' : null;
 }
 
 function usageOf(usage: Usage | null): unknown {

@@ -198,9 +198,13 @@ describe('the shape of an answer', () => {
     expect(other.message.content).not.toBe((await chat(byFormat)).message.content);
   });
 
-  it('is any object, or one of the choices', async () => {
+  it('is any object, the one that the prompt describes, or one of the choices', async () => {
     const object = await chat({ response_format: { type: 'json_object' } });
     expect(z.looseObject({}).safeParse(JSON.parse(object.message.content ?? '')).success).toBe(true);
+    const described = `Answer {"like": "this"} as {a JSON} of this schema: ${JSON.stringify(PARAMETERS)} {`;
+    const format = { response_format: { type: 'json_object' } };
+    const typed = await chat({ ...format, messages: [{ role: 'system', content: described }, ...messages] });
+    expect(parameters.safeParse(JSON.parse(typed.message.content ?? '')).error).toBeUndefined();
     const choices = ['ja', 'größer als 東京 🌧'];
     const seen = new Set<string | null>();
     for (const content of 'abcdefgh') {
