@@ -1,20 +1,42 @@
 import { hashNumbers } from '../chance.js';
 import type { Tokenizer, TokenStream } from '../contracts.js';
-import { valueError } from './api-error.js';
+import { badRequest, schemaError, valueError } from './api-error.js';
+import { type Grammar, parseGrammar } from './grammar-pattern.js';
+import { pythonRepr } from './python-text.js';
+import { PatternError, parseRegex } from './regex-pattern.js';
 import type { JsonObject } from './request-body.js';
 import { type Draws, schemaInstance, spacedJson } from './schema-instance.js';
+import { type Pattern, patternText, type Rules } from './text-pattern.js';
 
 /** What the text of an answer has to be. */
 export type AnswerShape =
   /** `before` and `after` frame the value, as in a tool call. */
   | { readonly kind: 'json'; readonly schema: unknown; readonly before: string; readonly after: string }
-  | { readonly kind: 'choice'; readonly choices: readonly string[] };
+  | { readonly kind: 'choice'; readonly choices: readonly string[] }
+  /** A regular expression or a grammar. */
+  | { readonly kind: 'pattern'; readonly pattern: Pattern; readonly rules: Rules };
 
+const CONSTRAINTS = ['json', 'regex', 'choice', 'grammar', 'json_object', 'structural_tag'];
+/** vLLM's class of structured outputs, as it prints itself. */
+export const UNCONSTRAINED: JsonObject = {
+  json: null,
+  regex: null,
+  choice: null,
+  grammar: null,
+  json_object: null,
+  disable_any_whitespace: false,
+  disable_additional_properties: false,
+  whitespace_pattern: null,
+  structural_tag: null,
+  _backend: null,
+  _backend_was_auto: false,
+};
+const NO_RULES: Rules = new Map();
 const ANY_OBJECT = { type: 'object', properties: { answer: { type: 'string' } } };
 
 /**
- * What `response_format` and `structured_outputs` ask for; null: free text. `regex`, `grammar` and `structural_tag`
- * are accepted and shape nothing.
+ * What `response_format` and `structured_outputs` ask for; null: free text. `structural_tag` is accepted and shapes
+ * nothing.
  * @throws ApiError 400
  */
 export function parseAnswerShape(body: JsonObject): AnswerShape | null {
@@ -32,9 +54,54 @@ function structuredOutputs(body: JsonObject): AnswerShape | null {
       body,
     );
   }
+  checkConstraints(given);
   if (Array.isArray(given.choice)) return { kind: 'choice', choices: given.choice.map(String) };
   if (given.json !== undefined && given.json !== null) return json(parsed(given.json));
+  if (typeof given.regex === 'string')
+    return patternShape(() => ({ root: parseRegex(String(given.regex)), rules: NO_RULES }));
+  if (typeof given.grammar === 'string') return patternShape(() => parseGrammar(String(given.grammar)));
   return given.json_object === true ? json(ANY_OBJECT) : null;
+}
+
+/** One of them, and not more. @throws ApiError 400 as vLLM's class words it, which shows all of its fields */
+function checkConstraints(given: JsonObject): void {
+  for (const name of ['regex', 'grammar']) {
+    const input = given[name] ?? '';
+    if (typeof input === 'string') continue;
+    const location = ['body', 'structured_outputs', name];
+    throw schemaError([{ type: 'string_type', location, message: 'Input should be a valid string', input }]);
+  }
+  const count = CONSTRAINTS.filter((name) => (given[name] ?? null) !== null).length;
+  if (count === 1) {
+    if (typeof given.grammar !== 'string' || given.grammar.trim() !== '') return;
+    throw badRequest('structured_outputs.grammar cannot be an empty string', null);
+  }
+  const fields = { ...UNCONSTRAINED, ...given };
+  const known = Object.fromEntries(Object.entries(fields).filter(([name]) => name in UNCONSTRAINED));
+  const start =
+    count > 1
+      ? 'You can only use one kind of structured outputs constraint but multiple are specified'
+      : 'You must use one kind of structured outputs constraint but none are specified';
+  const text = `${start}: ${pythonRepr(known)}`;
+  throw schemaError([
+    {
+      type: 'value_error',
+      location: ['body', 'structured_outputs'],
+      message: `Value error, ${text}`,
+      input: given,
+      context: `{'error': ValueError(${pythonRepr(text)})}`,
+    },
+  ]);
+}
+
+/** @throws ApiError 400 */
+function patternShape(parse: () => Grammar): AnswerShape {
+  try {
+    const { root, rules } = parse();
+    return { kind: 'pattern', pattern: root, rules };
+  } catch (error) {
+    throw error instanceof PatternError ? badRequest(error.message, null) : error;
+  }
 }
 
 function responseFormat(body: JsonObject): AnswerShape | null {
@@ -70,6 +137,7 @@ export function shapedStream(plain: TokenStream, shape: AnswerShape, tokenizer: 
 }
 
 function shapedText(shape: AnswerShape, draws: Draws): string {
+  if (shape.kind === 'pattern') return patternText(shape.pattern, shape.rules, draws);
   if (shape.kind === 'choice') return shape.choices[draws.number(shape.choices.length)] ?? '';
   return shape.before + spacedJson(schemaInstance(shape.schema, draws)) + shape.after;
 }

@@ -1,4 +1,4 @@
-import type { AnswerShape } from './answer-shape.js';
+import { type AnswerShape, UNCONSTRAINED } from './answer-shape.js';
 import type { GenerationRequest } from './generation-request.js';
 import { isJsonObject } from './pydantic-report.js';
 import type { JsonObject } from './request-body.js';
@@ -60,17 +60,10 @@ function structuredOutputs({ body, shape }: GenerationRequest): JsonObject | nul
   if (shape === null && Object.keys(given).length === 0) return null;
   const isAnyObject = isJsonObject(body.response_format) && body.response_format.type === 'json_object';
   return {
-    json: given.json ?? (isAnyObject ? null : schemaOf(shape)),
-    regex: given.regex ?? null,
-    choice: given.choice ?? null,
-    grammar: given.grammar ?? null,
-    json_object: given.json_object ?? (isAnyObject ? true : null),
-    disable_any_whitespace: given.disable_any_whitespace ?? false,
-    disable_additional_properties: given.disable_additional_properties ?? false,
-    whitespace_pattern: given.whitespace_pattern ?? null,
-    structural_tag: given.structural_tag ?? null,
-    _backend: null,
-    _backend_was_auto: false,
+    ...UNCONSTRAINED,
+    json: isAnyObject ? null : schemaOf(shape),
+    json_object: isAnyObject ? true : null,
+    ...given,
   };
 }
 
