@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import type { LmcacheConnector } from '../../simulator/contracts.js';
 import {
   type CacheServerInProcess,
@@ -272,5 +273,31 @@ describe('the memory of L1', () => {
     // Six steps of 4.7 ms would be over.
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(grown(server)).toEqual([]);
+  });
+});
+
+describe('GET /metrics before the first store', () => {
+  const page = z.object({ types: z.record(z.string(), z.string()), samples: z.array(z.string()) });
+  const recorded = z
+    .object({ plain: page, withL2: page })
+    .parse(
+      JSON.parse(
+        readFileSync(new URL('../fixtures/lmcache-0.5.3/metrics-before-first-store.json', import.meta.url), 'utf8'),
+      ),
+    );
+
+  /** The page's lines without values, as far as they are LMCache's. */
+  const samplesOf = (text: string): readonly string[] =>
+    text.split('\n').flatMap((line) => (line.startsWith('lmcache_') ? [line.slice(0, line.lastIndexOf(' '))] : []));
+
+  it.each([
+    ['plain', []],
+    ['withL2', ['--l2-adapter', '{"type": "mock", "max_size_gb": 1, "mock_bandwidth_gb": 4}']],
+  ] as const)('%s: shows what the recorded server showed, and nothing of lookups and stores', async (name, args) => {
+    const server = await start(args);
+    const { text } = await ask(server, 'GET', '/metrics');
+    const { samples, types } = recorded[name];
+    expect([...samplesOf(text)].sort()).toEqual(samples.filter((line) => line.startsWith('lmcache_')).sort());
+    for (const [metric, type] of Object.entries(types)) expect(text).toContain(`# TYPE ${metric} ${type}\n`);
   });
 });
