@@ -12,6 +12,14 @@ export interface EngineLog {
   server(text: string): void;
 }
 
+/** Of a server that nobody sees. */
+export const SILENT_LOG: EngineLog = {
+  api: () => undefined,
+  engine: () => undefined,
+  lmcache: () => undefined,
+  server: () => undefined,
+};
+
 export type LogLevel = 'INFO' | 'WARNING' | 'ERROR';
 
 const two = (value: number): string => String(value).padStart(2, '0');

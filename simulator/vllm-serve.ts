@@ -14,6 +14,7 @@ import { createConnector } from './lmcache/connector.js';
 import { createEngineLog, type EngineLog } from './log.js';
 import { shapeFromFolder } from './model-config.js';
 import { loadProfile, UnknownProfileError } from './profiles.js';
+import { rehearse } from './rehearsal.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
 import { readSimEnvironment, SimSettingError } from './sim-environment.js';
@@ -26,6 +27,10 @@ import { parseVllmServe, type VllmServeOptions } from './vllm-args.js';
 const CONNECTION_BACKLOG = 2048;
 /** Longest simulated wait for the "weights": a start is not what this simulator is for, and CI waits for it. */
 const LONGEST_LOAD_SECONDS = 5;
+
+/** Of that wait the server rehearses at most this share, and not at all when that is too short to be of use. */
+const REHEARSAL_SHARE = 0.8;
+const SHORTEST_REHEARSAL_MS = 1500;
 
 /** A fault ends the start. */
 class EngineStartError extends Error {
@@ -208,7 +213,7 @@ async function serve(
   try {
     const loadSeconds = Math.min(served.profile.loadSeconds.engine, LONGEST_LOAD_SECONDS);
     const slowStartMs = (control.fault.values.get('slow-start') ?? 0) * 1000;
-    await delay((loadSeconds * 1000) / control.speed + slowStartMs, undefined, { signal: run.signal });
+    await load(served, (loadSeconds * 1000) / control.speed + slowStartMs, run.signal);
     failAtStart(served, control);
     const port = await listen(server, served.options);
     log.api('INFO', 'api_server.py:677', `Starting vLLM server on http://${served.options.host ?? '0.0.0.0'}:${port}`);
@@ -231,6 +236,13 @@ async function serve(
     server.closeAllConnections();
     await connector?.close();
   }
+}
+
+/** Waits for the "weights", and makes use of the wait where it is long enough. */
+async function load(served: ServedModel, wallMs: number, signal: AbortSignal): Promise<void> {
+  const rehearsalMs = wallMs * REHEARSAL_SHARE;
+  const isWorthIt = rehearsalMs >= SHORTEST_REHEARSAL_MS;
+  await Promise.all([delay(wallMs, undefined, { signal }), isWorthIt ? rehearse(served, rehearsalMs, signal) : null]);
 }
 
 function openConnector(

@@ -7,8 +7,8 @@ const TIMER_SLACK_MS = 1.6;
 const NAP_MS = 0.1;
 /** By how much a nap overshoots (the kernel's timer slack and the wake-up itself): the rest of a wait is polled. */
 const NAP_OVERSHOOT_MS = 0.15;
-/** What the end of a step and the events of its tokens take, until they could leave; the first ones of a pause take longer. */
-const PREPARATION_MS = 0.3;
+/** What the end of a step and the events of its tokens take, until they could leave, with room for a collection of garbage. */
+const PREPARATION_MS = 1.5;
 const PREPARATION_MS_PER_TOKEN = 0.015;
 /** What a token's way into the kernel takes. */
 const SENDING_MS = 0.03;
