@@ -30,8 +30,12 @@ interface Target {
   readonly atLeast?: boolean;
 }
 
-/** One round's figures, in the order of `targetsOf`. */
-type Round = readonly number[];
+interface Round {
+  /** In the order of `targetsOf`. */
+  readonly figures: readonly number[];
+  /** Part of the time at real speed that the server could run and something else had its core, percent. */
+  readonly coreTakenPercent: number;
+}
 
 /**
  * Prints how well the simulated server keeps its schedule, and what its work costs, against the targets: medians of the
@@ -99,21 +103,28 @@ async function measureRound(places: Places, seconds: number): Promise<Round> {
   const small = latenessOf(few.streams, 10);
   const large = latenessOf(many.streams, 20);
   const costs = promptCosts();
-  return [
-    small.p99,
-    Math.abs(small.drift),
-    large.firstP99,
-    large.lastP99,
-    Math.abs(large.drift),
-    (256 * 2000) / fast.cpuSeconds,
-    costs.ids,
-    costs.text,
-  ];
+  return {
+    figures: [
+      small.p99,
+      Math.abs(small.drift),
+      large.firstP99,
+      large.lastP99,
+      Math.abs(large.drift),
+      (256 * 2000) / fast.cpuSeconds,
+      costs.ids,
+      costs.text,
+    ],
+    coreTakenPercent: ((few.waitedSeconds + many.waitedSeconds) / (few.seconds + many.seconds)) * 100,
+  };
 }
 
 interface Run {
   readonly streams: readonly Float64Array[];
+  /** The server's, user and system. */
   readonly cpuSeconds: number;
+  /** For how long its main thread waited for its core, and for how long the streams ran. */
+  readonly waitedSeconds: number;
+  readonly seconds: number;
 }
 
 interface Load {
@@ -149,9 +160,15 @@ async function measure({ folder, client, core }: Places, load: Load): Promise<Ru
     pin(server.pid ?? 0, core);
     // Code is compiled and connections are made before anything counts.
     await readTokenStreams(client, port, MODEL, load.streams, 50);
-    const before = cpuSecondsOf(server.pid ?? 0);
+    const pid = server.pid ?? 0;
+    const before = { at: performance.now(), cpu: cpuSecondsOf(pid), waited: coreWaitSecondsOf(pid) };
     const streams = await readTokenStreams(client, port, MODEL, load.streams, load.tokens);
-    return { streams, cpuSeconds: cpuSecondsOf(server.pid ?? 0) - before };
+    return {
+      streams,
+      cpuSeconds: cpuSecondsOf(pid) - before.cpu,
+      waitedSeconds: coreWaitSecondsOf(pid) - before.waited,
+      seconds: (performance.now() - before.at) / 1000,
+    };
   } finally {
     server.kill('SIGTERM');
     if (server.exitCode === null) await once(server, 'exit');
@@ -188,6 +205,11 @@ function processorTicks(): { readonly stolen: number; readonly all: number } {
 function cpuSecondsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
+}
+
+/** Time that a process's main thread could run and did not get its core (the kernel's sched-stats, second field). */
+function coreWaitSecondsOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e9;
 }
 
 /** Median ms of what the server does with a prompt before the engine sees it. */
@@ -228,7 +250,7 @@ function print(targets: readonly Target[], rounds: readonly Round[], stolen: num
   const shown = (value: number, unit: string): string =>
     unit === '' ? Math.round(value).toLocaleString('en-US') : `${value.toFixed(2)} ${unit}`;
   const judged = targets.map(({ name, unit, target, atLeast }, figure) => {
-    const values = rounds.map((round) => round[figure] ?? Number.NaN);
+    const values = rounds.map(({ figures }) => figures[figure] ?? Number.NaN);
     const middle = median(values);
     const isMet = atLeast ? middle >= target : middle <= target;
     const spread = `${shown(Math.min(...values), unit)} to ${shown(Math.max(...values), unit)}, n=${values.length}`;
@@ -237,6 +259,10 @@ function print(targets: readonly Target[], rounds: readonly Round[], stolen: num
   });
   const head = ['simulator', 'measured', 'spread', 'target', ''];
   process.stdout.write(`${textTable([head, ...judged.map(({ row }) => row)], [1, 2, 3])}\n`);
+  const taken = rounds.map(({ coreTakenPercent }) => coreTakenPercent);
+  process.stdout.write(
+    `Of the time at real speed, the server waited ${shown(Math.min(...taken), '%')} to ${shown(Math.max(...taken), '%')} for its core while something else ran on it.\n`,
+  );
   process.stdout.write(`Stolen from this machine by its hypervisor meanwhile: ${stolen.toFixed(1)} %.\n`);
   return judged.every(({ isMet }) => isMet) ? 0 : 1;
 }
