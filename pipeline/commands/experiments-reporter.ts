@@ -3,15 +3,18 @@ import type { ExperimentResult } from '../../experiments/suite/run-experiment.js
 import type { SuiteReporter } from '../../experiments/suite/run-suite.js';
 import { formatDuration, formatQuantity } from '../../report/numbers.js';
 import { median } from '../../workloads/statistics.js';
+import { ProgressLine } from './progress-line.js';
 
 /** A line for each experiment; on a terminal, what goes on now in the line below. */
 export class ExperimentsReporter implements SuiteReporter {
   readonly #output: NodeJS.WriteStream;
+  readonly #live: ProgressLine;
   #startedAt = 0;
   #shown = '';
 
   constructor(output: NodeJS.WriteStream) {
     this.#output = output;
+    this.#live = new ProgressLine(output);
   }
 
   functionStarted(name: string, csvPath: string | null): void {
@@ -25,8 +28,7 @@ export class ExperimentsReporter implements SuiteReporter {
   }
 
   progress(text: string): void {
-    if (!this.#output.isTTY) return;
-    this.#output.write(`\r\u001B[K${this.#shown}${text === '' ? '' : ` ... ${text}`}`);
+    this.#live.update(`${this.#shown}${text === '' ? '' : ` ... ${text}`}`);
   }
 
   experimentRepeated(id: number, { overload }: ExperimentResult, speed: number | null): void {
@@ -44,7 +46,8 @@ export class ExperimentsReporter implements SuiteReporter {
 
   /** A line that stays. */
   line(text: string): void {
-    this.#output.write(`${this.#output.isTTY ? '\r\u001B[K' : ''}${text}\n`);
+    this.#live.clear();
+    this.#output.write(`${text}\n`);
   }
 }
 

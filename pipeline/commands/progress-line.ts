@@ -1,10 +1,12 @@
+import { canRedraw } from '../tty-reporter.js';
+
 const REDRAW_MS = 200;
 const CLEAR_LINE = '\r\u001b[2K';
 
-/** One line on a terminal that is overwritten; nothing anywhere else. */
+/** One line on a terminal that is overwritten, as wide as the terminal at most; nothing anywhere else. */
 export class ProgressLine {
   readonly #stream: NodeJS.WriteStream;
-  #drawnAt = 0;
+  #drawnAt = Number.NEGATIVE_INFINITY;
   #isShown = false;
 
   constructor(stream: NodeJS.WriteStream) {
@@ -13,15 +15,16 @@ export class ProgressLine {
 
   update(text: string): void {
     const now = performance.now();
-    if (!this.#stream.isTTY || now - this.#drawnAt < REDRAW_MS) return;
+    if (!canRedraw(this.#stream) || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
     this.#isShown = true;
-    this.#stream.write(`${CLEAR_LINE}${text}`);
+    this.#stream.write(`${CLEAR_LINE}${text.slice(0, this.#stream.columns - 1)}`);
   }
 
   /** Before anything else is written. */
   clear(): void {
     if (this.#isShown) this.#stream.write(CLEAR_LINE);
     this.#isShown = false;
+    this.#drawnAt = Number.NEGATIVE_INFINITY;
   }
 }
