@@ -35,9 +35,10 @@ export function latenessOf(streams: readonly TokenTimes[], stepMs: number): Late
 function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readonly (readonly number[])[] {
   const [reference] = streams;
   if (reference === undefined) throw new Error('no streams were read');
-  const began = streams.map((times) =>
-    Math.round(median(times.map((time, index) => time - (reference[index] ?? 0))) / stepMs),
-  );
+  const allHaveBegun = Math.max(...streams.map((times) => times[0] ?? Number.NaN));
+  const start = startOf(reference, allHaveBegun, stepMs);
+  const began = streams.map((times) => Math.round((startOf(times, allHaveBegun, stepMs) - start) / stepMs));
+  if (!began.every(Number.isFinite)) throw new Error('no step holds all streams');
   const firstStep = Math.max(...began) + 1;
   const endStep = Math.min(...began.map((step, stream) => step + (streams[stream]?.length ?? 0)));
   if (endStep <= firstStep) throw new Error('no step holds all streams');
@@ -46,6 +47,16 @@ function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readon
   );
   const origin = Math.min(...steps.map((times) => Math.min(...times)));
   return steps.map((times) => times.map((time) => time - origin));
+}
+
+/**
+ * When a stream would have begun on a schedule that none of its tokens after `from` is ahead of. One of them that came in time
+ * is enough to tell: after a stall the tokens that follow come faster than their steps, for most of a short run.
+ */
+function startOf(times: TokenTimes, from: number, stepMs: number): number {
+  let start = Number.POSITIVE_INFINITY;
+  for (const [index, time] of times.entries()) if (time > from) start = Math.min(start, time - index * stepMs);
+  return start;
 }
 
 function percentile(values: readonly number[], share: number): number {

@@ -49,6 +49,16 @@ describe('latenessOf', () => {
     expect(p99).toBe(0);
   });
 
+  it('tells the steps of streams apart though most of a run catches up with a stall', () => {
+    const { firstP99, lastP99, drift } = latenessOf(
+      streamsOf(4, (step) => (step < 300 ? 0 : Math.max(0, 6000 - 8 * (step - 300)))),
+      STEP_MS,
+    );
+    expect(lastP99).toBe(firstP99);
+    expect(firstP99).toBeGreaterThan(5900);
+    expect(drift).toBeGreaterThan(400);
+  });
+
   it('sees a schedule that slips', () => {
     const { drift } = latenessOf(
       streamsOf(2, (step) => step * 0.01),
