@@ -70,6 +70,8 @@ const SPARE_CONNECTIONS = 8;
 /** ... and at the start those for the requests of so much time; more are opened when answers take longer. */
 const WARM_SECONDS = 0.25;
 const MAX_WARM_CONNECTIONS = 1024;
+/** So long before a request is due a connection is made ready for it: one that was idle for long is of no use. */
+const CONNECT_AHEAD_MS = 100;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 interface Flight {
@@ -330,7 +332,12 @@ class Round {
     this.#wake?.();
     const delay = at - performance.now() - TIMER_SLACK_MS;
     if (delay > 0) {
-      const timer = setTimeout(() => this.#dispatch(), Math.min(delay, MAX_TIMEOUT_MS));
+      const isFarAway = delay > CONNECT_AHEAD_MS;
+      if (!isFarAway) {
+        this.#pool.keepSpare(1);
+      }
+      const waitMs = isFarAway ? delay - CONNECT_AHEAD_MS : delay;
+      const timer = setTimeout(() => this.#dispatch(), Math.min(waitMs, MAX_TIMEOUT_MS));
       this.#wake = () => clearTimeout(timer);
     } else {
       const immediate = setImmediate(() => this.#dispatch());

@@ -33,6 +33,21 @@ describe('connections', () => {
     expect((await rig.sendOne()).outcome).toEqual({ state: 'ok' });
   });
 
+  test('one is made ready before a request is due, where those that were opened ahead are gone', {
+    retry: 2,
+  }, async () => {
+    const server = await rig.connect(goodAnswer);
+    const sending = rig.send(2, {}, [0.001, 0.5]);
+    // Two opened ahead, and a spare one.
+    await expect.poll(() => server.openConnections).toBe(3);
+    await expect.poll(() => server.requests.length).toBe(1);
+    server.resetConnections();
+    const [, second] = (await sending).records;
+    expect(second?.outcome).toEqual({ state: 'ok' });
+    const request = server.requests[1];
+    expect((request?.receivedAt ?? 0) - (request?.connectedAt ?? 0)).toBeGreaterThan(20);
+  });
+
   test('an answer without framing ends with its connection', async () => {
     await rig.connect(async (exchange) => {
       await exchange.write('HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n');
