@@ -46,8 +46,8 @@ export interface VllmServeOptions {
   readonly withoutEffect: readonly string[];
 }
 
-/** vLLM's default share of the GPU's memory. */
-const DEFAULT_MEMORY_UTILIZATION = 0.9;
+/** Share of the GPU's memory, by vLLM 0.26's default. */
+const DEFAULT_MEMORY_UTILIZATION = 0.92;
 const DEFAULT_MODEL = 'Qwen/Qwen3-0.6B';
 const LORA_MODULE_FIELDS = ['name', 'path', 'base_model_name', 'is_3d_lora_weight'];
 

@@ -66,6 +66,7 @@ describe('vllm serve, command line', () => {
     expect(parse('m', '--max-model-len', '16k').maxModelLen).toBe(16_000);
     expect(parse('m', '--max-model-len', '16K').maxModelLen).toBe(16_384);
     expect(parse('m', '--max-model-len', 'auto').maxModelLen).toBeNull();
+    expect(parse('m').gpuMemoryUtilization).toBe(0.92);
     const dotted = parse(
       'm',
       '--kv-transfer-config.kv_connector',
