@@ -36,8 +36,10 @@ function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readon
   const [reference] = streams;
   if (reference === undefined) throw new Error('no streams were read');
   const allHaveBegun = Math.max(...streams.map((times) => times[0] ?? Number.NaN));
-  const start = startOf(reference, allHaveBegun, stepMs);
-  const began = streams.map((times) => Math.round((startOf(times, allHaveBegun, stepMs) - start) / stepMs));
+  const oneHasEnded = Math.min(...streams.map((times) => times.at(-1) ?? Number.NaN));
+  const startOf = (times: TokenTimes): number => virtualStart(times, { from: allHaveBegun, to: oneHasEnded }, stepMs);
+  const start = startOf(reference);
+  const began = streams.map((times) => Math.round((startOf(times) - start) / stepMs));
   if (!began.every(Number.isFinite)) throw new Error('no step holds all streams');
   const firstStep = Math.max(...began) + 1;
   const endStep = Math.min(...began.map((step, stream) => step + (streams[stream]?.length ?? 0)));
@@ -50,12 +52,18 @@ function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readon
 }
 
 /**
- * When a stream would have begun on a schedule that none of its tokens after `from` is ahead of. One of them that came in time
- * is enough to tell: after a stall the tokens that follow come faster than their steps, for most of a short run.
+ * When a stream would have begun on a schedule that none of its tokens after `from` and up to `to` is ahead of. One of them that
+ * came in time is enough to tell: after a stall the tokens that follow come faster than their steps, for most of a short run.
  */
-function startOf(times: TokenTimes, from: number, stepMs: number): number {
+function virtualStart(
+  times: TokenTimes,
+  { from, to }: { readonly from: number; readonly to: number },
+  stepMs: number,
+): number {
   let start = Number.POSITIVE_INFINITY;
-  for (const [index, time] of times.entries()) if (time > from) start = Math.min(start, time - index * stepMs);
+  for (const [index, time] of times.entries()) {
+    if (time > from && time <= to) start = Math.min(start, time - index * stepMs);
+  }
   return start;
 }
 

@@ -49,6 +49,14 @@ describe('latenessOf', () => {
     expect(p99).toBe(0);
   });
 
+  it('does not take the shorter steps after the first stream has ended for the schedule', () => {
+    const { p99 } = latenessOf(
+      streamsOf(4, (step) => Math.min(0, -7 * (step - STEPS + 1))),
+      STEP_MS,
+    );
+    expect(p99).toBe(0);
+  });
+
   it('tells the steps of streams apart though most of a run catches up with a stall', () => {
     const { firstP99, lastP99, drift } = latenessOf(
       streamsOf(4, (step) => (step < 300 ? 0 : Math.max(0, 6000 - 8 * (step - 300)))),
