@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runLmServer } from './lmcache/lm-server.js';
 import { runCacheServer } from './lmcache/run-server.js';
-import { putMainThreadFirst, raisePriority } from './priority.js';
+import { raisePriority } from './priority.js';
 import { API_SERVER_PARSER, VLLM_SERVE_PARSER } from './vllm-args.js';
 import { runVllmServe } from './vllm-serve.js';
 
@@ -31,7 +31,6 @@ export async function runSimulator(args: readonly string[]): Promise<void> {
     return;
   }
   raisePriority();
-  putMainThreadFirst();
   const ending = new AbortController();
   const end = (): void => ending.abort();
   for (const signal of SIGNALS) process.on(signal, end);
