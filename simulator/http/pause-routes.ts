@@ -178,7 +178,11 @@ async function rpcBody(request: IncomingMessage): Promise<JsonObject> {
   return bodyObject(request, (text) => `JSON decode error: ${decodeError(text)}`);
 }
 
-/** There are no workers whose methods could be called. @throws ApiError */
+/**
+ * Calls a method by name on every worker. A simulated engine has no worker, so that each name gets the answer vLLM gives for one
+ * that its workers do not know (`run_method` in vllm/v1/serial_utils.py, in its words).
+ * @throws ApiError always: 400 without a method, 500 with one
+ */
 function callWorkers({ method }: JsonObject, workers: number): never {
   if ((method ?? null) === null) throw httpException(400, "Missing 'method' in request body");
   throw engineCallFailed('collective_rpc', `Method '${String(method)}' is not implemented.`, workers);
