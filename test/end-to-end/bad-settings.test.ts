@@ -79,7 +79,7 @@ describe('a typing error on the command line', () => {
     [['mp-test', '--only', 'long-doc-qq'], 'there is no such step, did you mean long-doc-qa?'],
     [['mp-test', '--skip', 'lm-evl'], 'there is no such step, did you mean lm-eval?'],
     [['mp-test', '--skip', 'cleanup'], '--keep'],
-    [['mp-tset'], 'Did you mean mp-test?\nSee lmcache-ci --help.'],
+    [['mp-tset'], 'There is no command "mp-tset". Did you mean mp-test?\nSee lmcache-ci --help.'],
     [['step', 'run-long-doc-aq'], 'run-long-doc-qa'],
     [['step'], 'A name is missing'],
     [['clean', '--older-than', 'soon'], '--older-than="soon": expected an age such as 30m, 2h or 1d.'],
