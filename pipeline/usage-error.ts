@@ -34,7 +34,8 @@ export function describeUsageError(message: string, { args, declared, knownFlags
   const choice = /^ *Argument: (.*), Given: (.*), Choices: (.*)$/m.exec(message);
   if (choice) return `${describeChoice(declared ?? '', choice)}\n${advice}`;
   const meantCommand = /^Did you mean .*\?$/m.exec(message)?.[0];
-  if (meantCommand) return `There is no command "${args.find((arg) => !arg.startsWith('-'))}". ${meantCommand}\n${advice}`;
+  if (meantCommand)
+    return `There is no command "${args.find((arg) => !arg.startsWith('-'))}". ${meantCommand}\n${advice}`;
   const unknown = /^Unknown arguments?: (.*)$/m.exec(message)?.[1];
   if (!unknown) return `${message}\n${advice}`;
   if (command === undefined && first !== undefined && !first.startsWith('-'))
