@@ -1,6 +1,6 @@
 import type { MeasuringClient } from '../../workloads/measuring-client.js';
 import { type RequestRecord, ttftSeconds } from '../../workloads/request.js';
-import type { RoundRequest } from '../../workloads/request-round.js';
+import type { RoundClock, RoundRequest } from '../../workloads/request-round.js';
 import type { Request, Workload } from './terms.js';
 
 /** One request that has ended, well or not. */
@@ -76,41 +76,31 @@ async function sendConversation(
   turns: readonly Entry[],
   options: SendOptions,
 ): Promise<SendLags> {
-  const startedAt = performance.now();
+  let startedAt = Number.NaN;
+  // Once the first request is serialised and can leave, as with requests that belong to none.
+  const begin = async (): Promise<RoundClock> => {
+    startedAt = performance.now();
+    return { startedAt, freeAt: startedAt };
+  };
+  let freeAt: number | null = null;
   const lags: number[] = [];
   const messages: Message[] = [];
   for (const { request, requestId } of turns) {
     messages.push(userMessage(request));
-    const now = ((performance.now() - startedAt) / 1000) * client.speed;
     // A turn whose time is over when its answer comes is sent at once.
-    const due = Math.max(0, request.timestamp - now);
-    const round = await client.run([prepared(client, messages, request, due)], limits(options));
+    const clock = freeAt === null ? begin : { startedAt, freeAt };
+    const sent = prepared(client, messages, request, request.timestamp);
+    const round = await client.run([sent], { ...limits(options), clock });
+    freeAt = performance.now();
     lags.push(...round.sendLagsMs);
     const [record] = round.records;
     if (record === undefined) break;
     messages.push({ role: 'assistant', content: record.text });
     const contextLength =
       record.promptTokens === null ? request.contextLength : Math.max(0, record.promptTokens - request.queryLength);
-    options.onMeasured({ request, requestId, record: sinceStart(record, now), contextLength });
+    options.onMeasured({ request, requestId, record, contextLength });
   }
   return lags;
-}
-
-/** Its times count from the workload's start, not from its own round's. */
-function sinceStart(record: RequestRecord, seconds: number): RequestRecord {
-  const later = (time: number | null): number | null => (time === null ? null : time + seconds);
-  return {
-    ...record,
-    intendedStart: record.intendedStart + seconds,
-    readyAt: record.readyAt + seconds,
-    sentAt: later(record.sentAt),
-    bodySentAt: later(record.bodySentAt),
-    headersAt: later(record.headersAt),
-    firstByteAt: later(record.firstByteAt),
-    firstTokenAt: later(record.firstTokenAt),
-    tokenTimes: record.tokenTimes.map((time) => time + seconds),
-    endedAt: record.endedAt + seconds,
-  };
 }
 
 function userMessage({ context, question }: Request): Message {
