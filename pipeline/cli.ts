@@ -1,7 +1,7 @@
 import type yargs from 'yargs';
 import { isFileError } from './commands/file-error.js';
 import { describeExitCodes } from './exit-codes.js';
-import { type DeclaredOptions, settleValues } from './given-values.js';
+import { type DeclaredOptions, findBadSwitches, settleValues } from './given-values.js';
 import { hangUpWithoutReader } from './lost-reader.js';
 import { packageVersion } from './package-version.js';
 import { describeUsageError, UsageError } from './usage-error.js';
@@ -106,6 +106,12 @@ const withoutVerdict = 3;
 export interface Command {
   /** Adds its options and examples. */
   build(parser: ReturnType<typeof yargs>, args: readonly string[]): Promise<ReturnType<typeof yargs>>;
+  /**
+   * Reads all values, warns of variables that are nearly settings, starts nothing: what is wrong with values is told
+   * together with flags that do not exist.
+   * @throws UsageError, as `run` would
+   */
+  check?(parsed: Readonly<Record<string, unknown>>): Promise<void>;
   /** @returns the exit code. */
   run(parsed: Readonly<Record<string, unknown>>): Promise<number>;
 }
@@ -151,6 +157,7 @@ export async function main(given: readonly string[]): Promise<void> {
     );
     return new UsageError(describeUsageError(message, { args, declared, knownFlags }));
   };
+  const refused: UsageError[] = [];
   const { default: newParser } = await import('yargs');
   const parser = newParser([...args])
     .scriptName('lmcache-ci')
@@ -179,6 +186,11 @@ export async function main(given: readonly string[]): Promise<void> {
     .wrap(Math.min(120, process.stdout.columns || 100))
     .exitProcess(false)
     .fail((message, error) => {
+      // Of a command's flags: its values are to be looked at as well.
+      if (!error && knownFlags.length > 0 && /^Unknown argument|^Invalid values/.test(message)) {
+        refused.push(usageError(message));
+        return;
+      }
       throw error ?? usageError(message);
     });
   for (const { command, describe, load } of commands) {
@@ -195,7 +207,11 @@ export async function main(given: readonly string[]): Promise<void> {
         return built;
       },
       handler: async (parsed) => {
-        process.exitCode = await (await load()).run(settleValues(parsed, args, options));
+        const asked: Command = await load();
+        const settled = settleValues(parsed, options);
+        refused.push(...findBadSwitches(args, options));
+        if (refused.length > 0) throw await withBadValues(refused, async () => asked.check?.(settled));
+        process.exitCode = await asked.run(settled);
       },
     });
   }
@@ -224,6 +240,20 @@ export async function main(given: readonly string[]): Promise<void> {
     const error = thrown instanceof Error && thrown.name === 'YError' ? usageError(thrown.message) : thrown;
     process.exitCode = await exitCodeOf(error);
   }
+}
+
+/** What is wrong with flags and with values, in one message; where to read on stands last, once. */
+async function withBadValues(refused: readonly UsageError[], check: () => Promise<void>): Promise<UsageError> {
+  const found = await check().then(
+    () => [],
+    (error: unknown) => {
+      if (error instanceof UsageError) return [error.message];
+      throw error;
+    },
+  );
+  const lines = [...found, ...refused.map(({ message }) => message)].join('\n').split('\n');
+  const advice = lines.filter((line) => /^See lmcache-ci .*--help\.$/.test(line));
+  return new UsageError([...lines.filter((line) => !advice.includes(line)), ...new Set(advice)].join('\n'));
 }
 
 /** Says what is wrong. */

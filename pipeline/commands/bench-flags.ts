@@ -1,5 +1,6 @@
 import type yargs from 'yargs';
 import { UsageError } from '../usage-error.js';
+import type { FlagProblems } from './flag-problems.js';
 
 type Kind = 'text' | 'switch' | 'list';
 type Flag = readonly [name: string, kind: Kind, describe: string, choices?: readonly string[]];
@@ -144,12 +145,21 @@ interface Range {
   readonly below?: number;
 }
 
-/** Reads the flags of one call; every method throws a UsageError that quotes what it cannot read. */
+/**
+ * Reads the flags of one call; every method throws a UsageError that quotes what it cannot read. With `problems` it is
+ * kept there, and the flag reads as if it were not given.
+ */
 export class BenchFlags {
   readonly #parsed: Readonly<Record<string, unknown>>;
+  readonly #problems: FlagProblems | null;
 
-  constructor(parsed: Readonly<Record<string, unknown>>) {
+  constructor(parsed: Readonly<Record<string, unknown>>, problems: FlagProblems | null = null) {
     this.#parsed = parsed;
+    this.#problems = problems;
+  }
+
+  #read<Value>(read: () => Value, instead: Value): Value {
+    return this.#problems === null ? read() : this.#problems.read(read, instead);
   }
 
   /** The last one, where a flag is repeated. */
@@ -160,9 +170,11 @@ export class BenchFlags {
   }
 
   requiredText(name: string, why: string): string {
-    const value = this.text(name);
-    if (value === undefined || value === '') throw new UsageError(`--${name} is missing: ${why}.`);
-    return value;
+    return this.#read(() => {
+      const value = this.text(name);
+      if (value === undefined || value === '') throw new UsageError(`--${name} is missing: ${why}.`);
+      return value;
+    }, '');
   }
 
   /** One of some words. */
@@ -187,47 +199,47 @@ export class BenchFlags {
   /** A number in a range; `inf` is one. */
   number(name: string, range: Range = {}): number | undefined {
     const text = this.text(name);
-    return text === undefined ? undefined : checkedNumber(`--${name}`, text, range);
+    return text === undefined ? undefined : this.#read(() => checkedNumber(`--${name}`, text, range), undefined);
   }
 
   /** A whole number of at least `min`. */
   count(name: string, min = 0): number | undefined {
-    const value = this.number(name, { min });
-    if (value !== undefined && !Number.isSafeInteger(value)) {
+    return this.#read(() => {
+      const value = this.number(name, { min });
+      if (value === undefined || Number.isSafeInteger(value)) return value;
       throw new UsageError(`--${name} must be a whole number, not "${this.text(name)}".`);
-    }
-    return value;
+    }, undefined);
   }
 
   /** Numbers with commas between. */
   numbers(name: string, range: Range): readonly number[] | undefined {
-    return this.text(name)
-      ?.split(',')
-      .map((text) => checkedNumber(`--${name}`, text, range));
+    const texts = this.text(name)?.split(',');
+    return this.#read(() => texts?.map((text) => checkedNumber(`--${name}`, text, range)), undefined);
   }
 
   /** A JSON object. */
   object(name: string): Record<string, unknown> | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
-    try {
-      const value: unknown = JSON.parse(text);
-      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-    } catch {
-      // Said below.
-    }
-    throw new UsageError(`--${name} must be a JSON object such as '{"top_k": 20}', not "${text}".`);
+    return this.#read(() => {
+      try {
+        const value: unknown = JSON.parse(text);
+        if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+      } catch {
+        // Said below.
+      }
+      throw new UsageError(`--${name} must be a JSON object such as '{"top_k": 20}', not "${text}".`);
+    }, undefined);
   }
 
   /** KEY<separator>VALUE pairs. */
   pairs(name: string, separator: string, example: string): Record<string, string> {
-    return Object.fromEntries(
-      this.list(name).map((pair) => {
-        const at = pair.indexOf(separator);
-        if (at < 1) throw new UsageError(`--${name} takes pairs such as ${example}, not "${pair}".`);
-        return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
-      }),
-    );
+    const read = (pair: string): [string, string] => {
+      const at = pair.indexOf(separator);
+      if (at < 1) throw new UsageError(`--${name} takes pairs such as ${example}, not "${pair}".`);
+      return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
+    };
+    return this.#read(() => Object.fromEntries(this.list(name).map(read)), {});
   }
 }
 

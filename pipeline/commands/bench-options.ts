@@ -9,6 +9,7 @@ import type {
 import { countMultiRoundQaRequests } from '../../workloads/multi-round-qa-plan.js';
 import { UsageError } from '../usage-error.js';
 import { type BenchFlags, checkedNumber } from './bench-flags.js';
+import type { FlagProblems } from './flag-problems.js';
 
 const backends = ['openai', 'openai-chat', 'vllm'] as const satisfies readonly BenchBackend[];
 const metrics = [
@@ -30,11 +31,14 @@ const samplingFlags = [
   'repetition-penalty',
 ];
 
-/** The options of a run, all but model and tokenizer, which a server may have to tell. @throws UsageError */
-export function readBenchOptions(flags: BenchFlags): BenchServeOptions {
+/**
+ * The options of a run, all but model and tokenizer, which a server may have to tell.
+ * @param flags of the same `problems`, which take all that is wrong
+ */
+export function readBenchOptions(flags: BenchFlags, problems: FlagProblems): BenchServeOptions {
   const backend = flags.choice('backend', backends) ?? 'openai';
-  const dataset = readDataset(flags, backend);
-  const rampUp = readRampUp(flags);
+  const dataset = problems.read<BenchDataset>(() => readDataset(flags, backend), { name: 'random' });
+  const rampUp = problems.read(() => readRampUp(flags), null);
   const ignoreEos = dataset.name === 'random' || dataset.name === 'timed_trace' || flags.isOn('ignore-eos');
   return {
     backend,
@@ -42,7 +46,7 @@ export function readBenchOptions(flags: BenchFlags): BenchServeOptions {
     numPrompts: promptCount(flags, dataset),
     randomInputLen: flags.count('input-len') ?? flags.count('random-input-len') ?? 1024,
     randomOutputLen: flags.count('output-len') ?? flags.count('random-output-len') ?? 128,
-    randomRangeRatio: readRangeRatio(flags),
+    randomRangeRatio: problems.read(() => readRangeRatio(flags), { input: 0, output: 0 }),
     randomPrefixLen: flags.count('random-prefix-len') ?? 0,
     seed: flags.count('seed') ?? 0,
     requestRate:
@@ -60,9 +64,9 @@ export function readBenchOptions(flags: BenchFlags): BenchServeOptions {
     headers: flags.pairs('header', '=', 'x-team=cache'),
     metadata: flags.pairs('metadata', '=', 'version=0.3.3'),
     label: flags.text('label') ?? null,
-    goodput: readGoodput(flags),
+    goodput: problems.read(() => readGoodput(flags), {}),
     percentiles: flags.numbers('metric-percentiles', { min: 0, max: 100 }) ?? [99],
-    percentileMetrics: readMetrics(flags),
+    percentileMetrics: problems.read(() => readMetrics(flags), []),
     saveDetailed: flags.isOn('save-detailed'),
     alignToServer: dataset.name === 'random' || dataset.name === 'prefix_repetition',
     ...optional('endpointPath', flags.text('endpoint')),
@@ -185,16 +189,18 @@ function readRampUp(flags: BenchFlags): RampUp | null {
   const strategy = flags.choice('ramp-up-strategy', ['linear', 'exponential']);
   const startRps = flags.count('ramp-up-start-rps', 1);
   const endRps = flags.count('ramp-up-end-rps', 1);
+  const isMissing = (name: string): boolean => flags.text(name) === undefined;
   if (strategy === undefined) {
-    if (startRps === undefined && endRps === undefined) return null;
+    if (isMissing('ramp-up-start-rps') && isMissing('ramp-up-end-rps')) return null;
     throw new UsageError('--ramp-up-start-rps and --ramp-up-end-rps need --ramp-up-strategy linear or exponential.');
   }
   if (flags.number('request-rate') !== undefined && flags.number('request-rate') !== Number.POSITIVE_INFINITY) {
     throw new UsageError('--request-rate and --ramp-up-strategy exclude each other: the ramp sets the rate.');
   }
-  if (startRps === undefined || endRps === undefined) {
+  if (isMissing('ramp-up-start-rps') || isMissing('ramp-up-end-rps')) {
     throw new UsageError('--ramp-up-strategy needs --ramp-up-start-rps and --ramp-up-end-rps.');
   }
+  if (startRps === undefined || endRps === undefined) return null;
   if (startRps > endRps) {
     throw new UsageError(`--ramp-up-start-rps ${startRps} is above --ramp-up-end-rps ${endRps}.`);
   }

@@ -23,6 +23,7 @@ import { BenchProgress } from './bench-progress.js';
 import { RequestLog } from './bench-request-log.js';
 import { appendLine, resultFile, writeWhole } from './bench-result-file.js';
 import { benchVerdict } from './bench-verdict.js';
+import { FlagProblems } from './flag-problems.js';
 
 const readyPollMs = 500;
 /** Making prompts would grow it to 48 MiB for good: 10 to 25 MiB of the peak, and no time is won by it. */
@@ -58,10 +59,12 @@ export const benchCommand: Command = {
       );
   },
 
+  async check(parsed) {
+    readFlags(parsed);
+  },
+
   async run(parsed) {
-    const flags = new BenchFlags(parsed);
-    const options = readBenchOptions(flags);
-    const baseUrl = readBaseUrl(flags);
+    const { flags, options, baseUrl } = readFlags(parsed);
     if (flags.isOn('insecure')) process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     await openResultDirectory(flags);
     const progress = new BenchProgress(process.stderr, options);
@@ -86,6 +89,16 @@ export const benchCommand: Command = {
     }
   },
 };
+
+/** @throws UsageError with all that is wrong with the flags */
+function readFlags(parsed: Readonly<Record<string, unknown>>) {
+  const problems = new FlagProblems();
+  const flags = new BenchFlags(parsed, problems);
+  const options = readBenchOptions(flags, problems);
+  const baseUrl = problems.read(() => readBaseUrl(flags), '');
+  problems.throwIfAny();
+  return { flags, options, baseUrl };
+}
 
 async function measure(
   flags: BenchFlags,

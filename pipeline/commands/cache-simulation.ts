@@ -1,5 +1,6 @@
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
+import { BenchFlags } from './bench-flags.js';
 import { traceOptions } from './shared-options.js';
 
 /** `lmcache-ci cache-simulation TRACE|SERVER_LOG`: hit rate over cache size by eviction policy, offline. */
@@ -73,6 +74,11 @@ export const cacheSimulationCommand: Command = {
           interrupted: 'no half file is left',
         }),
       );
+  },
+
+  async check(parsed) {
+    const { readCacheSimulationFlags } = await import('./cache-simulation-flags.js');
+    readCacheSimulationFlags(new BenchFlags(parsed));
   },
 
   async run(parsed) {

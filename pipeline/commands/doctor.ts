@@ -19,6 +19,9 @@ export const doctorCommand: Command = {
       .epilogue(describeExitCodes({ 0: 'all is there', 3: 'something is missing' }));
     return addSettingFlags(parser, await loadSteps());
   },
+  async check(parsed) {
+    warnOfNearMisses(configure(collectDefinitions(await loadSteps()), parsed, {}));
+  },
   async run(parsed) {
     const configuration = configure(collectDefinitions(await loadSteps()), parsed, {});
     warnOfNearMisses(configuration);

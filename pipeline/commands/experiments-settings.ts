@@ -6,7 +6,7 @@ import type { LaunchPlan } from '../../experiments/suite/engine-launch.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import { launchSettings } from '../../steps/launch-settings.js';
 import { defineSettings, type SettingDefinitions } from '../../steps/settings.js';
-import { configure, warnOfNearMisses } from '../config/configure.js';
+import { type Configuration, configure, warnOfNearMisses } from '../config/configure.js';
 import { flagName } from '../config/definitions.js';
 import { defaultText } from '../config/settings-flags.js';
 import { chooseEngine, type EngineSetting, type RuntimeSetting } from '../engine-choice.js';
@@ -71,6 +71,14 @@ export function addEngineFlags(parser: Argv, definitions: SettingDefinitions = e
   return parser;
 }
 
+/** @throws UsageError with all values that cannot be used; asks nothing of this machine. */
+export function configureEngines(
+  parsed: Readonly<Record<string, unknown>>,
+  definitions: SettingDefinitions = engineSettings,
+): Configuration {
+  return configure(definitions, parsed, {});
+}
+
 /**
  * @param needs.fewestGpus without so many the simulator runs; 2 by default
  * @param needs.definitions settings with defaults of their own
@@ -82,7 +90,7 @@ export async function readEngineSettings(
   needs: { readonly fewestGpus?: number; readonly definitions?: SettingDefinitions } = {},
 ): Promise<ExperimentSettings> {
   const ci = detectCi(process.env);
-  const configuration = configure(needs.definitions ?? engineSettings, parsed, {});
+  const configuration = configureEngines(parsed, needs.definitions);
   warnOfNearMisses(configuration);
   const values = settingValues(configuration.settings);
   const text = (name: keyof typeof engineSettings): string | null => {

@@ -14,8 +14,9 @@ import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import type { ExperimentsReporter } from './experiments-reporter.js';
 import { defaultModel, newRun, readModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
-import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
+import { addEngineFlags, configureEngines, readEngineSettings } from './experiments-settings.js';
 import { differencesTable } from './experiments-table.js';
+import { FlagProblems } from './flag-problems.js';
 
 const defaultFilter = 'test_';
 const defaultPorts = [8000, 8001];
@@ -114,23 +115,23 @@ export const experimentsCommand: Command = {
     return addEngineFlags(parser);
   },
 
+  async check(parsed) {
+    readFlags(parsed);
+  },
+
   async run(parsed) {
     const file = parsed['file'];
     if (typeof file !== 'string') {
       throw new UsageError('Which test file? E.g. lmcache-ci experiments tests/tests.ts -l; it goes before -p.');
     }
+    const { givenModel, ports, cachePorts, sentinelPorts, seed } = readFlags(parsed);
     const functions = await chooseFunctions(file, typeof parsed['filter'] === 'string' ? parsed['filter'] : null);
     if (parsed['list'] === true) {
       process.stdout.write(functions.map(({ name }) => `${name}\n`).join(''));
       return 0;
     }
-    const givenModel = readModel(parsed['model']) ?? null;
     const model = givenModel ?? defaultModel;
-    const ports = withNextPorts(readPorts('-p', parsed['port'], defaultPorts));
-    const cachePorts = readPorts('--cache-port', parsed['cachePort'], defaultCachePorts);
-    const sentinelPorts = readPorts('--sentinel-port', parsed['sentinelPort'], defaultSentinelPorts);
     const urls = Array.isArray(parsed['url']) ? parsed['url'].map(String) : [];
-    const seed = readSeed(parsed['seed']);
     const settings = await readEngineSettings(parsed, model);
     const outputDirectory = path.resolve(String(parsed['outputDir']));
     const { id, directory } = newRun(outputDirectory);
@@ -158,6 +159,23 @@ export const experimentsCommand: Command = {
     }
   },
 };
+
+/** @throws UsageError with all that is wrong with flags and settings */
+function readFlags(parsed: Readonly<Record<string, unknown>>) {
+  const problems = new FlagProblems();
+  const ports = (flag: string, name: string, defaults: readonly number[]) =>
+    problems.read(() => readPorts(flag, parsed[name], defaults), defaults);
+  const flags = {
+    givenModel: problems.read(() => readModel(parsed['model']), undefined) ?? null,
+    ports: withNextPorts(ports('-p', 'port', defaultPorts)),
+    cachePorts: ports('--cache-port', 'cachePort', defaultCachePorts),
+    sentinelPorts: ports('--sentinel-port', 'sentinelPort', defaultSentinelPorts),
+    seed: problems.read(() => readSeed(parsed['seed']), 0),
+  };
+  problems.read(() => configureEngines(parsed), null);
+  problems.throwIfAny();
+  return flags;
+}
 
 /** What was to be shown and was not is a failure of the code under test, unless the client was too slow to tell. */
 function concludeWithTable(results: readonly FunctionResult[], reporter: ExperimentsReporter): number | null {

@@ -1,5 +1,7 @@
 import { UsageError } from '../usage-error.js';
 
+const nothingStarted = 'Nothing was started.';
+
 /** Reads flag after flag and keeps what is wrong with them, so that everything is said at once. */
 export class FlagProblems {
   readonly #problems: string[] = [];
@@ -21,6 +23,8 @@ export class FlagProblems {
 
   /** @throws UsageError where anything was wrong */
   throwIfAny(): void {
-    if (this.#problems.length > 0) throw new UsageError(`${this.#problems.join('\n')}\nNothing was started.`);
+    if (this.#problems.length === 0) return;
+    const said = this.#problems.join('\n');
+    throw new UsageError(said.includes(nothingStarted) ? said : `${said}\n${nothingStarted}`);
   }
 }

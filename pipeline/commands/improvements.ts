@@ -8,10 +8,12 @@ import { median } from '../../workloads/statistics.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { defaultModel, newRun, readModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
-import { addEngineFlags, readEngineSettings } from './experiments-settings.js';
+import { addEngineFlags, configureEngines, readEngineSettings } from './experiments-settings.js';
+import { FlagProblems } from './flag-problems.js';
 
 const contextLength = 16_384;
 const queries = 10;
+const defaultPorts = [8000, 8001];
 const withLmcache = 0;
 const without = 1;
 
@@ -61,10 +63,12 @@ export const improvementsCommand: Command = {
     return addEngineFlags(parser);
   },
 
+  async check(parsed) {
+    readFlags(parsed);
+  },
+
   async run(parsed) {
-    const model = readModel(parsed['model']) ?? defaultModel;
-    const ports = readPorts('-p', parsed['port'], [8000, 8001]);
-    const seed = readSeed(parsed['seed']);
+    const { model, ports, seed } = readFlags(parsed);
     const settings = await readEngineSettings(parsed, model);
     const outputDirectory = path.resolve(String(parsed['outputDir']));
     const { id, directory } = newRun(outputDirectory);
@@ -101,6 +105,19 @@ export const improvementsCommand: Command = {
     }
   },
 };
+
+/** @throws UsageError with all that is wrong with flags and settings */
+function readFlags(parsed: Readonly<Record<string, unknown>>) {
+  const problems = new FlagProblems();
+  const flags = {
+    model: problems.read(() => readModel(parsed['model']), undefined) ?? defaultModel,
+    ports: problems.read(() => readPorts('-p', parsed['port'], defaultPorts), defaultPorts),
+    seed: problems.read(() => readSeed(parsed['seed']), 0),
+  };
+  problems.read(() => configureEngines(parsed), null);
+  problems.throwIfAny();
+  return flags;
+}
 
 /** The first request of each engine brings the context; all others can reuse it. */
 function improvementsTable(rows: readonly ResultRow[]): string {

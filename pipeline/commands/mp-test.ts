@@ -4,7 +4,7 @@ import { secrets } from '../../results-schema/secrets.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
-import { configure, warnOfNearMisses } from '../config/configure.js';
+import { type Configuration, configure, tellingNearMisses, warnOfNearMisses } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { describeExitCodes } from '../exit-codes.js';
@@ -17,6 +17,7 @@ import { describePlan } from '../plan-text.js';
 import { runSession } from '../session.js';
 import { parseStepNames, selectSteps } from '../step-selection.js';
 import { UsageError } from '../usage-error.js';
+import { FlagProblems } from './flag-problems.js';
 
 const asTexts = (value: unknown): readonly string[] => (Array.isArray(value) ? value.map(String) : []);
 
@@ -72,25 +73,23 @@ export const mpTestCommand: Command = {
       );
     return addSettingFlags(parser, await loadSteps());
   },
+  async check(parsed) {
+    warnOfNearMisses(await readRequest(parsed, await loadSteps(), detectCi(process.env)));
+  },
   async run(parsed) {
-    const only = parseStepNames('--only', asTexts(parsed['only']));
-    const skip = parseStepNames('--skip', asTexts(parsed['skip']));
     const all = await loadSteps();
     const ci = detectCi(process.env);
     const keep = parsed['keep'] === true;
     const keepGoing = parsed['keepGoing'] === true;
     if (parsed['resume'] !== undefined) return resume(String(parsed['resume']), parsed, { all, ci, keep, keepGoing });
-    const steps = selectSteps(all, only, skip);
-    const { settings, nearMisses } = configure(collectDefinitions(all), parsed, {
-      ci: { BUILD_ID: ci.buildId ?? undefined },
-    });
-    const plan = await planNewRun(settings, ci);
+    const { steps, settings, nearMisses } = await readRequest(parsed, all, ci);
+    const plan = await tellingNearMisses({ nearMisses }, () => planNewRun(settings, ci));
     if (parsed['dryRun'] === true) {
       warnOfNearMisses({ nearMisses });
       process.stdout.write(secrets.hide(`${await describePlan(plan, steps)}\n`));
       return 0;
     }
-    const results = await openNewResults(plan);
+    const results = await tellingNearMisses({ nearMisses }, () => openNewResults(plan));
     return runSession({
       plan,
       command: ['mp-test', ...process.argv.slice(3)],
@@ -112,6 +111,24 @@ export const mpTestCommand: Command = {
     });
   },
 };
+
+/** @throws UsageError with all bad names and values at once */
+async function readRequest(
+  parsed: Readonly<Record<string, unknown>>,
+  all: readonly Step[],
+  ci: CiEnvironment,
+): Promise<Configuration & { readonly steps: readonly Step[] }> {
+  const problems = new FlagProblems();
+  const only = problems.read(() => parseStepNames('--only', asTexts(parsed['only'])), null);
+  const skip = problems.read(() => parseStepNames('--skip', asTexts(parsed['skip'])), null);
+  const steps = problems.read(() => (only === null || skip === null ? [] : selectSteps(all, only, skip)), []);
+  const configuration = problems.read(
+    () => configure(collectDefinitions(all), parsed, { ci: { BUILD_ID: ci.buildId ?? undefined } }),
+    { settings: [], nearMisses: [] },
+  );
+  await tellingNearMisses(configuration, async () => problems.throwIfAny());
+  return { ...configuration, steps };
+}
 
 async function resume(
   buildId: string,

@@ -8,7 +8,7 @@ import { launchSettings } from '../../steps/launch-settings.js';
 import { stepList } from '../../steps/list.js';
 import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
-import { configure } from '../config/configure.js';
+import { configure, tellingNearMisses, warnOfNearMisses } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
 import type { ResolvedSetting } from '../config/resolve-settings.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
@@ -59,6 +59,9 @@ export const stepCommand: Command = {
       );
     return addSettingFlags(parser, await loadSteps(named.length > 0 ? named : undefined));
   },
+  async check(parsed) {
+    warnOfNearMisses(configure(collectDefinitions(await loadSteps()), parsed, {}));
+  },
   async run(parsed) {
     const [name = ''] = parseStepNames('step', [String(parsed['name'])]);
     const [step] = await loadSteps([name]);
@@ -70,10 +73,11 @@ export const stepCommand: Command = {
     const values = settingValues(given.settings);
     if (startsRun.has(name) || values['RUNTIME'] === 'external') {
       const { settings, nearMisses } = configure(definitions, parsed, { ci: { BUILD_ID: ci.buildId ?? undefined } });
-      return runOwn(step, await planNewRun(settings, ci), nearMisses);
+      return runOwn(step, await tellingNearMisses({ nearMisses }, () => planNewRun(settings, ci)), nearMisses);
     }
-    const live = findLiveRun(typeof values['BUILD_ID'] === 'string' ? values['BUILD_ID'] : ci.buildId);
-    if (!live) return withoutRun(step, values['BUILD_ID']);
+    const buildId = typeof values['BUILD_ID'] === 'string' ? values['BUILD_ID'] : ci.buildId;
+    const live = await tellingNearMisses(given, async () => findLiveRun(buildId));
+    if (!live) return tellingNearMisses(given, async () => withoutRun(step, values['BUILD_ID']));
     const texts = Object.fromEntries(
       Object.entries(live.settings).map(([key, value]) => [key, value === null ? undefined : String(value)]),
     );
@@ -110,7 +114,7 @@ async function runOwn(
   plan: RunPlan,
   nearMisses: Parameters<typeof runSession>[0]['nearMisses'],
 ): Promise<number> {
-  const results = await openNewResults(plan);
+  const results = await tellingNearMisses({ nearMisses }, () => openNewResults(plan));
   const launches = step.name === 'launch-containers' && plan.facts.runtime !== 'external';
   return runSession({
     plan,

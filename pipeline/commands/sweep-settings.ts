@@ -2,7 +2,13 @@ import { availableParallelism } from 'node:os';
 import { commonSettings } from '../../steps/common-settings.js';
 import type { SettingDefinitions } from '../../steps/settings.js';
 import { UsageError } from '../usage-error.js';
-import { type ExperimentSettings, engineSettings, readEngineSettings } from './experiments-settings.js';
+import {
+  configureEngines,
+  type ExperimentSettings,
+  engineSettings,
+  readEngineSettings,
+} from './experiments-settings.js';
+import { FlagProblems } from './flag-problems.js';
 
 /** As many as upstream's runner drives at once. */
 const mostSimulatedGpus = 8;
@@ -15,6 +21,15 @@ export const sweepSettings: SettingDefinitions = { ...shared, SIM_PROFILE: commo
 export function readSweepEngine(parsed: Readonly<Record<string, unknown>>): Promise<ExperimentSettings> {
   // Each server is told its own model.
   return readEngineSettings(parsed, '', { fewestGpus: 1, definitions: sweepSettings });
+}
+
+/** GPUs to use. @throws UsageError with all that is wrong with flags and settings */
+export function readSweepFlags(parsed: Readonly<Record<string, unknown>>): number {
+  const problems = new FlagProblems();
+  const gpus = problems.read(() => readGpuCount(parsed['gpus']), 0);
+  problems.read(() => configureEngines(parsed, sweepSettings), null);
+  problems.throwIfAny();
+  return gpus;
 }
 
 /** `--gpus`: 0, and nothing, are all. @throws UsageError */

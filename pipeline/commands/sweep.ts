@@ -4,7 +4,7 @@ import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
 import { addEngineFlags } from './experiments-settings.js';
 import { environmentOption, modelsOption } from './shared-options.js';
-import { sweepSettings } from './sweep-settings.js';
+import { readSweepEngine, readSweepFlags, sweepSettings } from './sweep-settings.js';
 
 /** `lmcache-ci sweep`: the grid of a YAML file over the machine's GPUs; `sweep merge`: shards put together. */
 export const sweepCommand: Command = {
@@ -51,6 +51,9 @@ export const sweepCommand: Command = {
       );
     return addEngineFlags(parser, sweepSettings);
   },
+  async check(parsed) {
+    readSweepFlags(parsed);
+  },
   async run(parsed) {
     if (parsed['schema'] === true) {
       const { sweepJsonSchema } = await import('../../experiments/sweep/sweep-file-schema.js');
@@ -73,12 +76,8 @@ export const sweepCommand: Command = {
         '--retry-failed goes with --resume: a new sweep has no failed experiments. Nothing was started.',
       );
     }
-    const [{ planSweep }, { checkWidth }, { readGpuCount, readSweepEngine }] = await Promise.all([
-      import('./sweep-plan.js'),
-      import('./sweep-gpus.js'),
-      import('./sweep-settings.js'),
-    ]);
-    const gpus = readGpuCount(parsed['gpus']);
+    const gpus = readSweepFlags(parsed);
+    const [{ planSweep }, { checkWidth }] = await Promise.all([import('./sweep-plan.js'), import('./sweep-gpus.js')]);
     const plan = await planSweep(parsed);
     checkWidth(gpus, Math.max(1, ...plan.sweeps.flatMap(({ grid }) => grid.map((experiment) => experiment.gpus))));
     const settings = await readSweepEngine(parsed);

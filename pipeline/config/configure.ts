@@ -44,6 +44,19 @@ export function warnOfNearMisses({ nearMisses }: Pick<Configuration, 'nearMisses
   for (const problem of nearMisses) process.stderr.write(`${secrets.hide(warningOf(problem))}\n`);
 }
 
+/** What keeps a run from starting tells them too: there will be no reporter. */
+export async function tellingNearMisses<Prepared>(
+  configuration: Pick<Configuration, 'nearMisses'>,
+  prepare: () => Promise<Prepared>,
+): Promise<Prepared> {
+  try {
+    return await prepare();
+  } catch (error) {
+    warnOfNearMisses(configuration);
+    throw error;
+  }
+}
+
 const warningOf = ({ message }: SettingProblem) => `warning: ${message}`;
 
 function isStrict({ settings }: ResolvedSettings): boolean {

@@ -50,6 +50,37 @@ describe('a bad value ends with exit code 2 before anything starts', () => {
   });
 });
 
+describe('flags that do not exist and values that cannot be used', () => {
+  test('are told together, with a switch and a step that are wrong', async ({ bench }) => {
+    const args = ['mp-test', '--bogus', '1', '--vllm-port', '99999', '--only', 'long-doc-qq', '--keep=yes'];
+    const said = await expectRefusal(bench, 2, args, { LIMIT: '0', MAX_LMCACHE_TTTF: '0.3' });
+    expect(said.split('\n')).toEqual([
+      expect.stringContaining('--only="long-doc-qq": there is no such step, did you mean long-doc-qa?'),
+      '2 settings cannot be used. Nothing was started.',
+      '  --vllm-port="99999" (on the command line): expected a port from 1 to 65535, or auto',
+      '  LIMIT="0" (from the environment): expected a whole number of at least 1 (samples)',
+      expect.stringContaining('  warning: MAX_LMCACHE_TTTF (environment) is not a setting'),
+      'Unknown argument "--bogus"',
+      '--keep="yes": expected true or false, or --keep alone. Nothing was started.',
+      'See lmcache-ci mp-test --help.',
+      '',
+    ]);
+  });
+
+  test.for([
+    ['step', 'long-doc-qa', '--bogus', '--limit', 'x'],
+    ['sweep', '--bogus', '--gpus', 'x', '--sim-speed', 'x'],
+    ['experiments', 'none.ts', '--bogus', '-p', 'x', '--seed', 'x', '--sim-speed', 'x'],
+    ['bench', '--bogus', '--backend', 'x', '--num-prompts', 'x', '--port', 'x', '--goodput', 'x'],
+    ['cache-simulation', 'none', '--bogus', '--policy', 'x', '--chunk-tokens', 'x'],
+  ])('%j', async (args, { bench }) => {
+    const said = await expectRefusal(bench, 2, args);
+    expect(said).toContain('Unknown argument "--bogus"');
+    for (const [at, arg] of args.entries())
+      if (args[at + 1] === 'x') expect(said).toMatch(new RegExp(`${arg}\\b[^\n]*"x"`));
+  });
+});
+
 describe('a variable that is nearly a setting', () => {
   test('warns with what was probably meant; STRICT_ENV=1 makes it an error', async ({ bench }) => {
     const meant = 'MAX_LMCACHE_TTTF (environment) is not a setting and has no effect; did you mean MAX_LMCACHE_TTFT?';
@@ -58,6 +89,14 @@ describe('a variable that is nearly a setting', () => {
     const refused = await expectRefusal(bench, 2, ['mp-test'], { ...environment, LIMIT: '0' });
     expect(refused).toContain('A setting cannot be used');
     expect(refused).toContain(`warning: ${meant}`);
+    const refusals = [
+      ['mp-test', '--bogus'],
+      ['mp-test', '--only', 'long-doc-qq'],
+      ['step', 'wait-for-vllm'],
+      ['mp-test', '--runtime', 'external', '--engine', 'auto'],
+    ];
+    for (const args of refusals)
+      expect(await expectRefusal(bench, 2, args, environment)).toContain(`warning: ${meant}\n`);
     for (const args of [['mp-test', '--dry-run'], ['doctor']])
       expect((await bench.run(args, environment)).stderr).toBe(`warning: ${meant}\n`);
 
