@@ -207,6 +207,7 @@ export interface LmcacheConnector {
    * Starts the copy of tokens [localTokens, hitTokens) into the GPU.
    * `seconds`: simulated time from now until it has ended, waiting behind other loads included.
    * `loadedTokens`: hitTokens, or localTokens when the data is gone (the engine recomputes then).
+   * `failed`: the request is to end with an error instead, because nobody answered; false if left out.
    * @param at simulated time of the engine at which the load starts; the clock's present if left out.
    * @param besideSteps the engine computes for others meanwhile, which slows the copy; false if left out.
    */
@@ -216,7 +217,7 @@ export interface LmcacheConnector {
     localTokens?: number,
     at?: number,
     besideSteps?: boolean,
-  ): Promise<{ readonly seconds: number; readonly loadedTokens: number }>;
+  ): Promise<{ readonly seconds: number; readonly loadedTokens: number; readonly failed?: boolean }>;
   /**
    * Simulated seconds that lookups held up the whole engine since the last call: vLLM's scheduler waits for each, and a server
    * that has died lets it wait until lmcache.mp.mq_timeout is over. Later lookups are not even sent.

@@ -20,7 +20,7 @@ const STATISTICS_INTERVAL_SECONDS = 10;
 
 /** What follows the tokens of a request. */
 export interface TokenSink {
-  /** It got a token, or has ended; one that was aborted got none. */
+  /** It got a token, or has ended; one that was aborted, or failed, got none. */
   onToken(sequence: Sequence): void;
 }
 
@@ -72,6 +72,7 @@ export class EngineService {
         onToken: (sequence, at) => this.#onToken(sequence, at),
         onStep: (report) => this.#onStep(report),
         onLookup: (sequence, hitTokens) => this.#logLookup(sequence, hitTokens),
+        onLoadFailed: (sequence, lostTokens) => this.#failLoad(sequence, lostTokens),
         onFatal: options.onFatal,
       },
     });
@@ -122,9 +123,7 @@ export class EngineService {
     const parents = new Set<TokenSink>();
     for (const [sequence, { sink, n }] of struck) {
       if (n > 1) parents.add(sink);
-      this.loop.finish(sequence, 'abort');
-      sink.onToken(sequence);
-      this.#ended(sequence, 'abort', this.#options.clock.now());
+      this.#endWithoutToken(sequence, 'abort');
     }
     // No step may follow, with whose tokens these ends would leave.
     this.outbox.sendAll();
@@ -162,6 +161,24 @@ export class EngineService {
       'vllm_v1_adapter.py:1473:lmcache.integration.vllm.vllm_v1_adapter',
       `Reqid: ${requestId}, Total tokens ${sequence.totalTokens}, Inference Engine computed tokens: ${own}, LMCache hit tokens: ${hitTokens}, need to load: ${wanted}`,
     );
+  }
+
+  /** As kv_load_failure_policy "fail" has it. */
+  #failLoad(sequence: Sequence, lostTokens: number): void {
+    const { requestId = '' } = sequence.options;
+    this.#options.log.engine(
+      'ERROR',
+      'scheduler.py:2804',
+      `Failing 1 request(s) due to KV load failure (failure_policy=fail, ${lostTokens} tokens affected). Request IDs: {'${requestId}'}`,
+    );
+    this.#endWithoutToken(sequence, 'error');
+    this.outbox.sendAll();
+  }
+
+  #endWithoutToken(sequence: Sequence, reason: 'abort' | 'error'): void {
+    this.loop.finish(sequence, reason);
+    this.#sinks.get(sequence)?.sink.onToken(sequence);
+    this.#ended(sequence, reason, this.#options.clock.now());
   }
 
   #ended(sequence: Sequence, reason: FinishReason, at: number): void {

@@ -9,6 +9,8 @@ export interface CacheTrafficOptions {
   readonly time: () => number;
   /** The tier has said how many tokens of a sequence it holds. */
   readonly onLookup: (sequence: Sequence, hitTokens: number) => void;
+  /** A load has failed, and the sequence is to end with it. @param lostTokens promised and not there */
+  readonly onLoadFailed: (sequence: Sequence, lostTokens: number) => void;
   /** An answer has come, and may let the engine go on. */
   readonly onAnswer: () => void;
   /** The connector has failed. */
@@ -77,9 +79,10 @@ export class CacheTraffic {
     this.#unansweredLoads.push(startedAt);
     this.#await(
       connector.load(sequence.allTokens(), hitTokens, localTokens, startedAt, besideSteps),
-      ({ seconds, loadedTokens }) => {
+      ({ seconds, loadedTokens, failed = false }) => {
         this.#unansweredLoads.splice(this.#unansweredLoads.indexOf(startedAt), 1);
         if (sequence.remote.kind !== 'loading') return;
+        if (failed) return this.#options.onLoadFailed(sequence, hitTokens - loadedTokens);
         if (loadedTokens < hitTokens) sequence.storedTokens = wholeChunks(loadedTokens, connector);
         sequence.remote = { ...sequence.remote, dueAt: startedAt + seconds, hitTokens, loadedTokens };
       },

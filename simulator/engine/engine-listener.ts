@@ -17,6 +17,8 @@ export interface EngineListener {
   onStep(report: StepReport): void;
   /** The cache tier has said how many tokens of a sequence it holds. */
   onLookup?(sequence: Sequence, hitTokens: number): void;
+  /** The cache tier is gone with tokens it had promised, and the sequence is to end with an error: `finish` does it. */
+  onLoadFailed?(sequence: Sequence, lostTokens: number): void;
   /** The engine cannot go on. */
   onFatal(error: unknown): void;
 }

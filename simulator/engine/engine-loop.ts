@@ -60,6 +60,7 @@ export class EngineLoop {
         stepTime,
         time: () => this.#time,
         onLookup: (sequence, hitTokens) => listener.onLookup?.(sequence, hitTokens),
+        onLoadFailed: (sequence, lostTokens) => listener.onLoadFailed?.(sequence, lostTokens),
         onAnswer: () => this.#turn(),
         onFatal: (error) => this.#fail(error),
       });

@@ -9,6 +9,10 @@ export interface AnswerChannel {
   lastEvents(text: string): void;
   /** A whole answer that is not streamed. */
   body(text: string): void;
+  /** A whole answer with status 500. */
+  failure(text: string): void;
+  /** The connection ends in the middle of a stream. */
+  breakOff(): void;
 }
 
 /**
@@ -18,7 +22,7 @@ export interface AnswerChannel {
 export class SoundChannel implements AnswerChannel, Departure {
   readonly #response: ServerResponse;
   readonly #outbox: Outbox;
-  readonly #sendBody: (body: string) => void;
+  readonly #sendBody: (body: string, status: 200 | 500) => void;
   /** Chunks as HTTP frames them. */
   #chunks = '';
   #encoding: 'latin1' | 'utf8' = 'latin1';
@@ -26,7 +30,7 @@ export class SoundChannel implements AnswerChannel, Departure {
   #isWaiting = false;
 
   /** @param sendBody writes a whole answer with its head. */
-  constructor(response: ServerResponse, outbox: Outbox, sendBody: (body: string) => void) {
+  constructor(response: ServerResponse, outbox: Outbox, sendBody: (body: string, status: 200 | 500) => void) {
     this.#response = response;
     this.#outbox = outbox;
     this.#sendBody = sendBody;
@@ -51,7 +55,17 @@ export class SoundChannel implements AnswerChannel, Departure {
   }
 
   body(text: string): void {
-    this.#end = () => this.#sendBody(text);
+    this.#end = () => this.#sendBody(text, 200);
+    this.#wait();
+  }
+
+  failure(text: string): void {
+    this.#end = () => this.#sendBody(text, 500);
+    this.#wait();
+  }
+
+  breakOff(): void {
+    this.#end = () => this.#response.socket?.end();
     this.#wait();
   }
 

@@ -53,6 +53,14 @@ export interface FinishedChoice {
   readonly promptLogprobs: unknown;
 }
 
+/** What becomes of a stream whose request the engine fails. */
+export type StreamFailure =
+  /** The choice ends as if all had been said: vLLM tells nothing of one that got no token. */
+  | { readonly kind: 'untold' }
+  | { readonly kind: 'told'; readonly lastEvents: string }
+  /** The connection breaks off. */
+  | { readonly kind: 'broken' };
+
 /** How a dialect writes an answer: a stream's events, blank lines included, or one whole body. */
 export interface AnswerFormat {
   /** Events that leave before anything is computed. */
@@ -63,6 +71,8 @@ export interface AnswerFormat {
   content(part: ChunkPart, usage: Usage | null, isLast: boolean): string;
   /** @param usage null where nobody asked for it. */
   end(usage: Usage | null): string;
+  /** @param begun a part of the choice has left. */
+  failure(begun: boolean): StreamFailure;
   /** The body of an answer that is not streamed. */
   body(choices: readonly FinishedChoice[], usage: Usage): string;
 }
@@ -101,6 +111,10 @@ export class OpenAiFormat implements AnswerFormat {
     return (usage === null ? '' : this.#usageEvent(usage)) + DONE_EVENT;
   }
 
+  failure(begun: boolean): StreamFailure {
+    return begun ? toldFailure : { kind: 'untold' };
+  }
+
   body(choices: readonly FinishedChoice[], usage: Usage): string {
     return JSON.stringify(answerBody(this.#head, choices, usage));
   }
@@ -121,6 +135,10 @@ export class OpenAiFormat implements AnswerFormat {
 }
 
 const DONE_EVENT = 'data: [DONE]\n\n';
+const FAILURE =
+  '{"error": {"message": "Internal server error", "type": "InternalServerError", "param": null, "code": 500}}';
+/** The end of a stream of OpenAI's kind. */
+export const toldFailure: StreamFailure = { kind: 'told', lastEvents: `data: ${FAILURE}\n\n${DONE_EVENT}` };
 
 function answerBody(head: AnswerHead, choices: readonly FinishedChoice[], usage: Usage): unknown {
   const chat = head.endpoint === 'chat';

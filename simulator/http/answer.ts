@@ -10,6 +10,8 @@ import { ToolCallReader } from './tool-call-reader.js';
 export interface AnswerContext {
   readonly format: AnswerFormat;
   readonly request: GenerationRequest;
+  /** The body of an answer whose request the engine fails. */
+  readonly failure: string;
   readonly promptTokensDetails: boolean;
   readonly blockTokens: number;
   readonly vocabularySize: number;
@@ -86,12 +88,12 @@ export class Answer {
     return new SequenceLogprobs(logprobs, this.#context, promptIds, temperature === 0);
   }
 
-  /** A sequence of this answer got its next token, or was aborted without one. */
+  /** A sequence of this answer got its next token, or was aborted or failed without one. */
   onToken(sequence: Sequence): void {
     const choice = this.#choices.get(sequence);
     if (choice === undefined || choice.finishReason !== null) return;
-    if (sequence.finished === 'abort') {
-      this.#abort(choice);
+    if (sequence.finished === 'abort' || sequence.finished === 'error') {
+      this.#endWithoutToken(choice, sequence.finished);
       return;
     }
     const id = sequence.outputIds[sequence.outputIds.length - 1] ?? 0;
@@ -108,13 +110,25 @@ export class Answer {
     if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
   }
 
-  #abort(choice: Choice): void {
-    choice.finishReason = 'abort';
+  #endWithoutToken(choice: Choice, reason: 'abort' | 'error'): void {
+    choice.finishReason = reason;
     this.#unfinished -= 1;
+    if (reason === 'error' && this.#context.request.stream && this.#isEndedBy(choice)) return;
     const { text } = choice.scanner.push('', true);
     if (this.#context.request.stream) this.#writeChunk(choice, text, null);
     else choice.text += text;
     if (this.#unfinished === 0 && !this.#context.request.stream) this.#sendWhole();
+  }
+
+  /** True when the stream ends with the failure of this choice. */
+  #isEndedBy({ started }: Choice): boolean {
+    const failure = this.#context.format.failure(started);
+    if (failure.kind === 'untold') return false;
+    // Nothing follows, of other choices neither.
+    for (const choice of this.#choices.values()) choice.finishReason ??= 'abort';
+    if (failure.kind === 'told') this.#channel.lastEvents(failure.lastEvents);
+    else this.#channel.breakOff();
+    return true;
   }
 
   /** What a token adds; a character that takes several tokens comes with its last one. Special tokens mark a call. */
@@ -182,6 +196,10 @@ export class Answer {
   }
 
   #sendWhole(): void {
+    if ([...this.#choices.values()].some(({ finishReason }) => finishReason === 'error')) {
+      this.#channel.failure(this.#context.failure);
+      return;
+    }
     const { returnTokenIds } = this.#context.request;
     const choices = [...this.#choices.values()].map((choice): FinishedChoice => {
       const { sequence, index, text, stopReason, toolCall } = choice;

@@ -6,6 +6,8 @@ import type { AnswerChannel } from './answer-channel.js';
 
 /** Faults that spoil an answer, in the order in which their lots are drawn. */
 const ANSWER_FAULTS = ['garbage', 'half-json', 'stream-cut', 'endless-stream'] as const satisfies readonly FaultName[];
+type AnswerFault = (typeof ANSWER_FAULTS)[number];
+type SpoiltChannel = Omit<AnswerChannel, 'failure' | 'breakOff'>;
 /** Events that leave before a stream is cut or broken. */
 const SOUND_EVENTS = 3;
 /** Wall milliseconds between the events of an answer that never ends. */
@@ -19,11 +21,16 @@ interface Wire {
 
 /** The channel as the faults of the moment have it; `sound` itself where none strikes. */
 export function withFaults(sound: AnswerChannel, wire: Wire, faults: RequestFaults, seed: number): AnswerChannel {
-  const { response } = wire;
   const fault = ANSWER_FAULTS.find((name) => faults.strikes(name));
+  if (fault === undefined) return sound;
+  // An answer that has failed already is not spoilt further.
+  const ends = { failure: (text: string) => sound.failure(text), breakOff: () => sound.breakOff() };
+  return { ...spoilt(fault, sound, wire, seed), ...ends };
+}
+
+function spoilt(fault: AnswerFault, sound: AnswerChannel, wire: Wire, seed: number): SpoiltChannel {
+  const { response } = wire;
   switch (fault) {
-    case undefined:
-      return sound;
     case 'garbage':
       return garbage(response, sound, seed);
     case 'half-json':
@@ -37,7 +44,7 @@ export function withFaults(sound: AnswerChannel, wire: Wire, faults: RequestFaul
   }
 }
 
-function garbage(response: ServerResponse, sound: AnswerChannel, seed: number): AnswerChannel {
+function garbage(response: ServerResponse, sound: AnswerChannel, seed: number): SpoiltChannel {
   const random = seededRandom(seed);
   const noise = (length: number): Buffer => Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
   return {
@@ -48,7 +55,7 @@ function garbage(response: ServerResponse, sound: AnswerChannel, seed: number): 
 }
 
 /** Three events pass, then `finish` gets the next one; whole bodies go to it too, with the head of a sound answer. */
-function broken({ response, openBody }: Wire, finish: (text: string) => void): AnswerChannel {
+function broken({ response, openBody }: Wire, finish: (text: string) => void): SpoiltChannel {
   let passed = 0;
   const events = (text: string): void => {
     if (response.writableEnded) return;
@@ -68,7 +75,7 @@ function broken({ response, openBody }: Wire, finish: (text: string) => void): A
   };
 }
 
-function cut(wire: Wire): AnswerChannel {
+function cut(wire: Wire): SpoiltChannel {
   const { response } = wire;
   const breakOff = (text: string): void => {
     response.write(text.slice(0, Math.ceil(text.length / 2)), () => response.destroy());
@@ -82,7 +89,7 @@ function cut(wire: Wire): AnswerChannel {
   };
 }
 
-function endless({ response, openBody }: Wire): AnswerChannel {
+function endless({ response, openBody }: Wire): SpoiltChannel {
   let lastWhole = ': still here\n\n';
   const goOn = (text: string): void => {
     const timer = setInterval(() => response.write(text), ENDLESS_PACE_MS);

@@ -22,6 +22,7 @@ import {
 import type { PromptCache } from './prompt-cache.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import { internalError } from './route-errors.js';
 import { checkSampling } from './sampling-checks.js';
 import { checkToolParser } from './tool-choice.js';
 import type { TurnQueue } from './turn-queue.js';
@@ -79,6 +80,7 @@ function startAnswer(generation: Generation, context: GenerationContext, reply: 
     {
       format,
       request,
+      failure: generation.wordError(internalError('Internal server error'), true).body,
       promptTokensDetails: generation.tellsCachedTokens,
       blockTokens: served.blockTokens,
       vocabularySize: served.tokenizer.vocabSize,
@@ -144,7 +146,7 @@ function foreground(
 }
 
 function channelOf({ engine }: GenerationContext, reply: Reply): AnswerChannel {
-  const sound = new SoundChannel(reply.response, engine.outbox, (text) => reply.send(200, text));
+  const sound = new SoundChannel(reply.response, engine.outbox, (text, status) => reply.send(status, text));
   const wire = { response: reply.response, openBody: (length: number | null) => reply.openBody(length) };
   return withFaults(sound, wire, engine.faults, Math.round(reply.arrival * 1e6));
 }

@@ -1,6 +1,14 @@
 import type { FinishReason } from '../engine/sequence.js';
-import type { AnswerFormat, AnswerHead, ChunkPart, FinishedChoice, Usage } from './answer-format.js';
+import type { AnswerFormat, AnswerHead, ChunkPart, FinishedChoice, StreamFailure, Usage } from './answer-format.js';
 import type { ToolCall, ToolDelta } from './tool-call-reader.js';
+
+/** vLLM 0.26 reads the chat's error as if it were a part of the answer. */
+const FAILURE = `2 validation errors for ChatCompletionStreamResponse\n${['model', 'choices']
+  .map(
+    (field) =>
+      `${field}\n  Field required [type=missing, input_value={'error': {'message': 'In...am': None, 'code': 500}}, input_type=dict]\n    For further information visit https://errors.pydantic.dev/2.14/v/missing`,
+  )
+  .join('\n')}`;
 
 /** The block that is being streamed. */
 type OpenBlock = 'text' | 'tool_use' | null;
@@ -10,7 +18,8 @@ export class MessagesFormat implements AnswerFormat {
   readonly #head: AnswerHead;
   #open: OpenBlock = null;
   #index = 0;
-  #stopReason: string | null = null;
+  /** Until another one is told. */
+  #stopReason: string | null = 'end_turn';
 
   constructor(head: AnswerHead) {
     this.#head = head;
@@ -38,6 +47,11 @@ export class MessagesFormat implements AnswerFormat {
   end(usage: Usage | null): string {
     const delta = { stop_reason: this.#stopReason };
     return this.#stop() + event('message_delta', { delta, usage: usageOf(usage) }) + event('message_stop', {});
+  }
+
+  failure(begun: boolean): StreamFailure {
+    if (!begun) return { kind: 'untold' };
+    return { kind: 'told', lastEvents: event('error', { error: { type: 'internal_error', message: FAILURE } }) };
   }
 
   body(choices: readonly FinishedChoice[], usage: Usage): string {

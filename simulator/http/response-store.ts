@@ -24,6 +24,13 @@ class EventLog implements AnswerChannel {
     throw new Error('The response is streamed.');
   }
 
+  failure(): void {
+    this.body();
+  }
+
+  /** Nobody who follows is told: they wait. */
+  breakOff(): void {}
+
   /** Streams the events from this number on, and those to come. */
   follow(reply: Reply, from: number): void {
     reply.openStream();

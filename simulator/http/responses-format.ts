@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { FinishReason } from '../engine/sequence.js';
-import type { AnswerFormat, ChunkPart, FinishedChoice, Usage } from './answer-format.js';
+import type { AnswerFormat, ChunkPart, FinishedChoice, StreamFailure, Usage } from './answer-format.js';
 import type { ChatLogprobs } from './logprobs-format.js';
 import type { JsonObject } from './request-body.js';
 import {
@@ -72,6 +72,11 @@ export class ResponsesFormat implements AnswerFormat {
     const { content, calls } = this.#read ?? { content: this.#text, calls: [] };
     const response = this.#finished(content ?? '', calls, this.#logprobs, this.#finishReason, usage);
     return closed + this.#event('response.completed', { response });
+  }
+
+  /** The error is no event of a response, which is where vLLM 0.26 gives up. */
+  failure(): StreamFailure {
+    return { kind: 'broken' };
   }
 
   body(choices: readonly FinishedChoice[], usage: Usage): string {

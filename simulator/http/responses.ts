@@ -96,7 +96,8 @@ export class Responses {
       if (log === null) {
         reply.json(queued);
         // The response reaches the store when it is complete.
-        return { events: () => undefined, lastEvents: () => undefined, body: () => undefined };
+        const nobody = () => undefined;
+        return { events: nobody, lastEvents: nobody, body: nobody, failure: nobody, breakOff: nobody };
       }
       log.events(format.opening());
       log.follow(reply, 0);

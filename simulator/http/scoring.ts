@@ -43,11 +43,11 @@ export async function scoreItems(context: GenerationContext, http: IncomingMessa
       onToken: () => {
         unfinished -= 1;
         if (unfinished > 0) return;
-        const aborted = sequences.findIndex(({ finished }) => finished === 'abort');
+        const failed = sequences.findIndex(({ finished }) => finished === 'abort' || finished === 'error');
         const answer =
-          aborted < 0
+          failed < 0
             ? { status: 200, body: answerOf(request, model, id, prompts, served.tokenizer.vocabSize) }
-            : withoutOdds(aborted);
+            : withoutOdds(failed, sequences[failed]?.finished === 'error');
         engine.outbox.add({ send: () => reply.json(answer.body, answer.status) });
       },
     };
@@ -57,9 +57,11 @@ export async function scoreItems(context: GenerationContext, http: IncomingMessa
   }
 }
 
-/** What vLLM says of an item whose request was aborted. */
-function withoutOdds(item: number): { readonly status: number; readonly body: unknown } {
-  const message = `No logprobs available for item ${item}. This might indicate an issue with logprobs configuration.`;
+/** What vLLM says of an item whose request was aborted, or failed. */
+function withoutOdds(item: number, isFailure: boolean): { readonly status: number; readonly body: unknown } {
+  const message = isFailure
+    ? `Generation error for item ${item}`
+    : `No logprobs available for item ${item}. This might indicate an issue with logprobs configuration.`;
   return { status: 400, body: { error: { message, type: 'BadRequestError', param: null, code: 400 } } };
 }
 

@@ -1,5 +1,13 @@
 import type { Sequence } from '../engine/sequence.js';
-import type { AnswerFormat, AnswerHead, ChunkPart, FinishedChoice, Usage } from './answer-format.js';
+import {
+  type AnswerFormat,
+  type AnswerHead,
+  type ChunkPart,
+  type FinishedChoice,
+  type StreamFailure,
+  toldFailure,
+  type Usage,
+} from './answer-format.js';
 import { type ChatLogprobs, SequenceLogprobs } from './logprobs-format.js';
 
 export interface TokensFormatOptions {
@@ -51,6 +59,10 @@ export class TokensFormat implements AnswerFormat {
     const { prompt_tokens_details: _, ...numbers } = usageOf(usage);
     const details = usage.details && { prompt_tokens_details: { cached_tokens: usage.details.cachedTokens } };
     return this.#event({ choices: [], usage: { ...numbers, ...details } }) + done;
+  }
+
+  failure(): StreamFailure {
+    return toldFailure;
   }
 
   body(choices: readonly FinishedChoice[], usage: Usage): string {

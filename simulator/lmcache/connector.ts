@@ -37,6 +37,7 @@ export interface ConnectorOptions {
  */
 export function createConnector(options: ConnectorOptions): LmcacheConnector {
   const { config, model, kvBytesPerToken } = options;
+  const failsLostLoads = config.loadFailurePolicy === 'fail';
   if (config.connector === 'LMCacheConnectorV1') {
     const engineConfig = readEngineCacheConfig(options.environment);
     const tier = openEngineTier({
@@ -47,7 +48,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     });
     const transfer = transferOf(engineConfig, options.transfer);
     const { saveDecodeCache: storesDecoded, asyncLoading } = engineConfig;
-    return connectorTo(tier, { ...options, transfer, storesDecoded, loadsBlock: !asyncLoading });
+    return connectorTo(tier, { ...options, transfer, storesDecoded, loadsBlock: !asyncLoading, failsLostLoads });
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
   let blockedSeconds = 0;
@@ -81,7 +82,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     sampleRate: () => client.blockSampleRate,
     report: (ages) => client.reportBlocks(ages),
   };
-  return Object.assign(connectorTo(client, options), { takeBlockedSeconds, blockReports });
+  return Object.assign(connectorTo(client, { ...options, failsLostLoads }), { takeBlockedSeconds, blockReports });
 }
 
 /** Copies within the GPU are quicker than those over PCIe. */
@@ -107,6 +108,8 @@ export interface CopyOptions {
   readonly storesDecoded?: boolean;
   /** The engine waits for each load; false if left out. */
   readonly loadsBlock?: boolean;
+  /** A request whose load nobody answers ends with an error; it is computed if left out. */
+  readonly failsLostLoads?: boolean;
 }
 
 /** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
@@ -133,7 +136,8 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       const toChunk = Math.ceil(hitTokens / tier.chunkTokens);
       const wanted = toChunk - fromChunk;
       if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
-      const { chunks, l2Seconds } = await tier.load(hash(tokenIds), fromChunk, toChunk);
+      const { chunks, l2Seconds, isLost = false } = await tier.load(hash(tokenIds), fromChunk, toChunk);
+      if (isLost && options.failsLostLoads === true) return { seconds: 0, loadedTokens: localTokens, failed: true };
       if (chunks === 0) return { seconds: 0, loadedTokens: localTokens };
       const contention = besideSteps ? 1 + transfer.loadSlowdownBesideSteps : 1;
       const slowdown = scatter.next() * (options.loadSlowdown?.() ?? 1);

@@ -5,7 +5,7 @@ const portSchema = z.coerce.number().int().min(1).max(65535);
 const configSchema = z.looseObject({
   kv_connector: z.string(),
   kv_role: z.enum(['kv_producer', 'kv_consumer', 'kv_both']),
-  kv_load_failure_policy: z.enum(['recompute', 'fail']).optional(),
+  kv_load_failure_policy: z.enum(['recompute', 'fail']).default('fail'),
   kv_connector_extra_config: z
     .looseObject({
       'lmcache.mp.host': z.string().optional(),
@@ -16,7 +16,10 @@ const configSchema = z.looseObject({
 });
 
 /** What an engine's `--kv-transfer-config` asks for. */
-export type KvTransferConfig =
+export type KvTransferConfig = {
+  /** What becomes of a request whose load fails: it is computed, or ends with an error (vLLM 0.26's default). */
+  readonly loadFailurePolicy: 'recompute' | 'fail';
+} & (
   | {
       readonly connector: 'LMCacheMPConnector';
       readonly host: string;
@@ -24,7 +27,8 @@ export type KvTransferConfig =
       /** Seconds a request to the server may take. */
       readonly mqTimeoutSeconds: number;
     }
-  | { readonly connector: 'LMCacheConnectorV1' };
+  | { readonly connector: 'LMCacheConnectorV1' }
+);
 
 /** LMCache's own defaults for the multiprocess connector. */
 const DEFAULT_HOST = 'localhost';
@@ -50,7 +54,8 @@ export function parseKvTransferConfig(json: string): KvTransferConfig {
     );
   }
   const { kv_connector: connector, kv_connector_extra_config: extra } = parsed.data;
-  if (connector === 'LMCacheConnectorV1') return { connector };
+  const { kv_load_failure_policy: loadFailurePolicy } = parsed.data;
+  if (connector === 'LMCacheConnectorV1') return { connector, loadFailurePolicy };
   if (connector !== 'LMCacheMPConnector') {
     throw new Error(
       `Unsupported connector type: "${connector}"; the simulator knows LMCacheMPConnector and LMCacheConnectorV1`,
@@ -58,6 +63,7 @@ export function parseKvTransferConfig(json: string): KvTransferConfig {
   }
   return {
     connector,
+    loadFailurePolicy,
     host: (extra?.['lmcache.mp.host'] ?? DEFAULT_HOST).replace(/^tcp:\/\//, ''),
     port: extra?.['lmcache.mp.port'] ?? DEFAULT_PORT,
     mqTimeoutSeconds: extra?.['lmcache.mp.mq_timeout'] ?? DEFAULT_MQ_TIMEOUT_SECONDS,

@@ -27,7 +27,7 @@ export function layered(
       if (middle >= toChunk || remote === null) return near;
       const far = await remote.load(hashes, middle, toChunk);
       if (far.chunks > 0) local?.store(hashes.slice(0, middle + far.chunks), middle, 0);
-      return { chunks: near.chunks + far.chunks, l2Seconds: Math.max(near.l2Seconds, far.l2Seconds) };
+      return { ...far, chunks: near.chunks + far.chunks, l2Seconds: Math.max(near.l2Seconds, far.l2Seconds) };
     },
     loaded: (chunks, seconds) => local?.loaded(chunks, seconds),
     store(hashes, fromChunk, seconds) {

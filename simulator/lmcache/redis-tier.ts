@@ -46,18 +46,20 @@ export function openRedisTier(options: RedisTierOptions): TierClient {
       return null;
     }
   };
-  const held = async (hashes: readonly string[]): Promise<number> => {
+  /** null without a Redis. */
+  const held = async (hashes: readonly string[]): Promise<number | null> => {
     const answers = await ask(hashes.map((hash) => ['EXISTS', keyOf(hash)]));
-    const miss = answers?.findIndex((answer) => answer !== 1) ?? 0;
+    if (answers === null) return null;
+    const miss = answers.findIndex((answer) => answer !== 1);
     return miss < 0 ? hashes.length : miss;
   };
   return {
     chunkTokens,
-    lookup: held,
-    load: async (hashes, fromChunk, toChunk) => ({
-      chunks: await held(hashes.slice(fromChunk, toChunk)),
-      l2Seconds: 0,
-    }),
+    lookup: async (hashes) => (await held(hashes)) ?? 0,
+    async load(hashes, fromChunk, toChunk) {
+      const chunks = await held(hashes.slice(fromChunk, toChunk));
+      return { chunks: chunks ?? 0, l2Seconds: 0, isLost: chunks === null };
+    },
     loaded: () => {},
     store(hashes, fromChunk) {
       void ask(hashes.slice(fromChunk).map((hash) => ['SET', keyOf(hash), String(Math.round(chunkBytes))]));

@@ -40,11 +40,11 @@ export function remoteTier(inner: TierClient, timing: RemoteTiming): TierClient 
     },
     lookup: (hashes) => inner.lookup(hashes),
     async load(hashes, fromChunk, toChunk) {
-      const { chunks, l2Seconds } = await inner.load(hashes, fromChunk, toChunk);
+      const { chunks, l2Seconds, isLost = false } = await inner.load(hashes, fromChunk, toChunk);
       const now = clock.now();
       const start = Math.max(now + l2Seconds, fetchesEnd);
       fetchesEnd = start + together(chunks, wireSeconds, decodeSeconds);
-      return { chunks, l2Seconds: chunks === 0 ? 0 : fetchesEnd - now };
+      return { chunks, l2Seconds: chunks === 0 ? 0 : fetchesEnd - now, isLost };
     },
     loaded: () => {},
     store(hashes, fromChunk, seconds) {

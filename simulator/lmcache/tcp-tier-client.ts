@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import type { BlockAge } from '../contracts.js';
-import type { TierClient } from './tier-client.js';
+import type { TierClient, TierLoad } from './tier-client.js';
 import { lineSplitter, type TierMessage, type TierReply, tierReplySchema } from './tier-protocol.js';
 
 const DEFAULT_CHUNK_TOKENS = 256;
@@ -85,9 +85,9 @@ export class TcpTierClient implements TierClient {
     return Math.min(reply?.chunks ?? 0, hashes.length);
   }
 
-  async load(hashes: readonly string[], fromChunk: number, toChunk: number) {
+  async load(hashes: readonly string[], fromChunk: number, toChunk: number): Promise<TierLoad> {
     const reply = await this.#request({ op: 'load', hashes: [...hashes], fromChunk, toChunk });
-    return { chunks: reply?.chunks ?? 0, l2Seconds: reply?.l2Seconds ?? 0 };
+    return { chunks: reply?.chunks ?? 0, l2Seconds: reply?.l2Seconds ?? 0, isLost: reply === null };
   }
 
   loaded(chunks: number, seconds: number): void {

@@ -1,17 +1,22 @@
 import type { CacheTier } from './cache-tier.js';
 
+export interface TierLoad {
+  /** Chunks that are there, from the first one asked for on. */
+  readonly chunks: number;
+  /** Simulated seconds until the copy can begin. */
+  readonly l2Seconds: number;
+  /** Nobody answered, after a lookup that had been answered; false if left out. */
+  readonly isLost?: boolean;
+}
+
 /** The cache tier as the connector sees it; a tier that does not answer holds nothing. */
 export interface TierClient {
   /** Tokens a chunk has; it can change when another server takes over. */
   readonly chunkTokens: number;
   /** Chunks at the start of the prompt that the tier holds. */
   lookup(hashes: readonly string[]): Promise<number>;
-  /** Chunks of [fromChunk, toChunk) that are there, and simulated seconds until the copy can begin. */
-  load(
-    hashes: readonly string[],
-    fromChunk: number,
-    toChunk: number,
-  ): Promise<{ readonly chunks: number; readonly l2Seconds: number }>;
+  /** Asks for chunks [fromChunk, toChunk). */
+  load(hashes: readonly string[], fromChunk: number, toChunk: number): Promise<TierLoad>;
   /** Tells how long the copy of so many chunks took, in simulated seconds. */
   loaded(chunks: number, seconds: number): void;
   store(hashes: readonly string[], fromChunk: number, seconds: number): void;

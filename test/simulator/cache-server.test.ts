@@ -299,6 +299,7 @@ describe('--kv-transfer-config', () => {
   it("reads the multiprocess connector with LMCache's defaults", () => {
     expect(parseKvTransferConfig('{"kv_connector":"LMCacheMPConnector","kv_role":"kv_both"}')).toEqual({
       connector: 'LMCacheMPConnector',
+      loadFailurePolicy: 'fail',
       host: 'localhost',
       port: 5555,
       mqTimeoutSeconds: 300,
