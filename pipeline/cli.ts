@@ -70,6 +70,12 @@ const commands = [
     load: async () => (await import('./commands/simulate-calibrate.js')).simulateCalibrateCommand,
   },
   {
+    command: 'simulate-record',
+    // Called `simulate record`.
+    describe: false,
+    load: async () => (await import('./commands/simulate-record.js')).simulateRecordCommand,
+  },
+  {
     command: 'simulate-study [workload]',
     // Called `simulate study`.
     describe: false,
@@ -217,11 +223,11 @@ export async function main(given: readonly string[]): Promise<void> {
   }
   parser.command(
     simulate,
-    'Run the embedded simulator: vllm serve ..., lmcache server ...; calibrate it; study in virtual time',
+    'Run the embedded simulator: vllm serve ..., lmcache server ...; record an engine, calibrate; study in virtual time',
     (inner) =>
       inner
         .usage(
-          '$0 simulate vllm serve <model> [its options]\n$0 simulate lmcache server [its options]\n$0 simulate calibrate|study --help\n\nRuns the embedded simulator in place of vLLM or the LMCache server, with the options of the real ones.',
+          '$0 simulate vllm serve <model> [its options]\n$0 simulate lmcache server [its options]\n$0 simulate record|calibrate|study --help\n\nRuns the embedded simulator in place of vLLM or the LMCache server, with the options of the real ones.',
         )
         .example('$0 simulate vllm serve Qwen/Qwen3-14B --port 8000', "an OpenAI-compatible server with vLLM's flags")
         .example('$0 simulate lmcache server --l1-size-gb 80 --eviction-policy LRU --port 6555', 'the cache server')
@@ -229,6 +235,7 @@ export async function main(given: readonly string[]): Promise<void> {
           'SIM_PROFILE=l40s SIM_SPEED=20 $0 simulate vllm serve Qwen/Qwen3-8B',
           'another card, twenty times as fast',
         )
+        .example('$0 simulate record --engine baseline --out recordings', 'record a real vLLM, to fit a profile to')
         .example('$0 simulate calibrate recordings/*.csv* --out mine.json', 'fit a profile to recordings')
         .example('$0 simulate study mp-test', "mp-test's workloads in virtual time, within seconds")
         .epilogue(`Its own options are variables: SIM_PROFILE, SIM_SPEED, SIM_FAULT (docs/simulator.md).`),
@@ -266,10 +273,13 @@ async function exitCodeOf(error: unknown): Promise<number> {
   return withoutVerdict;
 }
 
-/** `simulate calibrate` is a command of this project; what else follows `simulate` is an engine's command line. */
+/** Commands of this project that are called `simulate ...`. */
+const studies: readonly string[] = ['record', 'calibrate', 'study'];
+
+/** What else follows `simulate` is an engine's command line. */
 function joinStudies(args: readonly string[]): readonly string[] {
   const [first, second, ...rest] = args;
-  const isStudy = first === 'simulate' && (second === 'calibrate' || second === 'study');
+  const isStudy = first === 'simulate' && second !== undefined && studies.includes(second);
   return isStudy ? [`simulate-${second}`, ...rest] : args;
 }
 

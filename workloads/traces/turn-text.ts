@@ -2,7 +2,7 @@
  * Words that are one token each with a blank before them, in byte-pair vocabularies such as Qwen's, Llama's and GPT's
  * as in the simulator's own: a text of n of them is n tokens long, give or take what a chat template adds.
  */
-const WORDS = (
+export const SINGLE_TOKEN_WORDS = (
   'answer area army art author baby back bag ball bank bar base bed blood board boat body book box boy business ' +
   'card case cause cell center chance child church city class club code color company computer corner country ' +
   'course court customer day deal detail doctor dog door dream earth effect energy engine evening event eye ' +
@@ -35,7 +35,7 @@ export function textOf(name: string, tokens: number): string {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    words[index] = WORDS[(state >>> 8) % WORDS.length] ?? 'answer';
+    words[index] = SINGLE_TOKEN_WORDS[(state >>> 8) % SINGLE_TOKEN_WORDS.length] ?? 'answer';
   }
   return words.join(' ');
 }

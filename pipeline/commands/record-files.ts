@@ -1,0 +1,124 @@
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { writeWhole } from '../../results-schema/whole-file.js';
+import type { SimulatedBy } from '../../workloads/target.js';
+import { UsageError } from '../usage-error.js';
+
+const DESCRIPTION = 'recording.json';
+/** What `simulate calibrate` reads, and a line for each call. */
+const descriptionSchema = z.looseObject({
+  model: z.string().optional(),
+  numGpuBlocks: z.int().positive().optional(),
+  simulated: z.unknown(),
+  recordings: z.array(z.looseObject({})).default([]),
+});
+
+/** What one call has recorded. */
+export interface RecordingEntry {
+  readonly model: string;
+  /** Blocks of KV that the engine has; null: it does not tell. */
+  readonly numGpuBlocks: number | null;
+  readonly simulated: SimulatedBy | null;
+  /** All else that is worth knowing. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** A CSV that is being recorded: each row is written as soon as it is complete. */
+export class RowFile {
+  readonly name: string;
+  readonly #path: string;
+  readonly #handle: number;
+  rows = 0;
+
+  /** @throws the file system's error, where the file is there already too */
+  constructor(folder: string, name: string, header: string) {
+    this.name = name;
+    this.#path = path.join(folder, name);
+    this.#handle = openSync(this.#path, 'wx');
+    writeSync(this.#handle, `${header}\n`);
+  }
+
+  /** @param line with its end */
+  add(line: string): void {
+    writeSync(this.#handle, line);
+    this.rows += 1;
+  }
+
+  /** A file without rows is no recording: it goes. */
+  close(): void {
+    closeSync(this.#handle);
+    if (this.rows === 0) rmSync(this.#path, { force: true });
+  }
+}
+
+/**
+ * Makes the folder.
+ * @param names of the files that will be made
+ * @throws UsageError where one is there already, or the folder cannot be made
+ */
+export function openRecordingFolder(folder: string, names: readonly string[]): void {
+  const taken = names.filter((name) => existsSync(path.join(folder, name)));
+  if (taken.length > 0) {
+    throw new UsageError(
+      `--out "${folder}" holds ${taken.map((name) => `"${name}"`).join(', ')} already: name another folder, or remove what is to be recorded anew.\nNothing was started.`,
+    );
+  }
+  try {
+    mkdirSync(folder, { recursive: true });
+    readDescription(folder);
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--out "${folder}" cannot be used: ${what}\nNothing was started.`);
+  }
+}
+
+/**
+ * A folder is a recording of one model, by real engines or simulated ones.
+ * @throws UsageError where it is one of another
+ */
+export function checkSameRecording(folder: string, entry: Pick<RecordingEntry, 'model' | 'simulated'>): void {
+  const { model, recordings, simulated } = readDescription(folder);
+  const another =
+    model !== undefined && model !== entry.model
+      ? `of "${model}", not of "${entry.model}"`
+      : recordings.length > 0 && isSimulated(simulated) !== isSimulated(entry.simulated)
+        ? `of ${isSimulated(simulated) ? 'simulated' : 'real'} engines, and this one is not`
+        : null;
+  if (another === null) return;
+  throw new UsageError(`--out "${folder}" holds a recording ${another}: name another folder.\nNothing was started.`);
+}
+
+/** Says in `recording.json` what the folder is a recording of, and adds a line with what this call has recorded. */
+export async function describeRecordingFolder(folder: string, entry: RecordingEntry): Promise<void> {
+  const known = readDescription(folder);
+  const { model, simulated, facts } = entry;
+  const blocks = [known.numGpuBlocks ?? null, entry.numGpuBlocks].filter((count) => count !== null);
+  const line = { model, numGpuBlocks: entry.numGpuBlocks, simulated, ...facts };
+  const members = [
+    ...Object.entries({
+      ...known,
+      model,
+      ...(blocks.length === 0 ? {} : { numGpuBlocks: Math.min(...blocks) }),
+      simulated,
+    })
+      .filter(([name]) => name !== 'recordings')
+      .map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`),
+    `"recordings": [\n${[...known.recordings, line].map((own) => `    ${JSON.stringify(own)}`).join(',\n')}\n  ]`,
+  ];
+  await writeWhole(path.join(folder, DESCRIPTION), `{\n${members.map((member) => `  ${member}`).join(',\n')}\n}\n`);
+}
+
+function isSimulated(told: unknown): boolean {
+  return told !== undefined && told !== null && told !== false;
+}
+
+function readDescription(folder: string): z.infer<typeof descriptionSchema> {
+  const file = path.join(folder, DESCRIPTION);
+  if (!existsSync(file)) return { simulated: null, recordings: [] };
+  try {
+    return descriptionSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    throw new Error(`"${file}" is not what a recording writes there.`);
+  }
+}

@@ -1,0 +1,269 @@
+import { formatFixed, formatNumber } from '../../report/numbers.js';
+import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
+import { prepareLongDocQa, runLongDocQa } from '../../workloads/long-doc-qa.js';
+import { MeasuringClient } from '../../workloads/measuring-client.js';
+import { EngineWatch } from '../../workloads/recording/engine-watch.js';
+import { nameOfArrivals, recordArrivals } from '../../workloads/recording/record-arrivals.js';
+import { recordDecode } from '../../workloads/recording/record-decode.js';
+import { recordSingles } from '../../workloads/recording/record-singles.js';
+import {
+  arrivalLine,
+  decodeLine,
+  longdocLine,
+  RECORDING_HEADERS,
+  singleLine,
+} from '../../workloads/recording/recording-csv.js';
+import type { RecordingSession } from '../../workloads/recording/recording-session.js';
+import { WordPrompts } from '../../workloads/recording/word-prompts.js';
+import type { RequestRecord } from '../../workloads/request.js';
+import {
+  listModels,
+  type ServedModel,
+  ServerAnswerError,
+  ServerUnreachableError,
+  serverVersion,
+} from '../../workloads/server-api.js';
+import type { SimulatedBy, Target } from '../../workloads/target.js';
+import { InterruptedError, listenForInterruption } from '../interruption.js';
+import { packageVersion } from '../package-version.js';
+import { NoVerdictError, UsageError } from '../usage-error.js';
+import { ProgressLine } from './progress-line.js';
+import { checkSameRecording, describeRecordingFolder, openRecordingFolder, RowFile } from './record-files.js';
+import type { RecordedPart, RecordSettings } from './simulate-record-flags.js';
+import { filesOf, tokensOf } from './simulate-record-plan.js';
+
+/** What a part came to. */
+interface PartEnd {
+  readonly files: readonly RowFile[];
+  readonly failures: readonly string[];
+}
+
+/**
+ * Records a server, part by part.
+ * @returns 0 all recorded, 1 requests failed, or the signal's code
+ * @throws UsageError; NoVerdictError for a server that does not answer, or not as it has to
+ */
+export async function runRecording(settings: RecordSettings): Promise<number> {
+  const progress = new ProgressLine(process.stderr);
+  const interruption = listenForInterruption((_, first) => {
+    progress.clear();
+    if (first) process.stderr.write('Interrupted: what is complete stays recorded.\n');
+  });
+  try {
+    return await record(settings, progress, interruption.signal);
+  } catch (error) {
+    progress.clear();
+    if (error instanceof InterruptedError) return interruptExitCodes[error.signalName];
+    if (error instanceof ServerUnreachableError || error instanceof ServerAnswerError) {
+      throw new NoVerdictError(error.message);
+    }
+    throw error;
+  } finally {
+    interruption.dispose();
+  }
+}
+
+async function record(settings: RecordSettings, progress: ProgressLine, signal: AbortSignal): Promise<number> {
+  const apiKey = process.env['OPENAI_API_KEY'];
+  const server = { baseUrl: settings.url, model: '', ...(apiKey ? { apiKey } : {}) };
+  const model = chooseModel(settings, await listModels(server, signal));
+  const target: Target = { ...server, model: model.id };
+  openRecordingFolder(settings.out, filesOf(settings));
+  const client = await MeasuringClient.connect(target, signal);
+  checkSameRecording(settings.out, { model: model.id, simulated: client.simulated });
+  const startedAt = new Date();
+  const ended: PartEnd[] = [];
+  try {
+    sayWhat(settings, target, client.simulated);
+    const engineVersion = await serverVersion(target, signal);
+    const prompts = await WordPrompts.open(target, settings.seed, signal);
+    const watch = new EngineWatch(target.baseUrl, signal);
+    const numGpuBlocks = await watch.gpuBlocks();
+    const session: RecordingSession = {
+      client,
+      engine: settings.engine,
+      prompts,
+      watch,
+      pauseSeconds: settings.pauseSeconds,
+      signal,
+      onProgress: ({ phase, done, total, failed }) =>
+        progress.update(`${phase} ${done}/${total}${failed > 0 ? `, ${failed} failed` : ''}`),
+    };
+    try {
+      for (const part of settings.parts) await recordPart(part, session, settings, progress, ended);
+    } finally {
+      prompts.close();
+      await describeRecordingFolder(settings.out, {
+        model: model.id,
+        numGpuBlocks,
+        simulated: client.simulated,
+        facts: {
+          date: startedAt.toISOString(),
+          engine: settings.engine,
+          url: settings.url,
+          versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
+          maxModelLen: model.maxModelLen,
+          distinctWords: prompts.distinctWords,
+          files: ended.flatMap(({ files }) => files.filter(({ rows }) => rows > 0).map(({ name }) => name)),
+          interrupted: signal.aborted,
+          options: settings,
+        },
+      });
+    }
+  } finally {
+    client.close();
+  }
+  return conclude(settings, client.simulated, ended);
+}
+
+function chooseModel(settings: RecordSettings, models: readonly ServedModel[]): ServedModel {
+  const names = models.map(({ id }) => `"${id}"`).join(', ');
+  const model = settings.model === undefined ? models[0] : models.find(({ id }) => id === settings.model);
+  if (model === undefined) {
+    if (settings.model === undefined) throw new ServerAnswerError(`${settings.url} serves no model.`, 200);
+    throw new UsageError(
+      `--model "${settings.model}" is not served; ${settings.url} serves ${names}.\nNothing was started.`,
+    );
+  }
+  const limit = model.maxModelLen ?? Number.POSITIVE_INFINITY;
+  const tooLong = tokensOf(settings).filter(({ tokens }) => tokens > limit);
+  if (tooLong.length > 0) {
+    const lines = tooLong.map(({ flag, value, tokens }) => `${flag} "${value}" makes ${tokens} tokens`);
+    throw new UsageError(
+      `${lines.join('\n')}\n"${model.id}" as it is served takes at most ${limit}, prompt and answer together.\nNothing was started.`,
+    );
+  }
+  return model;
+}
+
+function sayWhat({ engine, out }: RecordSettings, target: Target, simulated: SimulatedBy | null): void {
+  process.stdout.write(
+    `${bannerOf(simulated)}Recording "${target.model}" at ${target.baseUrl} as ${engine} into "${out}"\n`,
+  );
+}
+
+function bannerOf(simulated: SimulatedBy | null): string {
+  if (simulated === null) return '';
+  return `SIMULATED (profile "${simulated.profile}", speed x${simulated.speed}): this is no recording of a real engine\n`;
+}
+
+async function recordPart(
+  part: RecordedPart,
+  session: RecordingSession,
+  settings: RecordSettings,
+  progress: ProgressLine,
+  ended: PartEnd[],
+): Promise<void> {
+  const files: RowFile[] = [];
+  const failures: string[] = [];
+  ended.push({ files, failures });
+  const open = (name: string, header: string): RowFile => {
+    const file = new RowFile(settings.out, name, header);
+    files.push(file);
+    return file;
+  };
+  const startedAt = performance.now();
+  try {
+    await RECORDERS[part](session, settings, open, failures);
+  } finally {
+    progress.clear();
+    for (const file of files) file.close();
+    const seconds = formatFixed((performance.now() - startedAt) / 1000, 1);
+    for (const { name, rows } of files) {
+      process.stdout.write(`${part}: ${formatNumber(rows)} rows in ${name} after ${seconds} s\n`);
+    }
+  }
+}
+
+type Open = (name: string, header: string) => RowFile;
+type Recorder = (session: RecordingSession, settings: RecordSettings, open: Open, failures: string[]) => Promise<void>;
+
+const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
+  single: recordSinglePart('text'),
+  ids: recordSinglePart('ids'),
+  async decode(session, settings, open, failures) {
+    const file = open(`decode-${settings.engine}.csv`, RECORDING_HEADERS.decode);
+    const problems = await recordDecode(session, {
+      batches: settings.batches,
+      promptTokens: settings.decodePromptTokens,
+      outputTokens: settings.decodeOutputTokens,
+      onBatch: (rows) => {
+        for (const row of rows) file.add(decodeLine(row));
+      },
+    });
+    failures.push(...problems);
+  },
+  async arrivals(session, settings, open, failures) {
+    for (const [index, arrivals] of settings.arrivals.entries()) {
+      const records = await recordArrivals(session, {
+        arrivals,
+        promptTokens: settings.arrivalPromptTokens,
+        outputTokens: settings.arrivalOutputTokens,
+        seed: (settings.seed + index) % 2 ** 32,
+      });
+      const file = open(`arrivals-${settings.engine}-${nameOfArrivals(arrivals)}.csv`, RECORDING_HEADERS.arrivals);
+      addRound(file, records, arrivalLine, failures);
+      session.signal.throwIfAborted();
+    }
+  },
+  async longdoc(session, settings, open, failures) {
+    const { documents, documentLength, outputLen, maxInflightRequests, repeatCount, engine } = settings;
+    // In the order of the documents: a row's number tells its document then.
+    const plan = prepareLongDocQa({ numDocuments: documents, documentLength, repeatCount, repeatMode: 'tile' });
+    const { warmup, query } = await runLongDocQa(session.client.target, {
+      plan,
+      outputLen,
+      maxInflightRequests,
+      completions: true,
+      signal: session.signal,
+      onProgress: (told) => session.onProgress({ ...told, phase: `long documents, ${told.phase}` }),
+    });
+    addRound(open(`longdoc-${engine}-warmup.csv`, RECORDING_HEADERS.longdoc), warmup, longdocLine, failures);
+    addRound(open(`longdoc-${engine}-query.csv`, RECORDING_HEADERS.longdoc), query, longdocLine, failures);
+    session.signal.throwIfAborted();
+  },
+};
+
+function recordSinglePart(form: 'text' | 'ids'): Recorder {
+  const kind = form === 'ids' ? 'ids' : 'single';
+  return async (session, { lengths, repetitions, engine }, open, failures) => {
+    const file = open(`${kind}-${engine}.csv`, RECORDING_HEADERS.single);
+    await recordSingles(session, {
+      lengths,
+      repetitions,
+      form,
+      onRow: (row) => {
+        file.add(singleLine(row));
+        if (row.error !== '') failures.push(`${row.length} tokens, ${row.mode}: ${row.error}`);
+      },
+    });
+  };
+}
+
+/** What an interruption gave up is no row. */
+function addRound(
+  file: RowFile,
+  records: readonly RequestRecord[],
+  lineOf: (record: RequestRecord) => string,
+  failures: string[],
+): void {
+  for (const record of records) {
+    const { outcome } = record;
+    if (outcome.state === 'failed' && outcome.reason === 'aborted') continue;
+    const line = lineOf(record);
+    file.add(line);
+    if (outcome.state === 'failed') failures.push(line.trim().split(',').at(-1) ?? '');
+  }
+}
+
+function conclude(settings: RecordSettings, simulated: SimulatedBy | null, ended: readonly PartEnd[]): number {
+  const failures = ended.flatMap((part) => part.failures);
+  const [first] = failures;
+  if (first !== undefined) {
+    process.stderr.write(`${formatNumber(failures.length)} failed, and are left out when read; the first: ${first}\n`);
+  }
+  process.stdout.write(
+    `${bannerOf(simulated)}Next: lmcache-ci simulate calibrate ${settings.out}/*.csv --out mine.json\n`,
+  );
+  return failures.length > 0 ? 1 : 0;
+}
