@@ -27,8 +27,8 @@ import type { SimulatedBy, Target } from '../../workloads/target.js';
 import { InterruptedError, listenForInterruption } from '../interruption.js';
 import { packageVersion } from '../package-version.js';
 import { NoVerdictError, UsageError } from '../usage-error.js';
-import { ProgressLine } from './progress-line.js';
 import { checkSameRecording, describeRecordingFolder, openRecordingFolder, RowFile } from './record-files.js';
+import { RecordProgress } from './record-progress.js';
 import type { RecordedPart, RecordSettings } from './simulate-record-flags.js';
 import { filesOf, tokensOf } from './simulate-record-plan.js';
 
@@ -44,7 +44,7 @@ interface PartEnd {
  * @throws UsageError; NoVerdictError for a server that does not answer, or not as it has to
  */
 export async function runRecording(settings: RecordSettings): Promise<number> {
-  const progress = new ProgressLine(process.stderr);
+  const progress = new RecordProgress(process.stderr);
   const interruption = listenForInterruption((_, first) => {
     progress.clear();
     if (first) process.stderr.write('Interrupted: what is complete stays recorded.\n');
@@ -63,7 +63,7 @@ export async function runRecording(settings: RecordSettings): Promise<number> {
   }
 }
 
-async function record(settings: RecordSettings, progress: ProgressLine, signal: AbortSignal): Promise<number> {
+async function record(settings: RecordSettings, progress: RecordProgress, signal: AbortSignal): Promise<number> {
   const apiKey = process.env['OPENAI_API_KEY'];
   const server = { baseUrl: settings.url, model: '', ...(apiKey ? { apiKey } : {}) };
   const model = chooseModel(settings, await listModels(server, signal));
@@ -93,22 +93,24 @@ async function record(settings: RecordSettings, progress: ProgressLine, signal: 
       for (const part of settings.parts) await recordPart(part, session, settings, progress, ended);
     } finally {
       prompts.close();
-      await describeRecordingFolder(settings.out, {
-        model: model.id,
-        numGpuBlocks,
-        simulated: client.simulated,
-        facts: {
-          date: startedAt.toISOString(),
-          engine: settings.engine,
-          url: settings.url,
-          versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
-          maxModelLen: model.maxModelLen,
-          distinctWords: prompts.distinctWords,
-          files: ended.flatMap(({ files }) => files.filter(({ rows }) => rows > 0).map(({ name }) => name)),
-          interrupted: signal.aborted,
-          options: settings,
-        },
-      });
+      const files = ended.flatMap((part) => part.files.filter(({ rows }) => rows > 0).map(({ name }) => name));
+      if (files.length > 0)
+        await describeRecordingFolder(settings.out, {
+          model: model.id,
+          numGpuBlocks,
+          simulated: client.simulated,
+          facts: {
+            date: startedAt.toISOString(),
+            engine: settings.engine,
+            url: settings.url,
+            versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
+            maxModelLen: model.maxModelLen,
+            distinctWords: prompts.distinctWords,
+            files,
+            interrupted: signal.aborted,
+            options: settings,
+          },
+        });
     }
   } finally {
     client.close();
@@ -151,7 +153,7 @@ async function recordPart(
   part: RecordedPart,
   session: RecordingSession,
   settings: RecordSettings,
-  progress: ProgressLine,
+  progress: RecordProgress,
   ended: PartEnd[],
 ): Promise<void> {
   const files: RowFile[] = [];
@@ -169,7 +171,7 @@ async function recordPart(
     progress.clear();
     for (const file of files) file.close();
     const seconds = formatFixed((performance.now() - startedAt) / 1000, 1);
-    for (const { name, rows } of files) {
+    for (const { name, rows } of files.filter((file) => file.rows > 0)) {
       process.stdout.write(`${part}: ${formatNumber(rows)} rows in ${name} after ${seconds} s\n`);
     }
   }

@@ -61,6 +61,9 @@ export const simulateRecordCommand: Command = {
         }),
       );
   },
+  async check(parsed) {
+    readRecordFlags(new BenchFlags(parsed));
+  },
   async run(parsed) {
     const settings = readRecordFlags(new BenchFlags(parsed));
     if (parsed['dryRun'] === true) {

@@ -91,7 +91,8 @@ async function recordOne(
   if (record === undefined) throw new Error('a request without a record');
   const isGood = record.outcome.state === 'ok';
   const cachedTokens = record.cachedTokens ?? 0;
-  const wasKnown = mode === 'cold' && cachedTokens > 0 ? `a new prompt with ${cachedTokens} cached tokens` : '';
+  const wasKnown =
+    mode === 'cold' && cachedTokens > 0 ? `a new prompt found ${cachedTokens} cached tokens: take another --seed` : '';
   return {
     firstChunk: sinceSent(record, record.tokenTimes[0]),
     ttft: isGood ? ttftSeconds(record) : null,

@@ -55,17 +55,24 @@ export class WordPrompts {
     return this.#words.length;
   }
 
-  /** A text of so many tokens, those included that the tokenizer adds; off by one or two where words do not add up. */
+  /**
+   * A text of so many tokens, those included that the tokenizer adds; off by a few where no whole words add up to it.
+   * @throws ServerUnreachableError, ServerAnswerError
+   */
   async text(tokens: number): Promise<string> {
     const words = this.#random.choices(this.#words, tokens);
-    for (let fitting = 0; fitting < MOST_FITTINGS; fitting += 1) {
+    let best = { text: '', off: Number.POSITIVE_INFINITY };
+    for (let fitting = 0; fitting < MOST_FITTINGS && best.off > 0; fitting += 1) {
       const text = textOf(words);
-      const missing = tokens - (await this.#encode(text, true)).length;
-      if (missing === 0 || words.length + missing < 1) return text;
-      if (missing < 0) words.splice(missing);
-      else words.push(...this.#random.choices(this.#words, missing));
+      const count = (await this.#encode(text, true)).length;
+      const off = Math.abs(tokens - count);
+      if (off < best.off) best = { text, off };
+      const wanted = Math.max(1, Math.round((words.length * tokens) / Math.max(1, count)));
+      const change = wanted - words.length || Math.sign(tokens - count);
+      if (change > 0) words.push(...this.#random.choices(this.#words, change));
+      else words.splice(Math.max(1, words.length + change));
     }
-    return textOf(words);
+    return best.text;
   }
 
   /** The ids of such a text: exactly so many, without those that the tokenizer adds. */
@@ -91,19 +98,34 @@ function textOf(words: readonly string[]): string {
   return ` ${words.join(' ')}`;
 }
 
-/** Tokens told apart by line breaks between them; none where the server does not decode. */
+/** Words of which each is one token; none where the server does not decode. */
 async function vocabularyWords(target: Target, agent: Agent, signal: AbortSignal): Promise<readonly string[]> {
-  const lineBreak = await tokenize(target, '\n', { addSpecialTokens: false, signal, agent });
+  const options = { signal, agent };
+  const encode = (text: string): Promise<number[]> => tokenize(target, text, { ...options, addSpecialTokens: false });
+  const lineBreak = (await encode('\n')).at(-1) ?? 0;
   const words = new Set<string>();
   try {
     for (let portion = 0; portion < PORTIONS; portion += 1) {
       const first = FIRST_ID + portion * IDS_A_PORTION;
-      const ids = Array.from({ length: IDS_A_PORTION }, (_, index) => [...lineBreak, first + index]).flat();
-      const text = await detokenize(target, ids, { signal, agent });
-      for (const piece of text.split('\n')) if (WORD.test(piece)) words.add(piece.slice(1));
+      const ids = Array.from({ length: IDS_A_PORTION }, (_, index) => [lineBreak, first + index]).flat();
+      const found = (await detokenize(target, ids, options)).split('\n').filter((piece) => WORD.test(piece));
+      // Not every token that a vocabulary holds is what its text is encoded to.
+      const tokens = groupsBetween(await encode(found.join('\n')), lineBreak);
+      if (tokens.length !== found.length) continue;
+      for (const [index, word] of found.entries()) if (tokens[index] === 1) words.add(word.slice(1));
     }
   } catch (error) {
     if (!(error instanceof ServerAnswerError)) throw error;
   }
   return [...words];
+}
+
+/** How many ids stand between one separator and the next. */
+function groupsBetween(ids: readonly number[], separator: number): readonly number[] {
+  const counts = [0];
+  for (const id of ids) {
+    if (id === separator) counts.push(0);
+    else counts.push((counts.pop() ?? 0) + 1);
+  }
+  return counts;
 }
