@@ -16,6 +16,8 @@ export interface ServedModel {
   readonly text: TextGenerator;
   /** `vllm-0.26.0-1a2b3c4d`: version and a hash of the configuration. */
   readonly fingerprint: string;
+  /** Of --api-key, or VLLM_API_KEY without it; none: nothing is protected. */
+  readonly apiKeys: readonly string[];
   /** VLLM_SERVER_DEV_MODE=1. */
   readonly devMode: boolean;
   /** VLLM_ENABLE_RESPONSES_API_STORE=1. */

@@ -1,6 +1,7 @@
 import { type FlagValue, ownError, type ParserSpec, parseArguments } from './argparse.js';
 import { EngineConfigError } from './engine-config-error.js';
 import { flexibleArguments } from './flexible-arguments.js';
+import type { CorsSettings } from './http/cors.js';
 import { spacedJson } from './http/schema-instance.js';
 import { type KvTransferConfig, parseKvTransferConfig } from './lmcache/kv-transfer-config.js';
 import { checkOutputParsers } from './output-parsers.js';
@@ -31,6 +32,9 @@ export interface VllmServeOptions {
   readonly promptTokensDetails: boolean;
   readonly forceIncludeUsage: boolean;
   readonly accessLog: boolean;
+  /** --enable-request-id-headers: answers carry X-Request-Id. */
+  readonly requestIdHeaders: boolean;
+  readonly cors: CorsSettings;
   /** --enable-server-load-tracking: /load counts. */
   readonly loadTracking: boolean;
   /** --enable-sleep-mode. */
@@ -78,6 +82,11 @@ const USED_FLAGS = new Set([
   'enable-sleep-mode',
   'tokens-only',
   'disable-fastapi-docs',
+  'enable-request-id-headers',
+  'allowed-origins',
+  'allowed-methods',
+  'allowed-headers',
+  'allow-credentials',
 ]);
 
 export const VLLM_SERVE_PARSER: ParserSpec = {
@@ -123,6 +132,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     const value = values.get(name);
     return typeof value === 'boolean' ? value : byDefault;
   };
+  const listOrEverything = (name: string): readonly string[] => (values.has(name) ? list(name) : ['*']);
   checkLoraModules(parser, list('lora-modules'));
   checkCombinations(text, toggle);
   const model = (isServe ? positionals[0] : undefined) ?? text('model') ?? DEFAULT_MODEL;
@@ -155,6 +165,13 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     forceIncludeUsage: toggle('enable-force-include-usage', false),
     toolParser: toggle('enable-auto-tool-choice', false),
     accessLog: !toggle('disable-uvicorn-access-log', false),
+    requestIdHeaders: toggle('enable-request-id-headers', false),
+    cors: {
+      origins: listOrEverything('allowed-origins'),
+      methods: listOrEverything('allowed-methods'),
+      headers: listOrEverything('allowed-headers'),
+      credentials: toggle('allow-credentials', false),
+    },
     loadTracking: toggle('enable-server-load-tracking', false),
     sleepMode: toggle('enable-sleep-mode', false),
     tokensOnly: toggle('tokens-only', false),

@@ -134,9 +134,15 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
     tokenizer,
     text: createTextGenerator(tokenizer),
     fingerprint: `vllm-${profile.engineVersion}-${configHash(options)}`,
+    apiKeys: apiKeysOf(options, environment),
     devMode: environment.VLLM_SERVER_DEV_MODE === '1',
     storesResponses: environment.VLLM_ENABLE_RESPONSES_API_STORE === '1',
   };
+}
+
+/** Those of the command line, or the environment's. */
+function apiKeysOf({ apiKeys }: VllmServeOptions, { VLLM_API_KEY: own = '' }: Environment): readonly string[] {
+  return (apiKeys.length > 0 ? apiKeys : [own]).filter((key) => key !== '');
 }
 
 /** GPUs, each with a worker process of its own. */

@@ -8,19 +8,21 @@ import { createHttpMetrics } from '../http-metrics.js';
 import type { EngineLog } from '../log.js';
 import { openApiOf } from '../open-api.js';
 import type { RequestFaults } from '../request-faults.js';
-import { pathParameters } from '../route-pattern.js';
 import type { ServedModel } from '../served-model.js';
 import { applySimControl, type SimControlState } from '../sim-control.js';
 import { simulatedHeaders } from '../sim-environment.js';
 import type { SleepState } from '../sleep-state.js';
 import { ApiError, badRequest } from './api-error.js';
+import { Cors } from './cors.js';
 import { developmentRoutes } from './development-routes.js';
+import { REDOC_PAGE, SWAGGER_PAGE } from './docs-pages.js';
 import { integerField, tokenIdsField } from './field-schemas.js';
 import { checkModel, tokenize } from './generate.js';
 import { pauseRoutes } from './pause-routes.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
 import { parseFields, parseJsonObject, readBody } from './request-body.js';
+import { everyMethod, findRoute, type Handler, type Methods, pathOf, type Routes, redirectOf } from './routing.js';
 import { scaleOutRoutes } from './scale-out-routes.js';
 import { ServerLoad } from './server-load.js';
 import { textRoutes } from './text-routes.js';
@@ -36,9 +38,8 @@ export interface ApiServerOptions {
   readonly onControl: () => void;
 }
 
-export type Handler = (request: IncomingMessage, reply: Reply) => Promise<void> | void;
-type Routes = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
-
+/** What --api-key protects. */
+const GUARDED = ['/v1', '/v2', '/inference'];
 /** uvicorn's idle limit of a connection, as vLLM sets it. */
 const KEEP_ALIVE_MS = 5000;
 const detokenizeSchema = z.looseObject({ tokens: z.array(integerField) });
@@ -47,12 +48,13 @@ const detokenizeSchema = z.looseObject({ tokens: z.array(integerField) });
 export function createApiServer(options: ApiServerOptions): Server {
   const { control, clock, log, served, engine } = options;
   const routes = createRoutes(options);
+  const cors = new Cors(served.options.cors);
   const count = createHttpMetrics(engine.registry);
   const accessLog = served.options.accessLog ? (line: string) => log.server(line) : () => undefined;
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
     const reply = new Reply(request, response, clock.now(), simulatedHeaders(control), accessLog);
     engine.loop.catchUp();
-    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+    const path = pathOf(request);
     const { pattern, handlers } = findRoute(routes, path);
     response.on('close', () => {
       count({
@@ -64,7 +66,9 @@ export function createApiServer(options: ApiServerOptions): Server {
         seconds: clock.now() - reply.arrival,
       });
     });
-    void dispatch(options, handlers, path, request, reply);
+    if (served.options.requestIdHeaders) reply.addHeaders(requestIdHeader(request));
+    const target = handlers ?? redirectOf(routes, path, request);
+    void dispatch(options, cors, target, path, request, reply);
   });
   // Hundreds of clients that come at once are accepted, and read, in one turn of the event loop: steps go on meanwhile.
   server.on('connection', () => engine.loop.catchUp());
@@ -73,22 +77,15 @@ export function createApiServer(options: ApiServerOptions): Server {
   return server;
 }
 
-/** The methods of a path, and how vLLM's metrics name it. */
-function findRoute(
-  routes: Routes,
-  path: string,
-): { readonly pattern: string; readonly handlers: Readonly<Record<string, Handler>> | undefined } {
-  const exact = routes.get(path);
-  if (exact !== undefined) return { pattern: path, handlers: exact };
-  for (const [pattern, handlers] of routes) {
-    if (pathParameters(pattern, path) !== null) return { pattern, handlers };
-  }
-  return { pattern: 'none', handlers: undefined };
+function requestIdHeader({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+  const given = headers['x-request-id'];
+  return { 'x-request-id': typeof given === 'string' ? given : randomBytes(16).toString('hex') };
 }
 
 async function dispatch(
   { served, log, engine }: ApiServerOptions,
-  handlers: Readonly<Record<string, Handler>> | undefined,
+  cors: Cors,
+  handlers: Methods | undefined,
   path: string,
   request: IncomingMessage,
   reply: Reply,
@@ -99,6 +96,11 @@ async function dispatch(
       if (isRefused(engine.faults, path)) return reply.json(serviceUnavailable(), 503);
     }
     if (!isAuthorized(served, path, request)) return reply.json({ error: 'Unauthorized' }, 401);
+    const preflight = cors.preflight(request.method, request.headers);
+    if (preflight !== null) {
+      return reply.send(preflight.status, preflight.body, 'text/plain; charset=utf-8', preflight.headers);
+    }
+    reply.addHeaders(cors.answerHeaders(request.headers));
     if (handlers === undefined) return reply.json({ detail: 'Not Found' }, 404);
     const handler = handlers[request.method ?? ''];
     if (handler === undefined) {
@@ -134,11 +136,11 @@ function serviceUnavailable(): unknown {
   return { error: { message, type: 'ServiceUnavailableError', param: null, code: 503 } };
 }
 
-/** Only /v1 is protected by --api-key. */
 function isAuthorized(served: ServedModel, path: string, request: IncomingMessage): boolean {
-  const { apiKeys } = served.options;
-  if (apiKeys.length === 0 || !path.startsWith('/v1')) return true;
-  const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+  const { apiKeys } = served;
+  if (apiKeys.length === 0 || request.method === 'OPTIONS') return true;
+  if (!GUARDED.some((prefix) => path.startsWith(prefix))) return true;
+  const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
   return token !== undefined && apiKeys.includes(token);
 }
 
@@ -149,15 +151,14 @@ function createRoutes(options: ApiServerOptions): Routes {
     parseJsonObject(request.headers['content-type'], await readBody(request));
   const load = new ServerLoad(served.options.loadTracking);
   const empty: Handler = (_, reply) => reply.send(200, '', null);
-  const routes = new Map<string, Readonly<Record<string, Handler>>>([
+  const metrics: Handler = async (_, reply) =>
+    reply.send(200, await engine.registry.metrics(), engine.registry.contentType);
+  const routes = new Map<string, Methods>([
     ['/health', { GET: empty }],
     ['/ping', { GET: empty, POST: empty }],
     ['/load', { GET: (_, reply) => reply.json({ server_load: load.present }) }],
     ['/version', { GET: (_, reply) => reply.json({ version: served.profile.engineVersion }) }],
-    [
-      '/metrics',
-      { GET: async (_, reply) => reply.send(200, await engine.registry.metrics(), engine.registry.contentType) },
-    ],
+    ['/metrics', { GET: metrics }],
     ['/v1/models', { GET: (_, reply) => reply.json(modelList(served)) }],
     ['/is_scaling_elastic_ep', { POST: (_, reply) => reply.json({ is_scaling_elastic_ep: false }) }],
     ...load.counting([...textRoutes(context), ...scaleOutRoutes(context)]),
@@ -204,8 +205,18 @@ function createRoutes(options: ApiServerOptions): Routes {
   }
   if (!served.options.given.disable_fastapi_docs) {
     const api = openApiOf(Object.fromEntries(routes), { title: 'FastAPI', version: '0.1.0' });
-    routes.set('/openapi.json', { GET: (_, reply) => reply.json(api) });
+    const shown = (answer: Handler): Methods => ({ GET: answer, HEAD: answer });
+    const page = (html: string) => shown((_, reply) => reply.send(200, html, 'text/html; charset=utf-8'));
+    routes.set(
+      '/openapi.json',
+      shown((_, reply) => reply.json(api)),
+    );
+    routes.set('/docs', page(SWAGGER_PAGE));
+    routes.set('/redoc', page(REDOC_PAGE));
   }
+  // Behind the route that is told of lies an application of its own, which looks at no method.
+  routes.set('/metrics', everyMethod(metrics));
+  routes.set('/metrics/', everyMethod(metrics));
   return routes;
 }
 

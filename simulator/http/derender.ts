@@ -4,13 +4,13 @@ import { z } from 'zod';
 import type { ServedModel } from '../served-model.js';
 import { type FinishedChoice, OpenAiFormat, type Usage } from './answer-format.js';
 import { badRequest, bodyError, schemaError } from './api-error.js';
-import type { Handler } from './api-server.js';
 import { integerField, numberField } from './field-schemas.js';
 import { checkModel } from './generate.js';
 import { parseChatRequest } from './generation-request.js';
 import type { CompletionLogprobs } from './logprobs-format.js';
 import { isJsonObject } from './pydantic-report.js';
 import { type JsonObject, parseFields, parseJsonObject, readBody } from './request-body.js';
+import type { Handler } from './routing.js';
 import { MAX_LOGPROBS, MAX_SEQUENCES } from './sampling-checks.js';
 import { ToolCallReader } from './tool-call-reader.js';
 

@@ -1,5 +1,5 @@
 import type { ServedModel } from '../served-model.js';
-import type { Handler } from './api-server.js';
+import type { Handler } from './routing.js';
 
 /** What VLLM_SERVER_DEV_MODE=1 adds, as far as it means something without weights and worker processes. */
 export function developmentRoutes(

@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import type { EngineService } from '../engine-service.js';
 import type { ServedModel } from '../served-model.js';
 import { badRequest } from './api-error.js';
-import type { Handler } from './api-server.js';
 import { decodeError } from './json-error.js';
 import { pythonType } from './python-text.js';
 import { type JsonObject, readBody, requireJson } from './request-body.js';
 import { engineCallFailed, httpException, internalError, queryBooleanError, queryChoiceError } from './route-errors.js';
+import type { Handler } from './routing.js';
 
 type Routes = readonly (readonly [path: string, methods: Readonly<Record<string, Handler>>])[];
 

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { badRequest } from './api-error.js';
-import type { Handler } from './api-server.js';
 import { admit, encodePrompts, type GenerationContext } from './generate.js';
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from './generation-request.js';
 import { isJsonObject } from './pydantic-report.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import type { Handler } from './routing.js';
 import { samplingParamsOf } from './sampling-params.js';
 
 type Methods = Readonly<Record<string, Handler>>;

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
+  307: 'Temporary Redirect',
   400: 'Bad Request',
   401: 'Unauthorized',
   404: 'Not Found',
@@ -16,7 +17,7 @@ export class Reply {
   /** Simulated time at which the request came in. */
   readonly arrival: number;
   readonly #request: IncomingMessage;
-  readonly #headers: Readonly<Record<string, string>>;
+  #headers: Readonly<Record<string, string>>;
   readonly #log: (line: string) => void;
 
   /** @param headers added to every answer. @param log takes the access line. */
@@ -34,6 +35,11 @@ export class Reply {
     this.#log = log;
     // uvicorn sends neither Connection nor Keep-Alive.
     response.removeHeader('connection');
+  }
+
+  /** More headers for the answer. */
+  addHeaders(headers: Readonly<Record<string, string>>): void {
+    this.#headers = { ...this.#headers, ...headers };
   }
 
   /** A whole answer. @param contentType null: none is sent, as for /health. */

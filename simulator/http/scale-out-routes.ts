@@ -1,8 +1,8 @@
-import type { Handler } from './api-server.js';
 import { derenderChat, derenderCompletion } from './derender.js';
 import { type GenerationContext, handleGeneration } from './generate.js';
 import { scaleElastic, tokensOnlyRoutes } from './pause-routes.js';
 import { renderChat, renderCompletion } from './render.js';
+import type { Handler } from './routing.js';
 import { scoreItems } from './scoring.js';
 import { tokensDialect } from './tokens-request.js';
 

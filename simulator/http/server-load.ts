@@ -1,4 +1,4 @@
-import type { Handler } from './api-server.js';
+import type { Handler } from './routing.js';
 
 type Route = readonly [path: string, methods: Readonly<Record<string, Handler>>];
 

@@ -1,9 +1,9 @@
-import type { Handler } from './api-server.js';
 import { chatBatchDialect } from './chat-batch.js';
 import { anyOpenAiDialect, chatDialect, completionDialect, type Dialect } from './dialect.js';
 import { type GenerationContext, handleGeneration } from './generate.js';
 import { countMessagesTokens, messagesDialect } from './messages.js';
 import { CANCEL_PATH, RESPONSE_PATH, Responses } from './responses.js';
+import type { Handler } from './routing.js';
 
 /** The endpoints that answer with text, in every dialect, and what belongs to them. */
 export function textRoutes(
