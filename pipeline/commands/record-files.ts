@@ -10,7 +10,7 @@ const DESCRIPTION = 'recording.json';
 const descriptionSchema = z.looseObject({
   model: z.string().optional(),
   numGpuBlocks: z.int().positive().optional(),
-  simulated: z.unknown(),
+  simulated: z.unknown().optional(),
   recordings: z.array(z.looseObject({})).default([]),
 });
 

@@ -24,7 +24,7 @@ import {
   serverVersion,
 } from '../../workloads/server-api.js';
 import type { SimulatedBy, Target } from '../../workloads/target.js';
-import { InterruptedError, listenForInterruption } from '../interruption.js';
+import { listenForInterruption } from '../interruption.js';
 import { packageVersion } from '../package-version.js';
 import { NoVerdictError, UsageError } from '../usage-error.js';
 import { checkSameRecording, describeRecordingFolder, openRecordingFolder, RowFile } from './record-files.js';
@@ -53,7 +53,9 @@ export async function runRecording(settings: RecordSettings): Promise<number> {
     return await record(settings, progress, interruption.signal);
   } catch (error) {
     progress.clear();
-    if (error instanceof InterruptedError) return interruptExitCodes[error.signalName];
+    // Whatever was waited for then ends with an error of its own.
+    const interruptedBy = interruption.interruptedBy();
+    if (interruptedBy !== null) return interruptExitCodes[interruptedBy];
     if (error instanceof ServerUnreachableError || error instanceof ServerAnswerError) {
       throw new NoVerdictError(error.message);
     }
