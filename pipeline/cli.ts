@@ -64,7 +64,7 @@ const commands = [
     load: async () => (await import('./commands/cache-simulation.js')).cacheSimulationCommand,
   },
   {
-    command: 'simulate-calibrate <files..>',
+    command: 'simulate-calibrate <recordings..>',
     // Called `simulate calibrate`, and told there.
     describe: false,
     load: async () => (await import('./commands/simulate-calibrate.js')).simulateCalibrateCommand,
@@ -236,7 +236,7 @@ export async function main(given: readonly string[]): Promise<void> {
           'another card, twenty times as fast',
         )
         .example('$0 simulate record --engine baseline --out recordings', 'record a real vLLM, to fit a profile to')
-        .example('$0 simulate calibrate recordings/*.csv* --out mine.json', 'fit a profile to recordings')
+        .example('$0 simulate calibrate recordings --out mine.json', 'fit a profile to recordings')
         .example('$0 simulate study mp-test', "mp-test's workloads in virtual time, within seconds")
         .epilogue(`Its own options are variables: SIM_PROFILE, SIM_SPEED, SIM_FAULT (docs/simulator.md).`),
   );

@@ -1,122 +1,142 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { formatFixed, formatNumber } from '../../report/numbers.js';
-import { textTable } from '../../report/text-table.js';
-import { type Comparison, compare, errorsOf } from '../../simulator/calibration/compare.js';
-import { changedConstants } from '../../simulator/calibration/constants.js';
+import { compare } from '../../simulator/calibration/compare.js';
+import { changedConstants, constantsOf, FITTED_CONSTANTS } from '../../simulator/calibration/constants.js';
+import { type ComparedRecording, crossValidate } from '../../simulator/calibration/cross-validate.js';
 import { fitProfile } from '../../simulator/calibration/fit.js';
-import { type RecordedCase, readRecording } from '../../simulator/calibration/recordings.js';
-import { partsOf } from '../../simulator/calibration/split.js';
-import type { ModelShape } from '../../simulator/contracts.js';
-import { shapeFromFolder } from '../../simulator/model-config.js';
-import type { ProfileFile } from '../../simulator/profile-schema.js';
+import { leftOut, openRecordings, type Recording } from '../../simulator/calibration/recording.js';
 import { profileFile, profileOf } from '../../simulator/profiles.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
+import { describeCases, describeChanges, describeCrossValidation, describeErrors } from './calibration-tables.js';
 
 /**
- * `lmcache-ci simulate calibrate FILES`: fits a profile's constants to recordings of a real engine and says how far
+ * `lmcache-ci simulate calibrate RECORDINGS`: fits a profile's constants to recordings of real engines and says how far
  * its predictions are off, on the cases it was fitted on and on those it was not. Exit code 0 when it could tell.
  */
 export const simulateCalibrateCommand: Command = {
   async build(parser) {
     return parser
       .usage(
-        "$0 simulate calibrate <files..> [options]\n\nFits the simulator's constants to recordings of a real engine, and says how far its predictions are off.",
+        "$0 simulate calibrate <recordings..> [options]\n\nFits the simulator's constants to recordings of real engines, and says how far its predictions are off. Files of one folder are one recording; each recording counts the same.",
       )
-      .positional('files', {
+      .positional('recordings', {
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'Recordings: single-*.csv, decode-*.csv[.gz], longdoc-*.csv, bench-*.csv, or a CSV of cases',
+        describe:
+          'Folders or files: single-, ids-, decode-, arrivals-, longdoc-, bench-*.csv[.gz], or CSVs of cases; PATH:MODEL where models differ',
       })
       .option('profile', { type: 'string', default: 'h200', describe: 'Where the constants begin: name or file' })
       .option('model', {
         type: 'string',
-        default: 'Qwen/Qwen3-14B',
-        describe: 'Model that was recorded: name or folder',
+        describe: 'Model that was recorded: name or folder [default: what recording.json says, or Qwen/Qwen3-14B]',
+      })
+      .option('constants', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        describe: 'Fit these alone: step.gemmEfficiency,api.requestSeconds [default: all that the recordings show]',
+      })
+      .option('leave-out', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        describe: 'A recording that is compared, and not fitted on (repeatable)',
+      })
+      .option('cross-validate', {
+        type: 'boolean',
+        default: false,
+        describe: 'Also leave out one recording after the other: how well the others predict it',
       })
       .option('name', { type: 'string', describe: 'Name of the new profile [default: that of its file]' })
       .option('out', { type: 'string', describe: 'Profile file to write [default: none]' })
       .option('fit', { type: 'boolean', default: true, describe: 'Fit; --no-fit only compares the profile as it is' })
-      .example('$0 simulate calibrate recordings/*.csv* --out mine.json', 'fit, report, write mine.json')
-      .example('$0 simulate calibrate single-baseline.csv --no-fit --profile mine.json', 'how good is a profile?')
+      .example('$0 simulate calibrate recordings --out mine.json', 'fit, report, write mine.json')
+      .example('$0 simulate calibrate h200 a/qwen3-8b:Qwen/Qwen3-8B --cross-validate', 'two recordings together')
+      .example('$0 simulate calibrate recordings --no-fit --profile mine.json', 'how good is a profile?')
       .epilogue(describeExitCodes({ 0: 'told', 2: 'a recording or a profile that is not what it should be' }));
   },
   async run(parsed) {
-    const files = Array.isArray(parsed['files']) ? parsed['files'].map(String) : [];
     const base = asUsage(() => profileFile(String(parsed['profile'])));
-    const model = asUsage(() => modelOf(String(parsed['model']), base));
-    const cases = asUsage(() => files.flatMap((file) => [...readRecording(file)]));
-    const parts = partsOf(cases);
-    const training = cases.filter((_, index) => parts[index] === 'training');
+    const isFitted = parsed['fit'] === true;
+    const chosen = listOf(parsed['constants']).flatMap((text) => text.split(',').map((word) => word.trim()));
+    const constants =
+      chosen.length === 0 ? FITTED_CONSTANTS : asUsage(() => constantsOf(base, chosen), '--constants: ');
+    const recordings = asUsage(() => recordingsOf(parsed, base));
+    const isCrossValidated = parsed['crossValidate'] === true;
+    if (isCrossValidated && (!isFitted || recordings.length < 2)) {
+      throw new UsageError(
+        '--cross-validate fits on all recordings but one: it takes two or more, and not --no-fit.\nNothing was started.',
+      );
+    }
+    warnOfSimulated(recordings);
+    const fitted = isFitted ? await fitProfile(base, recordings, constants, sourceOf(recordings)) : base;
+    const all: ComparedRecording[] = [];
+    for (const recording of recordings) {
+      const { cases, parts } = recording;
+      all.push({ recording, comparisons: await compare(recording.predictedBy(profileOf(fitted)), cases, parts) });
+    }
+    print(
+      describeCases(all),
+      describeErrors(all),
+      describeChanges(base.name, changedConstants(constants, base, fitted)),
+    );
+    if (isCrossValidated) {
+      print(describeCrossValidation(await crossValidate(base, recordings, constants)));
+    }
     const out = typeof parsed['out'] === 'string' ? parsed['out'] : null;
-    const fitted = parsed['fit'] === true ? await fitTo(base, model, training) : base;
-    const comparisons = await compare({ profile: profileOf(fitted), model }, cases);
-    process.stdout.write(`${tableOf(comparisons)}\n\n${summaryOf(comparisons)}\n\n${changesOf(base, fitted)}\n`);
     if (out !== null) {
       const name = typeof parsed['name'] === 'string' ? parsed['name'] : path.basename(out, '.json');
       writeFileSync(out, `${JSON.stringify({ ...fitted, name }, null, 2)}\n`);
-      process.stdout.write(`\nwrote "${out}"; use it with SIM_PROFILE=${path.resolve(out)}\n`);
+      print(`wrote "${out}"; use it with SIM_PROFILE=${path.resolve(out)}`);
     }
     return 0;
   },
 };
 
-function fitTo(base: ProfileFile, model: ModelShape, training: readonly RecordedCase[]): Promise<ProfileFile> {
-  const source = `fitted by \`simulate calibrate\` to ${training.length} recorded cases: every other prompt length and batch size, the long-document warm-up and the bench of the engine without LMCache`;
-  return fitProfile(base, model, training, source);
+/** What is compared: what is fitted on, and what `--leave-out` names, among the first or not. */
+function recordingsOf(
+  parsed: Readonly<Record<string, unknown>>,
+  base: Parameters<typeof profileOf>[0],
+): readonly Recording[] {
+  const model = parsed['model'];
+  const options = { profile: profileOf(base), ...(typeof model === 'string' ? { model } : {}) };
+  const held = listOf(parsed['leaveOut']);
+  const heldFolders = new Set(held.length === 0 ? [] : openRecordings(held, options).map(({ folder }) => folder));
+  const recordings = openRecordings([...listOf(parsed['recordings']), ...held], options);
+  return recordings.map((recording) => (heldFolders.has(recording.folder) ? leftOut(recording) : recording));
 }
 
-function modelOf(name: string, base: ProfileFile): ModelShape {
-  return shapeFromFolder(name) ?? profileOf(base).model(name);
+function sourceOf(recordings: readonly Recording[]): string {
+  const used = recordings.filter(({ parts }) => parts.includes('training'));
+  const cases = used.flatMap(({ parts }) => parts.filter((part) => part === 'training')).length;
+  const names = used.map(({ name, simulatedBy }) => (simulatedBy === null ? name : `${name} (SIMULATED)`));
+  return `fitted by \`simulate calibrate\` to ${cases} recorded cases of ${names.join(', ')}, each recording counting the same: every other prompt length and batch size, the long-document warm-up and the bench of engines without LMCache`;
 }
 
-function asUsage<T>(make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+function warnOfSimulated(recordings: readonly Recording[]): void {
+  for (const { name, simulatedBy } of recordings) {
+    if (simulatedBy === null) continue;
+    process.stderr.write(
+      `WARNING: "${name}" was recorded from a SIMULATOR (profile "${simulatedBy}"), not from hardware: constants fitted to it, and errors against it, say nothing of a real engine.\n`,
+    );
   }
 }
 
-function tableOf(comparisons: readonly Comparison[]): string {
-  const rows = comparisons.map(({ group, part, label, predicted, measured, unit, error }) => [
-    group,
-    part,
-    label,
-    `${formatNumber(predicted)} ${unit}`,
-    `${formatNumber(measured)} ${unit}`,
-    percent(error),
-  ]);
-  return textTable([['what', 'used for', 'case', 'predicted', 'measured', 'error'], ...rows], [3, 4, 5]);
+function print(...parts: readonly string[]): void {
+  process.stdout.write(`${parts.join('\n\n')}\n\n`);
 }
 
-/** Median and worst error of each kind of case, training and validation apart. */
-function summaryOf(comparisons: readonly Comparison[]): string {
-  const groups = [...new Set(comparisons.map(({ group }) => group))];
-  const rows = groups.flatMap((group) =>
-    (['training', 'validation'] as const).flatMap((part) => {
-      const own = comparisons.filter((entry) => entry.group === group && entry.part === part);
-      if (own.length === 0) return [];
-      const { median, worst } = errorsOf(own);
-      return [[group, part, String(own.length), percent(median), percent(worst)]];
-    }),
-  );
-  return textTable([['what', 'used for', 'cases', 'median error', 'worst error'], ...rows], [2, 3, 4]);
+function listOf(given: unknown): readonly string[] {
+  return given === undefined ? [] : [given].flat().map(String);
 }
 
-function changesOf(base: ProfileFile, fitted: ProfileFile): string {
-  const rows = changedConstants(base, fitted).map(({ path: name, before, after }) => [
-    name,
-    formatNumber(before),
-    formatNumber(after),
-  ]);
-  if (rows.length === 0) return `profile "${base.name}" as it is`;
-  return textTable([['constant', 'before', 'fitted'], ...rows], [1, 2]);
-}
-
-function percent(share: number): string {
-  return `${formatFixed(share * 100, 1)} %`;
+function asUsage<T>(make: () => T, origin = ''): T {
+  try {
+    return make();
+  } catch (error) {
+    throw new UsageError(`${origin}${error instanceof Error ? error.message : String(error)}`);
+  }
 }

@@ -1,11 +1,20 @@
+import type { VirtualRecord } from '../study/virtual-serving.js';
+import type { ArrivalsCase, RecordedCase, RoundCase } from './cases.js';
 import { median } from './median.js';
-import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
-import type { RecordedCase, RoundCase } from './recordings.js';
-import { type Part, partsOf } from './split.js';
+import {
+  figuresOf,
+  type PredictedEngine,
+  predictArrivals,
+  predictRounds,
+  predictStep,
+  predictTtft,
+} from './predict.js';
+import { groupBy } from './recordings.js';
+import type { Part } from './split.js';
 
 /** A predicted figure beside the measured one, in its unit. */
 export interface Comparison {
-  readonly group: 'TTFT' | 'decode step' | 'long-doc QA' | 'bench';
+  readonly group: 'TTFT' | 'decode step' | 'arrivals' | 'long-doc QA' | 'bench';
   /** What was measured: `lmcache, 8001 tokens, from L1`. */
   readonly label: string;
   readonly engine: 'baseline' | 'lmcache';
@@ -15,7 +24,7 @@ export interface Comparison {
   readonly measured: number;
   /** Smallest and greatest of the repetitions, where there were some. */
   readonly spread: readonly [number, number] | null;
-  /** predicted / measured - 1. */
+  /** predicted / measured - 1; of the ITL of arrivals the median of the requests' own, which has no sign. */
   readonly error: number;
 }
 
@@ -25,13 +34,17 @@ const SOURCES = { none: 'cold', gpu: 'from the GPU', lmcache: 'from LMCache' } a
 export async function compare(
   predicted: PredictedEngine,
   cases: readonly RecordedCase[],
+  parts: readonly Part[],
 ): Promise<readonly Comparison[]> {
-  const parts = partsOf(cases);
   const quiet = cases.flatMap((entry, index) => quietComparison(predicted, entry, parts[index] ?? 'validation'));
   const rounds = cases.flatMap((entry, index) =>
     entry.kind === 'round' ? [{ round: entry, part: parts[index] ?? 'validation' }] : [],
   );
   const comparisons = [...quiet];
+  for (const [index, entry] of cases.entries()) {
+    if (entry.kind !== 'arrivals') continue;
+    comparisons.push(...(await arrivalsComparisons(predicted, entry, parts[index] ?? 'validation')));
+  }
   for (const server of groupBy(
     rounds,
     ({ round }) => `${round.folder} ${round.engine} ${round.workload === 'bench'}`,
@@ -50,18 +63,57 @@ export async function compare(
 }
 
 function quietComparison(predicted: PredictedEngine, entry: RecordedCase, part: Part): readonly Comparison[] {
-  if (entry.kind === 'round') return [];
+  if (entry.kind !== 'ttft' && entry.kind !== 'step') return [];
   const { engine } = entry;
   if (entry.kind === 'step') {
     const label = `${engine}, batch ${entry.batch}, contexts of ${entry.contextTokens}`;
     const pair = { predicted: predictStep(predicted, entry) * 1000, measured: entry.seconds * 1000 };
     return [complete({ group: 'decode step', label, engine, part, unit: 'ms', ...pair, spread: null })];
   }
-  const { samples, promptTokens, cachedIn } = entry;
-  const label = `${engine}, ${promptTokens} tokens, ${SOURCES[cachedIn]}`;
+  const { samples, promptTokens, cachedIn, cameAsIds } = entry;
+  const label = `${engine}, ${promptTokens} ${cameAsIds ? 'token ids' : 'tokens'}, ${SOURCES[cachedIn]}`;
   const pair = { predicted: predictTtft(predicted, entry) * 1000, measured: median(samples) * 1000 };
   const spread = [Math.min(...samples) * 1000, Math.max(...samples) * 1000] as const;
   return [complete({ group: 'TTFT', label, engine, part, unit: 'ms', ...pair, spread })];
+}
+
+async function arrivalsComparisons(
+  predicted: PredictedEngine,
+  entry: ArrivalsCase,
+  part: Part,
+): Promise<readonly Comparison[]> {
+  const records = await predictArrivals(predicted, entry);
+  const pairs = entry.requests.flatMap((measured, index) => {
+    const prediction = records[index];
+    return prediction === undefined ? [] : [{ prediction, measured }];
+  });
+  const head = { group: 'arrivals', engine: entry.engine, part, spread: null } as const;
+  const figure = (pick: (pair: (typeof pairs)[number]) => number): number => mean(pairs.map(pick));
+  const ttft = complete({
+    ...head,
+    label: `${entry.engine}, ${entry.name}, mean TTFT`,
+    unit: 's',
+    predicted: figure(({ prediction }) => prediction.ttft),
+    measured: figure(({ measured }) => measured.ttft),
+  });
+  const itls = pairs
+    .filter(({ measured }) => measured.outputTokens > 1)
+    .map(({ prediction, measured }) => {
+      const gaps = measured.outputTokens - 1;
+      const itlOf = ({ start, ttft: first, end }: Pick<VirtualRecord, 'start' | 'ttft' | 'end'>): number =>
+        ((end - start - first) / gaps) * 1000;
+      return { predicted: itlOf(prediction), measured: itlOf(measured) };
+    });
+  if (itls.length === 0) return [ttft];
+  const itl = {
+    ...head,
+    label: `${entry.engine}, ${entry.name}, ITL (median error of a request)`,
+    unit: 'ms' as const,
+    predicted: mean(itls.map((own) => own.predicted)),
+    measured: mean(itls.map((own) => own.measured)),
+    error: median(itls.map((own) => Math.abs(own.predicted / own.measured - 1))),
+  };
+  return [ttft, itl];
 }
 
 function roundComparisons(
@@ -106,8 +158,6 @@ export function errorsOf(comparisons: readonly Comparison[]): { readonly median:
   return { median: median(errors), worst: errors.length === 0 ? Number.NaN : Math.max(...errors) };
 }
 
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): readonly (readonly T[])[] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
-  return [...groups.values()];
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

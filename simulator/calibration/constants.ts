@@ -7,7 +7,7 @@ export interface FreeConstant {
 }
 
 /** Shown by an idle engine without LMCache: prompts and decode steps. */
-export const QUIET_CONSTANTS: readonly FreeConstant[] = [
+const QUIET_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.gemmEfficiency', scale: 0.15 },
   { path: 'step.attentionEfficiency', scale: 0.15 },
   { path: 'step.sustainedPrefill.slowdown', scale: 0.3 },
@@ -17,10 +17,11 @@ export const QUIET_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.requestSeconds', scale: 0.5 },
   { path: 'api.requestSeconds', scale: 0.4 },
   { path: 'api.distinctTokenSeconds', scale: 0.3 },
+  { path: 'api.idTokenSeconds', scale: 0.3 },
 ];
 
 /** Shown by an idle engine with LMCache, beside one without. */
-export const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
+const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
   { path: 'connector.lookupSeconds', scale: 0.5 },
   { path: 'connector.foundTokenSeconds', scale: 0.4 },
   { path: 'connector.prefillStepSeconds', scale: 0.4 },
@@ -41,6 +42,30 @@ export const LOADED_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.sustainedPrefill.slowdown', scale: 0.3 },
 ];
 
+/** What is fitted, unless something else is asked for. */
+export const FITTED_CONSTANTS: readonly FreeConstant[] = [
+  ...QUIET_CONSTANTS,
+  ...CONNECTOR_CONSTANTS,
+  ...LOADED_CONSTANTS.filter(({ path }) => !QUIET_CONSTANTS.some((known) => known.path === path)),
+];
+
+/** Standard step of a constant that is not among FITTED_CONSTANTS. */
+const USUAL_SCALE = 0.3;
+
+/** Constants of a profile by their paths. @throws Error for a path without a number above 0. */
+export function constantsOf(file: ProfileFile, paths: readonly string[]): readonly FreeConstant[] {
+  return paths.map((path) => {
+    const value = constantAt(file, path);
+    if (value !== null && value > 0) {
+      return FITTED_CONSTANTS.find((known) => known.path === path) ?? { path, scale: USUAL_SCALE };
+    }
+    const why = value === null ? 'has no constant' : 'cannot be fitted at its 0:';
+    throw new Error(
+      `profile "${file.name}" ${why} "${path}"; fitted by default are ${FITTED_CONSTANTS.map((known) => known.path).join(', ')}`,
+    );
+  });
+}
+
 /** The number at a path of a profile file; null where there is none. */
 export function constantAt(file: ProfileFile, path: string): number | null {
   let node: unknown = file;
@@ -48,13 +73,13 @@ export function constantAt(file: ProfileFile, path: string): number | null {
   return isRecord(node) && typeof node.value === 'number' ? node.value : null;
 }
 
-/** Free constants that differ between two files. */
+/** Of these constants the ones that differ between two files. */
 export function changedConstants(
+  constants: readonly FreeConstant[],
   before: ProfileFile,
   after: ProfileFile,
 ): readonly { readonly path: string; readonly before: number; readonly after: number }[] {
-  const paths = new Set([...QUIET_CONSTANTS, ...CONNECTOR_CONSTANTS, ...LOADED_CONSTANTS].map(({ path }) => path));
-  return [...paths].flatMap((path) => {
+  return constants.flatMap(({ path }) => {
     const [from, to] = [constantAt(before, path), constantAt(after, path)];
     return from === null || to === null || from === to ? [] : [{ path, before: from, after: to }];
   });

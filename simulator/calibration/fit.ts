@@ -1,18 +1,11 @@
-import type { ModelShape } from '../contracts.js';
 import type { ProfileFile } from '../profile-schema.js';
 import { profileOf } from '../profiles.js';
-import {
-  CONNECTOR_CONSTANTS,
-  constantAt,
-  type FreeConstant,
-  LOADED_CONSTANTS,
-  QUIET_CONSTANTS,
-  withConstants,
-} from './constants.js';
+import type { RecordedCase, RoundCase, StepCase, TtftCase } from './cases.js';
+import { constantAt, type FreeConstant, LOADED_CONSTANTS, withConstants } from './constants.js';
 import { median } from './median.js';
 import { minimise } from './minimise.js';
 import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
-import type { RecordedCase, RoundCase, StepCase, TtftCase } from './recordings.js';
+import type { Recording } from './recording.js';
 
 /** Errors are weighed in units of this; those far beyond count less and less (repetitions differ by as much). */
 const USUAL_ERROR = 0.02;
@@ -24,88 +17,103 @@ const FIGURES = 4;
 
 type QuietCase = TtftCase | StepCase;
 
+/** A case that is fitted on, with its recording, and how much it counts. */
+interface Weighed<Case> {
+  readonly entry: Case;
+  readonly recording: Recording;
+  readonly weight: number;
+}
+
 /**
- * Fits a profile's constants to recordings, in stages: an idle engine, then one with LMCache, then engines under load.
- * Each stage moves only what it shows, and each constant is drawn to where it began, so that few cases cannot pull it far.
- * @param cases those that may be fitted on. @param source told with each constant that was fitted.
+ * Fits constants of a profile to the training cases of recordings, each of which counts the same however many cases it
+ * has: first all constants together to what an idle engine showed, then those of LOADED_CONSTANTS to rounds, if there are
+ * any. Each constant is drawn to where it began, so that few cases cannot pull it far; one that no case shows stays.
+ * @param source told with each constant that was fitted.
  */
 export async function fitProfile(
   file: ProfileFile,
-  model: ModelShape,
-  cases: readonly RecordedCase[],
+  recordings: readonly Recording[],
+  constants: readonly FreeConstant[],
   source: string,
 ): Promise<ProfileFile> {
-  const quiet = cases.filter((entry): entry is QuietCase => entry.kind !== 'round');
-  const rounds = cases.filter((entry): entry is RoundCase => entry.kind === 'round');
-  const fitQuiet = (from: ProfileFile): ProfileFile => {
-    const idle = fitStage(from, model, QUIET_CONSTANTS, only(quiet, 'baseline'), source);
-    return fitStage(idle, model, CONNECTOR_CONSTANTS, only(quiet, 'lmcache'), source);
-  };
-  let fitted = fitQuiet(file);
-  if (rounds.length === 0) return fitted;
-  fitted = await fitRounds(fitted, model, rounds, only(quiet, 'baseline'), source);
-  return fitStage(fitted, model, CONNECTOR_CONSTANTS, only(quiet, 'lmcache'), source);
+  const quiet = weighed(recordings, (entry) => (entry.kind === 'ttft' || entry.kind === 'step' ? entry : null));
+  const rounds = weighed(recordings, (entry) => (entry.kind === 'round' ? entry : null));
+  const fitted = fitQuiet(file, constants, quiet, source);
+  const loaded = LOADED_CONSTANTS.filter(({ path }) => constants.some((chosen) => chosen.path === path));
+  return rounds.length === 0 || loaded.length === 0 ? fitted : await fitRounds(fitted, loaded, rounds, quiet, source);
 }
 
-function only(cases: readonly QuietCase[], engine: 'baseline' | 'lmcache'): readonly QuietCase[] {
-  return cases.filter((entry) => entry.engine === engine);
+function weighed<Case>(
+  recordings: readonly Recording[],
+  pick: (entry: RecordedCase) => Case | null,
+): readonly Weighed<Case>[] {
+  const groups = recordings
+    .map((recording) => ({
+      recording,
+      entries: recording.cases.flatMap((entry, index) =>
+        recording.parts[index] === 'training' ? (pick(entry) ?? []) : [],
+      ),
+    }))
+    .filter(({ entries }) => entries.length > 0);
+  const mean = sum(groups.map(({ entries }) => entries.length)) / groups.length;
+  return groups.flatMap(({ recording, entries }) =>
+    entries.map((entry) => ({ entry, recording, weight: mean / entries.length })),
+  );
 }
 
-function fitStage(
+function fitQuiet(
   file: ProfileFile,
-  model: ModelShape,
   constants: readonly FreeConstant[],
-  cases: readonly QuietCase[],
+  cases: readonly Weighed<QuietCase>[],
   source: string,
 ): ProfileFile {
-  if (cases.length === 0) return file;
-  const free = constants.filter(({ path }) => (constantAt(file, path) ?? 0) > 0);
-  const fileAt = (point: readonly number[]): ProfileFile => moved(file, free, point, source);
-  const cost = (point: readonly number[]): number => {
-    const predicted: PredictedEngine = { profile: profileOf(fileAt(point)), model };
-    return quietCost(predicted, cases) + sum(point.map((value) => value * value));
-  };
-  return fileAt(
-    minimise(
-      cost,
-      free.map(() => 0),
-    ),
+  const errorsAt = (free: readonly FreeConstant[], point: readonly number[]): readonly number[] =>
+    quietErrors(moved(file, free, point, source), cases);
+  const untouched = errorsAt([], []);
+  const free = movable(file, constants).filter((constant) =>
+    errorsAt([constant], [1]).some((error, index) => error !== untouched[index]),
   );
+  const cost = (point: readonly number[]): number => costOf(errorsAt(free, point), cases) + pull(point);
+  const best = minimise(
+    cost,
+    free.map(() => 0),
+  );
+  return moved(file, free, best, source, FIGURES);
 }
 
-function quietCost(predicted: PredictedEngine, cases: readonly QuietCase[]): number {
-  const errors = cases.map((entry) =>
-    entry.kind === 'step'
-      ? Math.log(predictStep(predicted, entry) / entry.seconds)
-      : Math.log(predictTtft(predicted, entry) / median(entry.samples)),
-  );
-  return sum(errors.map(weight));
+/** A profile may lack a constant, or have 0 there, of which no factor makes anything else. */
+function movable(file: ProfileFile, constants: readonly FreeConstant[]): readonly FreeConstant[] {
+  return constants.filter(({ path }) => (constantAt(file, path) ?? 0) > 0);
+}
+
+/** Logarithms of predicted over measured. */
+function quietErrors(file: ProfileFile, cases: readonly Weighed<QuietCase>[]): readonly number[] {
+  const profile = profileOf(file);
+  const engines = new Map<Recording, PredictedEngine>();
+  return cases.map(({ entry, recording }) => {
+    const engine = engines.get(recording) ?? recording.predictedBy(profile);
+    engines.set(recording, engine);
+    return entry.kind === 'step'
+      ? Math.log(predictStep(engine, entry) / entry.seconds)
+      : Math.log(predictTtft(engine, entry) / median(entry.samples));
+  });
 }
 
 /** One constant after the other, twice: each try runs whole rounds. What an idle engine showed keeps its say. */
 async function fitRounds(
   file: ProfileFile,
-  model: ModelShape,
-  rounds: readonly RoundCase[],
-  quiet: readonly QuietCase[],
+  constants: readonly FreeConstant[],
+  rounds: readonly Weighed<RoundCase>[],
+  quiet: readonly Weighed<QuietCase>[],
   source: string,
 ): Promise<ProfileFile> {
-  const free = LOADED_CONSTANTS.filter(({ path }) => (constantAt(file, path) ?? 0) > 0);
+  const free = movable(file, constants);
   const cost = async (point: readonly number[]): Promise<number> => {
-    const predicted = { profile: profileOf(moved(file, free, point, source)), model };
-    let total = sum(point.map((value) => value * value)) + quietCost(predicted, quiet);
-    for (const round of rounds) {
-      const [own] = await predictRounds(predicted, [round]);
-      const recorded = figuresOf(round.requests);
-      if (own === undefined) continue;
-      const pairs: readonly (readonly [number, number])[] =
-        round.workload === 'bench'
-          ? [[own.throughput, recorded.throughput]]
-          : [
-              [own.itl, recorded.itl],
-              [own.roundTime, recorded.roundTime],
-            ];
-      total += ROUND_WEIGHT * sum(pairs.map(([prediction, measured]) => weight(Math.log(prediction / measured))));
+    const tried = moved(file, free, point, source);
+    let total = pull(point) + costOf(quietErrors(tried, quiet), quiet);
+    for (const { entry, recording, weight } of rounds) {
+      const errors = await roundErrors(recording.predictedBy(profileOf(tried)), entry);
+      total += ROUND_WEIGHT * weight * sum(errors.map(penalty));
     }
     return total;
   };
@@ -113,7 +121,21 @@ async function fitRounds(
   for (const reach of [1.5, 0.5]) {
     for (const axis of free.keys()) point = await alongAxis(cost, point, axis, reach);
   }
-  return moved(file, free, point, source);
+  return moved(file, free, point, source, FIGURES);
+}
+
+async function roundErrors(engine: PredictedEngine, round: RoundCase): Promise<readonly number[]> {
+  const [own] = await predictRounds(engine, [round]);
+  if (own === undefined) return [];
+  const recorded = figuresOf(round.requests);
+  const pairs: readonly (readonly [number, number])[] =
+    round.workload === 'bench'
+      ? [[own.throughput, recorded.throughput]]
+      : [
+          [own.itl, recorded.itl],
+          [own.roundTime, recorded.roundTime],
+        ];
+  return pairs.map(([prediction, measured]) => Math.log(prediction / measured));
 }
 
 /** Golden-section search along one axis. */
@@ -143,22 +165,33 @@ async function alongAxis(
   return at((low + high) / 2);
 }
 
+/** The file with each constant so many standard steps from where it is; rounded to significant figures if asked to. */
 function moved(
   file: ProfileFile,
   free: readonly FreeConstant[],
   point: readonly number[],
   source: string,
+  figures?: number,
 ): ProfileFile {
   const values = free.map(({ path, scale }, index) => {
     const value = (constantAt(file, path) ?? 0) * Math.exp(scale * (point[index] ?? 0));
-    return [path, Number(value.toPrecision(FIGURES))] as const;
+    return [path, figures === undefined ? value : Number(value.toPrecision(figures))] as const;
   });
   return withConstants(file, new Map(values), source);
 }
 
+function costOf(errors: readonly number[], cases: readonly Weighed<unknown>[]): number {
+  return sum(errors.map((error, index) => (cases[index]?.weight ?? 0) * penalty(error)));
+}
+
 /** Squared for small errors, flat for large ones. */
-function weight(error: number): number {
+function penalty(error: number): number {
   return (TOLERATED_ERROR / USUAL_ERROR) ** 2 * Math.log(1 + (error / TOLERATED_ERROR) ** 2);
+}
+
+/** What draws constants to where they began. */
+function pull(point: readonly number[]): number {
+  return sum(point.map((value) => value * value));
 }
 
 function sum(values: readonly number[]): number {

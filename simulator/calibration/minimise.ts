@@ -1,7 +1,10 @@
-/** Iterations and the spread of values at which the search ends. */
+/** Iterations and the spread of values at which a search ends. */
 const MOST_ITERATIONS = 4000;
 const FLAT = 1e-10;
 const FIRST_STEP = 0.4;
+/** A simplex may collapse far from any minimum: a new one begins where it did, until that gains less than this share. */
+const LEAST_GAIN = 1e-6;
+const MOST_SEARCHES = 20;
 
 interface Vertex {
   readonly point: readonly number[];
@@ -9,16 +12,29 @@ interface Vertex {
 }
 
 /**
- * The simplex search of Nelder and Mead, without derivatives: deterministic, for a handful of parameters of like scale.
+ * The simplex search of Nelder and Mead, again and again from where it ended, without derivatives: deterministic, for up to
+ * some twenty parameters of like scale.
  * @param cost to be made small; @param start where the search begins.
  */
 export function minimise(cost: (point: readonly number[]) => number, start: readonly number[]): readonly number[] {
+  if (start.length === 0) return start;
+  let best: Vertex = { point: start, value: cost(start) };
+  for (let search = 0; search < MOST_SEARCHES; search += 1) {
+    // The other way round each time: a simplex of the same vertices could collapse the same way.
+    const found = searchFrom(cost, best.point, search % 2 === 0 ? FIRST_STEP : -FIRST_STEP);
+    const gain = best.value - found.value;
+    if (gain > 0) best = found;
+    if (gain <= LEAST_GAIN * Math.abs(best.value)) break;
+  }
+  return best.point;
+}
+
+function searchFrom(cost: (point: readonly number[]) => number, start: readonly number[], step: number): Vertex {
   const vertex = (point: readonly number[]): Vertex => ({ point, value: cost(point) });
   let simplex = [
     vertex(start),
-    ...start.map((_, axis) => vertex(start.map((value, index) => value + (index === axis ? FIRST_STEP : 0)))),
+    ...start.map((_, axis) => vertex(start.map((value, index) => value + (index === axis ? step : 0)))),
   ];
-  if (start.length === 0) return start;
   for (let iteration = 0; iteration < MOST_ITERATIONS; iteration += 1) {
     simplex = simplex.toSorted((left, right) => left.value - right.value);
     const best = at(simplex, 0);
@@ -46,7 +62,7 @@ export function minimise(cost: (point: readonly number[]) => number, start: read
   return at(
     simplex.toSorted((left, right) => left.value - right.value),
     0,
-  ).point;
+  );
 }
 
 function at(simplex: readonly Vertex[], index: number): Vertex {

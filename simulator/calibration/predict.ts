@@ -2,13 +2,15 @@ import type { ModelShape, Profile, StepTimeModel } from '../contracts.js';
 import type { L2Adapter } from '../lmcache/l2-adapter.js';
 import { openStudyEngine } from '../study/study-engine.js';
 import type { VirtualEngine, VirtualRecord, VirtualRequest } from '../study/virtual-serving.js';
-import type { EngineKind, RecordedRequest, RoundCase, StepCase, TtftCase } from './recordings.js';
+import type { ArrivalsCase, EngineKind, RecordedRequest, RoundCase, StepCase, TtftCase } from './cases.js';
 
 const CHUNK_TOKENS = 256;
 /** What a client needs between an answer's end and its next request. */
 const TURNAROUND_SECONDS = 0.0001;
 /** Tokens of random prompts are spread over this many ids, nearly all different. */
 const RANDOM_IDS = 151_643;
+/** First ids of random prompts lie so far apart. */
+const PROMPT_STRIDE = 2741;
 
 export interface PredictedEngine {
   readonly profile: Profile;
@@ -27,7 +29,7 @@ export function predictStep({ profile, model }: PredictedEngine, { engine, batch
 
 /** TTFT in seconds of one prompt on an idle engine: what the engine loop comes to, without running it. */
 export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftCase): number {
-  const { engine, promptTokens, cachedIn } = recorded;
+  const { engine, promptTokens, cachedIn, cameAsIds } = recorded;
   const stepTime = stepTimeOf(profile, model, engine);
   const { blockTokens, maxNumBatchedTokens, transfer } = profile;
   const longest = promptTokens - 1;
@@ -41,7 +43,7 @@ export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftC
     loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
   }
   const lookupSeconds = stepTime.lookupSeconds(cachedIn === 'none' ? 0 : held);
-  const { reading, tokenising, rest } = stepTime.apiSeconds(promptTokens, promptTokens);
+  const { reading, tokenising, rest } = stepTime.apiSeconds(promptTokens, cameAsIds ? null : promptTokens);
   let seconds = reading + tokenising + rest + lookupSeconds + loadSeconds + stepTime.deliverySeconds;
   for (let done = cached, sustained = 0; done < promptTokens; ) {
     const newTokens = Math.min(promptTokens - done, maxNumBatchedTokens);
@@ -73,14 +75,7 @@ export async function predictRounds(
 ): Promise<readonly RoundFigures[]> {
   const [first] = rounds;
   if (first === undefined) return [];
-  const { profile, model, l2, blockCount } = predicted;
-  const virtual = openStudyEngine({
-    profile,
-    model,
-    engine: first.engine,
-    ...(blockCount === undefined ? {} : { blockCount }),
-    ...(l2 ? { l2: l2() } : {}),
-  });
+  const virtual = engineFor(predicted, first.engine);
   const figures: RoundFigures[] = [];
   // Queries go through the warm-up's documents again and again.
   const warmup = rounds.find(({ workload }) => workload === 'longdoc-warmup');
@@ -89,12 +84,36 @@ export async function predictRounds(
   return figures;
 }
 
+/** What clients would have measured of prompts that come at the recorded times, in the order of the requests. */
+export async function predictArrivals(
+  predicted: PredictedEngine,
+  { engine, requests }: ArrivalsCase,
+): Promise<readonly VirtualRecord[]> {
+  return engineFor(predicted, engine).replay(
+    requests.map(({ start, promptTokens, outputTokens }, index) => ({
+      at: start,
+      promptIds: randomPrompt(promptTokens, index * PROMPT_STRIDE),
+      outputTokens,
+    })),
+  );
+}
+
+function engineFor({ profile, model, blockCount, l2 }: PredictedEngine, engine: EngineKind): VirtualEngine {
+  return openStudyEngine({
+    profile,
+    model,
+    engine,
+    ...(blockCount === undefined ? {} : { blockCount }),
+    ...(l2 ? { l2: l2() } : {}),
+  });
+}
+
 async function predictRound(virtual: VirtualEngine, round: RoundCase, documents: number): Promise<RoundFigures> {
   const isBench = round.workload === 'bench';
   const requests = round.requests.map(
     ({ prompt, promptTokens, outputTokens }): VirtualRequest => ({
       promptIds: isBench
-        ? randomPrompt(promptTokens, Number(prompt) * 2741)
+        ? randomPrompt(promptTokens, Number(prompt) * PROMPT_STRIDE)
         : documentOf(promptTokens, Number(prompt) % documents),
       outputTokens,
     }),
@@ -138,12 +157,12 @@ function stepTimeOf(profile: Profile, model: ModelShape, engine: EngineKind): St
 }
 
 /** Distinct tokens, as in the recorded bench prompts (random tokens). */
-export function randomPrompt(tokens: number, start: number): readonly number[] {
+function randomPrompt(tokens: number, start: number): readonly number[] {
   return Array.from({ length: tokens }, (_, index) => (start + index * 7919) % RANDOM_IDS);
 }
 
 /** A document of one repeated word, told apart by its number. */
-export function documentOf(tokens: number, number: number): readonly number[] {
+function documentOf(tokens: number, number: number): readonly number[] {
   return [151_644, 198, number, ...new Array<number>(tokens - 3).fill(300)];
 }
 

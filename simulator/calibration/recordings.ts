@@ -1,62 +1,34 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import type {
+  ArrivalsCase,
+  EngineKind,
+  RecordedCase,
+  RecordedRequest,
+  RoundCase,
+  StepCase,
+  TtftCase,
+} from './cases.js';
 import { median } from './median.js';
 
-export type EngineKind = 'baseline' | 'lmcache';
-
-/** TTFT of one prompt of random tokens on an idle engine. */
-export interface TtftCase {
-  readonly kind: 'ttft';
-  readonly engine: EngineKind;
-  readonly promptTokens: number;
-  /** Where the cached part came from. */
-  readonly cachedIn: 'none' | 'gpu' | 'lmcache';
-  readonly cachedTokens: number;
-  /** All repetitions, ascending. */
-  readonly samples: readonly number[];
-}
-
-/** One decode step with all sequences running. */
-export interface StepCase {
-  readonly kind: 'step';
-  readonly engine: EngineKind;
-  readonly batch: number;
-  readonly contextTokens: number;
-  readonly seconds: number;
-}
-
-/** One request of a workload, with what was measured of it (seconds since the round's start). */
-export interface RecordedRequest {
-  readonly prompt: string;
-  readonly start: number;
-  readonly ttft: number;
-  readonly end: number;
-  readonly promptTokens: number;
-  readonly outputTokens: number;
-  readonly cachedTokens: number;
-}
-
-/** A whole round of a workload. */
-export interface RoundCase {
-  readonly kind: 'round';
-  readonly engine: EngineKind;
-  readonly workload: 'longdoc-warmup' | 'longdoc-query' | 'bench';
-  /** Rounds of one folder ran one after the other on one server. */
-  readonly folder: string;
-  readonly requests: readonly RecordedRequest[];
-}
-
-export type RecordedCase = TtftCase | StepCase | RoundCase;
-
-/** Prompt tokens of the decode recordings, which do not say so themselves. */
-export const DECODE_PROMPT_TOKENS = 2000;
+/** Prompt tokens of decode recordings without a column that says so. */
+const DECODE_PROMPT_TOKENS = 2000;
+/** What a file of each kind begins with. */
+const KINDS = ['single', 'ids', 'decode', 'arrivals', 'longdoc', 'bench'] as const;
+const RECORDING_NAME = new RegExp(`^(?:${KINDS.join('|')})-.*[.]csv(?:[.]gz)?$`);
 
 type Row = Readonly<Record<string, string>>;
 
+/** Whether a file of this name is a recording; a CSV of cases, which has any name, is not told so. */
+export function isRecordingName(name: string): boolean {
+  return RECORDING_NAME.test(name);
+}
+
 /**
- * Reads a recording by its name and columns: `single-*.csv`, `decode-*.csv[.gz]`, `longdoc-*.csv`, `bench-*.csv`, or a
- * CSV of cases: `kind,engine,prompt_tokens,cached_in,cached_tokens,batch,context_tokens,ms`.
+ * Reads a recording by its name and columns: `single-*.csv`, `ids-*.csv`, `decode-*.csv`, `arrivals-*.csv`,
+ * `longdoc-*.csv`, `bench-*.csv`, each also with `.gz`, or a CSV of cases:
+ * `kind,engine,prompt_tokens,cached_in,cached_tokens,batch,context_tokens,ms`. Further columns are left alone.
  * @throws Error naming the file and what is wrong in it.
  */
 export function readRecording(file: string): readonly RecordedCase[] {
@@ -65,14 +37,24 @@ export function readRecording(file: string): readonly RecordedCase[] {
   const name = basename(file);
   const lines = text.split(/\r?\n/).filter((line) => line !== '');
   const [head = '', ...body] = lines;
-  if (name.startsWith('decode-')) return decodeCases(engineOf(name, file), body, file);
+  const kind = KINDS.find((known) => name.startsWith(`${known}-`));
+  if (body.length === 0) throw new Error(`"${file}" holds no recordings`);
+  if (kind === 'decode') return decodeCases(engineOf(name, file), head, body, file);
   const rows = body.map((line) => rowOf(head.split(','), line, file));
-  if (rows.length === 0) throw new Error(`"${file}" holds no recordings`);
-  if (name.startsWith('single-')) return ttftCases(rows, file);
-  if (name.startsWith('longdoc-') || name.startsWith('bench-')) return [roundCase(name, rows, file)];
-  if (head.startsWith('kind,')) return rows.map((row) => smallCase(row, file));
+  switch (kind) {
+    case 'single':
+    case 'ids':
+      return ttftCases(rows, kind === 'ids', file);
+    case 'arrivals':
+      return [arrivalsCase(name, rows, file)];
+    case 'longdoc':
+    case 'bench':
+      return [roundCase(name, rows, file)];
+    default:
+      if (head.startsWith('kind,')) return rows.map((row) => smallCase(row, file));
+  }
   throw new Error(
-    `"${file}" is no recording: its name must begin with single-, decode-, longdoc- or bench-, or its columns with kind`,
+    `"${file}" is no recording: its name must begin with ${KINDS.map((known) => `${known}-`).join(', ')}, or its columns with kind`,
   );
 }
 
@@ -92,6 +74,11 @@ function number(row: Row, column: string, file: string): number {
   return value;
 }
 
+/** Servers that do not tell leave it empty. */
+function cachedTokensOf(row: Row, file: string): number {
+  return row.cached_tokens === '' ? 0 : number(row, 'cached_tokens', file);
+}
+
 function engineOf(text: string, file: string): EngineKind {
   if (text.includes('baseline')) return 'baseline';
   if (/lmcache|l2/.test(text)) return 'lmcache';
@@ -104,49 +91,54 @@ function cacheOf(mode: string, file: string): TtftCase['cachedIn'] {
   throw new Error(`"${file}": "${mode}" is no place of a cached prompt; known are none (cold), gpu and lmcache`);
 }
 
-function ttftCases(rows: readonly Row[], file: string): readonly TtftCase[] {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    if (row.error) continue;
-    const key = `${row.engine} ${row.length} ${row.mode}`;
-    groups.set(key, [...(groups.get(key) ?? []), row]);
-  }
-  return [...groups.values()].flatMap((group) => {
+function ttftCases(rows: readonly Row[], cameAsIds: boolean, file: string): readonly TtftCase[] {
+  const groups = groupBy(
+    rows.filter((row) => !row.error),
+    (row) => `${row.engine} ${row.length} ${row.mode}`,
+  );
+  return groups.flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
     return {
       kind: 'ttft' as const,
       engine: engineOf(first.engine ?? '', file),
       promptTokens: number(first, 'prompt_tokens', file),
+      ...(cameAsIds ? { cameAsIds } : {}),
       cachedIn: cacheOf(first.mode ?? '', file),
-      cachedTokens: number(first, 'cached_tokens', file),
+      cachedTokens: cachedTokensOf(first, file),
       samples: group.map((row) => number(row, 'ttft', file)).toSorted((left, right) => left - right),
     };
   });
 }
 
 /**
- * Each line a stream: batch, its number, and the times of its tokens in ms. The steady part is where all run; of its
- * gaps the median counts, which a client or a host that stood still for a moment does not move.
+ * Each line a stream: batch, its number, its prompt's tokens where the third column is `prompt_tokens`, and the times of
+ * its tokens in ms. The steady part is where all run; of its gaps the median counts, which a client or a host that stood
+ * still for a moment does not move.
  */
-function decodeCases(engine: EngineKind, lines: readonly string[], file: string): readonly StepCase[] {
-  const streams = new Map<number, number[][]>();
-  for (const line of lines) {
-    const [batch = 0, , ...times] = line.split(',').map(Number);
-    if (times.length < 2 || times.some(Number.isNaN)) throw new Error(`"${file}": a stream without token times`);
-    streams.set(batch, [...(streams.get(batch) ?? []), times]);
-  }
-  return [...streams].map(([batch, all]) => {
-    const from = Math.max(...all.map((times) => times[0] ?? 0));
-    const to = Math.min(...all.map((times) => times.at(-1) ?? 0));
-    const steady = all.map((times) => times.filter((time) => time >= from && time <= to));
+function decodeCases(engine: EngineKind, head: string, lines: readonly string[], file: string): readonly StepCase[] {
+  const saysPrompt = head.split(',')[2] === 'prompt_tokens';
+  const streams = lines.map((line) => {
+    const [batch = 0, , ...cells] = line.split(',').map(Number);
+    const promptTokens = saysPrompt ? (cells[0] ?? 0) : DECODE_PROMPT_TOKENS;
+    const times = saysPrompt ? cells.slice(1) : cells;
+    if (times.length < 2 || [batch, ...cells].some(Number.isNaN)) {
+      throw new Error(`"${file}": a stream without token times`);
+    }
+    return { batch, promptTokens, times };
+  });
+  return groupBy(streams, ({ batch, promptTokens }) => `${batch} ${promptTokens}`).map((all) => {
+    const { batch, promptTokens } = all[0] ?? { batch: 0, promptTokens: 0 };
+    const from = Math.max(...all.map(({ times }) => times[0] ?? 0));
+    const to = Math.min(...all.map(({ times }) => times.at(-1) ?? 0));
+    const steady = all.map(({ times }) => times.filter((time) => time >= from && time <= to));
     const gaps = steady.flatMap((times) => times.slice(1).map((time, index) => time - (times[index] ?? 0)));
     const tokens = mean(steady.map((times) => times.length));
     return {
       kind: 'step',
       engine,
       batch,
-      contextTokens: Math.round(DECODE_PROMPT_TOKENS + tokens / 2),
+      contextTokens: Math.round(promptTokens + tokens / 2),
       seconds: median(gaps) / 1000,
     };
   });
@@ -155,23 +147,41 @@ function decodeCases(engine: EngineKind, lines: readonly string[], file: string)
 function roundCase(name: string, rows: readonly Row[], file: string): RoundCase {
   const engine = engineOf(name, file);
   const bench = name.startsWith('bench-');
-  const [idColumn, startColumn, endColumn] = bench
-    ? (['i', 'start', 'end'] as const)
-    : (['prompt_id', 'request_start', 'request_end'] as const);
+  const requests = bench ? requestsOf(rows, BENCH_COLUMNS, file) : requestsOf(rows, LONGDOC_COLUMNS, file);
   const workload = bench ? 'bench' : name.includes('warmup') ? 'longdoc-warmup' : 'longdoc-query';
-  const requests = rows
+  return { kind: 'round', engine, workload, folder: dirname(file), requests };
+}
+
+function arrivalsCase(name: string, rows: readonly Row[], file: string): ArrivalsCase {
+  const requests = requestsOf(rows, BENCH_COLUMNS, file);
+  const ownName = name
+    .replace(/[.]csv.*$/, '')
+    .split('-')
+    .slice(2)
+    .join('-');
+  return { kind: 'arrivals', engine: engineOf(name, file), name: ownName === '' ? 'arrivals' : ownName, requests };
+}
+
+const BENCH_COLUMNS = { id: 'i', start: 'start', end: 'end' } as const;
+const LONGDOC_COLUMNS = { id: 'prompt_id', start: 'request_start', end: 'request_end' } as const;
+
+function requestsOf(
+  rows: readonly Row[],
+  columns: { readonly id: string; readonly start: string; readonly end: string },
+  file: string,
+): readonly RecordedRequest[] {
+  return rows
     .filter((row) => !row.error)
     .map((row) => ({
-      prompt: row[idColumn] ?? '',
-      start: number(row, startColumn, file),
+      prompt: row[columns.id] ?? '',
+      start: number(row, columns.start, file),
       // A stream without text has no first chunk with one; its end is all there is.
       ttft: row.ttft === '' ? number(row, 'first_chunk', file) : number(row, 'ttft', file),
-      end: number(row, endColumn, file),
+      end: number(row, columns.end, file),
       promptTokens: number(row, 'prompt_tokens', file),
       outputTokens: number(row, 'completion_tokens', file),
-      cachedTokens: number(row, 'cached_tokens', file),
+      cachedTokens: cachedTokensOf(row, file),
     }));
-  return { kind: 'round', engine, workload, folder: dirname(file), requests };
 }
 
 function smallCase(row: Row, file: string): RecordedCase {
@@ -191,6 +201,17 @@ function smallCase(row: Row, file: string): RecordedCase {
     cachedTokens: cachedIn === 'none' ? 0 : number(row, 'cached_tokens', file),
     samples: [seconds],
   };
+}
+
+/** Items of the same key together, in the order in which keys first occur. */
+export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): readonly (readonly T[])[] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const known = groups.get(keyOf(item));
+    if (known === undefined) groups.set(keyOf(item), [item]);
+    else known.push(item);
+  }
+  return [...groups.values()];
 }
 
 function mean(values: readonly number[]): number {

@@ -1,4 +1,4 @@
-import type { RecordedCase } from './recordings.js';
+import type { RecordedCase } from './cases.js';
 
 /** Whether constants may be fitted on a case, or only held against it. */
 export type Part = 'training' | 'validation';
@@ -6,8 +6,8 @@ export type Part = 'training' | 'validation';
 /**
  * Which cases constants are fitted on: every other prompt length and every other batch size, down from the
  * largest; the long-document warm-up and the bench of the engine without LMCache (for what no quiet engine shows).
- * All else is validation: the lengths and batches between, and every round of the engine with LMCache and every round
- * of queries.
+ * All else is validation: the lengths and batches between, every round of the engine with LMCache and every round of
+ * queries, and prompts that come at given times.
  */
 export function partsOf(cases: readonly RecordedCase[]): readonly Part[] {
   const lengths = ranked(cases, (entry) => (entry.kind === 'ttft' ? roundLength(entry.promptTokens) : null));
@@ -15,7 +15,7 @@ export function partsOf(cases: readonly RecordedCase[]): readonly Part[] {
   return cases.map((entry) => {
     if (entry.kind === 'ttft') return partOf((lengths.get(roundLength(entry.promptTokens)) ?? 0) % 2 === 0);
     if (entry.kind === 'step') return partOf((batches.get(entry.batch) ?? 0) % 2 === 0);
-    return partOf(entry.engine === 'baseline' && entry.workload !== 'longdoc-query');
+    return partOf(entry.kind === 'round' && entry.engine === 'baseline' && entry.workload !== 'longdoc-query');
   });
 }
 

@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 const COMMANDS: Readonly<Record<string, readonly [string, Command]>> = {
-  calibrate: ['calibrate <files..>', simulateCalibrateCommand],
+  calibrate: ['calibrate <recordings..>', simulateCalibrateCommand],
   study: ['study [workload]', simulateStudyCommand],
 };
 

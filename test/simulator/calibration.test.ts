@@ -1,21 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { constantAt, withConstants } from '../../simulator/calibration/constants.js';
+import type { RecordedCase, StepCase, TtftCase } from '../../simulator/calibration/cases.js';
+import { constantAt, FITTED_CONSTANTS, withConstants } from '../../simulator/calibration/constants.js';
 import { fitProfile } from '../../simulator/calibration/fit.js';
 import { minimise } from '../../simulator/calibration/minimise.js';
 import { predictStep, predictTtft } from '../../simulator/calibration/predict.js';
-import {
-  type RecordedCase,
-  readRecording,
-  type StepCase,
-  type TtftCase,
-} from '../../simulator/calibration/recordings.js';
+import { openRecordings, type Recording } from '../../simulator/calibration/recording.js';
+import { readRecording } from '../../simulator/calibration/recordings.js';
 import { partsOf } from '../../simulator/calibration/split.js';
-import { profileFile, profileOf } from '../../simulator/profiles.js';
+import { loadProfile, profileFile, profileOf } from '../../simulator/profiles.js';
 import { openStudyEngine } from '../../simulator/study/study-engine.js';
 import { runSuiteStudy } from '../../simulator/study/suite-study.js';
 
@@ -30,6 +27,20 @@ const written = (name: string, content: string | Buffer): string => {
   writeFileSync(join(folder, name), content);
   return join(folder, name);
 };
+
+/** What was recorded of Qwen3-14B, all of it training. */
+function recordingOf(cases: readonly RecordedCase[]): Recording {
+  const model = loadProfile('h200').model('Qwen/Qwen3-14B');
+  return {
+    name: 'made up',
+    folder: '/made/up',
+    model,
+    cases,
+    parts: cases.map(() => 'training'),
+    simulatedBy: null,
+    predictedBy: (profile) => ({ profile, model }),
+  };
+}
 
 describe('recordings', () => {
   it('of single prompts are one case a length and place, with all repetitions', () => {
@@ -56,6 +67,37 @@ describe('recordings', () => {
     expect(readRecording(written('decode-baseline.csv.gz', gzipSync(text)))).toEqual(wanted);
   });
 
+  it('of decoding tell prompts of different lengths apart where they say how long each is', () => {
+    const text = 'batch,stream,prompt_tokens,times\n1,0,500,5,12,19\n1,0,900,5,14,23\n';
+    expect(readRecording(written('decode-lmcache-long.csv', text))).toEqual([
+      { kind: 'step', engine: 'lmcache', batch: 1, contextTokens: 502, seconds: 0.007 },
+      { kind: 'step', engine: 'lmcache', batch: 1, contextTokens: 902, seconds: 0.009 },
+    ]);
+  });
+
+  it('of token ids, and of prompts that come at given times, are cases of their own', () => {
+    const head = 'engine,length,rep,mode,ttft,prompt_tokens,cached_tokens,error,server_ttft\n';
+    // An engine that does not tell how much it had cached, and a second line of the same repetition.
+    const ids = `${head}lmcache,700,0,gpu,0.03,700,,,0.029\nlmcache,700,0,gpu,0.02,700,,,0.019\nlmcache,700,1,gpu,9,700,,timed out,\n`;
+    const single = { kind: 'ttft', engine: 'lmcache', promptTokens: 700, cachedIn: 'gpu', cachedTokens: 0 };
+    expect(readRecording(written('ids-lmcache.csv', ids))).toEqual([
+      { ...single, cameAsIds: true, samples: [0.02, 0.03] },
+    ]);
+    expect(readRecording(written('single-lmcache.csv', ids))).toEqual([{ ...single, samples: [0.02, 0.03] }]);
+    const arrivals =
+      'i,start,first_chunk,ttft,end,prompt_tokens,completion_tokens,cached_tokens,error\n0,0.2,0.1,0.1,1.1,300,9,0,\n1,0.3,,,,300,,,gone\n';
+    expect(readRecording(written('arrivals-baseline-poisson-2.csv', arrivals))).toEqual([
+      {
+        kind: 'arrivals',
+        engine: 'baseline',
+        name: 'poisson-2',
+        requests: [
+          { prompt: '0', start: 0.2, ttft: 0.1, end: 1.1, promptTokens: 300, outputTokens: 9, cachedTokens: 0 },
+        ],
+      },
+    ]);
+  });
+
   it('of workloads are whole rounds, in the small form single cases', () => {
     const [round] = readRecording(`${FIXTURES}longdoc-lmcache-query.csv`);
     expect(round).toMatchObject({ kind: 'round', engine: 'lmcache', workload: 'longdoc-query' });
@@ -74,11 +116,77 @@ describe('recordings', () => {
     ['single-x.csv', '', /holds no recordings/],
     ['bench-vllm.csv', 'i,start\n1,2\n', /names neither engine/],
     ['decode-lmcache.csv', 'head\n1,0,5\n', /without token times/],
+    ['decode-lmcache.csv', 'batch,stream,prompt_tokens,times\n1,0,700,5\n', /without token times/],
+    ['arrivals-poisson.csv', 'i,start,ttft,end\n0,1,1,2\n', /"" in column|names neither engine/],
     ['mine.csv', 'kind,engine,ms\nttft,baseline\n', /has not 3 cells/],
     ['mine.csv', 'kind,engine,ms\nstep,baseline,fast\n', /"fast" in column "ms" is not a number/],
     ['mine.csv', 'kind,engine,ms\nwarp,baseline,1\n', /neither "ttft" nor "step"/],
   ])('%s that holds %j is refused', (name, content, message) => {
     expect(() => readRecording(written(name, content))).toThrow(message);
+  });
+});
+
+describe('a recording', () => {
+  const open = (paths: readonly string[]) => openRecordings(paths, { profile: loadProfile('h200') });
+  const single = 'engine,length,rep,mode,ttft,prompt_tokens,cached_tokens,error\nlmcache,700,0,cold,0.03,700,0,\n';
+  const folderOf = (name: string, description: string | null): string => {
+    const own = join(folder, name);
+    mkdirSync(own, { recursive: true });
+    writeFileSync(join(own, 'single-lmcache.csv'), single);
+    writeFileSync(join(own, 'notes.csv'), 'no recording');
+    if (description !== null) writeFileSync(join(own, 'recording.json'), description);
+    return own;
+  };
+
+  it('is a folder, with the model that its path, its recording.json or nobody names', () => {
+    const paths = [
+      folderOf('a', '{ "model": "Qwen/Qwen3-8B", "numGpuBlocks": 7281, "versions": {} }'),
+      `${folderOf('b/c', '{ "model": "Qwen/Qwen3-8B" }')}:Qwen/Qwen3-14B`,
+      folderOf('d', null),
+    ];
+    const recordings = open(paths);
+    expect(recordings.map(({ name, model }) => [name, model.name])).toEqual([
+      ['a', 'Qwen/Qwen3-8B'],
+      ['b/c', 'Qwen/Qwen3-14B'],
+      ['d', 'Qwen/Qwen3-14B'],
+    ]);
+    const given = openRecordings(paths, { profile: loadProfile('h200'), model: 'Qwen/Qwen3-32B' });
+    expect(given.map(({ model }) => model.name)).toEqual(['Qwen/Qwen3-32B', 'Qwen/Qwen3-14B', 'Qwen/Qwen3-32B']);
+    const [first, second] = recordings.map(({ predictedBy }) => predictedBy(loadProfile('h200')));
+    expect([first?.blockCount, second?.blockCount]).toEqual([7281, undefined]);
+    expect(recordings.every(({ cases, parts }) => cases.length === 1 && parts[0] === 'training')).toBe(true);
+  });
+
+  it('is all files that were named of one folder, each once', () => {
+    const own = folderOf('e', null);
+    writeFileSync(join(own, 'ids-lmcache.csv'), single);
+    const [recording, ...others] = open([join(own, 'single-lmcache.csv'), own, join(own, 'ids-lmcache.csv')]);
+    expect(others).toEqual([]);
+    expect(recording?.cases).toHaveLength(2);
+    expect(open([join(own, 'single-lmcache.csv')])[0]?.cases).toHaveLength(1);
+  });
+
+  it('says whether a simulator was recorded', () => {
+    const told = (simulated: string) => open([folderOf('f', `{ "simulated": ${simulated} }`)])[0]?.simulatedBy;
+    expect(['null', 'false'].map(told)).toEqual([null, null]);
+    expect(['{ "profile": "a100", "speed": 10 }', '"l40s"', 'true'].map(told)).toEqual(['a100', 'l40s', 'unknown']);
+  });
+
+  it.each([
+    ['{ "numGpuBlocks": 0 }', /recording\.json": .*numGpuBlocks/s],
+    ['{ "l2Adapter": { "type": "tape" } }', /recording\.json": --l2-adapter/],
+    ['{ "model": "nobody/x" }', /no shape of the model "nobody\/x"/],
+    ['{', /recording\.json": /],
+  ])('with %s is refused', (description, message) => {
+    expect(() => open([folderOf('g', description)])).toThrow(message);
+  });
+
+  it('of no files, of no folder, or of two models is refused', () => {
+    mkdirSync(join(folder, 'empty'));
+    expect(() => open([join(folder, 'empty')])).toThrow(/empty" holds no recordings/);
+    expect(() => open([join(folder, 'nowhere')])).toThrow(/nowhere/);
+    const own = folderOf('h', null);
+    expect(() => open([`${own}:Qwen/Qwen3-8B`, `${own}:Qwen/Qwen3-14B`])).toThrow(/one model, not of/);
   });
 });
 
@@ -100,9 +208,10 @@ describe('the split', () => {
       round('lmcache', 'longdoc-warmup'),
       round('baseline', 'bench'),
       round('lmcache', 'bench'),
+      { kind: 'arrivals', engine: 'baseline', name: 'poisson', requests: [] },
     ];
     const training = partsOf(cases).map((part) => part === 'training');
-    expect(training).toEqual([false, true, false, true, true, false, false, true, false]);
+    expect(training).toEqual([false, true, false, true, true, false, false, true, false, false]);
   });
 });
 
@@ -110,6 +219,19 @@ describe('the fit', () => {
   it('finds the least of a bent valley', () => {
     const [x = 0, y = 0] = minimise(([a = 0, b = 0]) => (1 - a) ** 2 + 100 * (b - a * a) ** 2, [-1, 1]);
     expect([x, y]).toEqual([expect.closeTo(1, 2), expect.closeTo(1, 2)]);
+  });
+
+  it('does not end where a simplex of many constants has collapsed', () => {
+    const valley = (point: readonly number[]): number =>
+      point.slice(1).reduce((sum, value, index) => {
+        const before = point[index] ?? 0;
+        return sum + (1 - before) ** 2 + 100 * (value - before * before) ** 2;
+      }, 0);
+    const found = minimise(
+      valley,
+      Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? -1 : 1)),
+    );
+    expect(valley(found)).toBeLessThan(1e-6);
   });
 
   it('finds the constants of an engine again from what it would have shown', async () => {
@@ -146,7 +268,7 @@ describe('the fit', () => {
       ...ttfts.map((entry) => ({ ...entry, samples: [predictTtft(engine, entry)] })),
       ...steps.map((entry) => ({ ...entry, seconds: predictStep(engine, entry) })),
     ];
-    const fitted = await fitProfile(base, model, cases, 'a test');
+    const fitted = await fitProfile(base, [recordingOf(cases)], FITTED_CONSTANTS, 'a test');
     expect(constantAt(fitted, 'step.gemmEfficiency')).toBeCloseTo(0.65, 1);
     expect((constantAt(fitted, 'transfer.loadBytesPerSecond') ?? 0) / 3e10).toBeCloseTo(1, 1);
     const predicted = { profile: profileOf(fitted), model };

@@ -1,0 +1,145 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import type { ModelShape, Profile } from '../contracts.js';
+import { parseL2Adapter } from '../lmcache/l2-adapter.js';
+import { shapeFromFolder } from '../model-config.js';
+import type { RecordedCase } from './cases.js';
+import type { PredictedEngine } from './predict.js';
+import { isRecordingName, readRecording } from './recordings.js';
+import { type Part, partsOf } from './split.js';
+
+/** Stands beside the recordings of a folder, and says what they are of. */
+const DESCRIPTION = 'recording.json';
+const descriptionSchema = z.looseObject({
+  model: z.string().min(1).optional(),
+  /** Blocks of KV that the engine had, as vLLM's log and `vllm:cache_config_info` have them. */
+  numGpuBlocks: z.int().positive().optional(),
+  /** The cache server's second level, as the JSON of --l2-adapter. */
+  l2Adapter: z.looseObject({}).optional(),
+  /** What a simulator says of itself, if one was recorded; null, false or left out: real hardware. */
+  simulated: z.union([z.null(), z.boolean(), z.string(), z.looseObject({ profile: z.string() })]).optional(),
+});
+type Description = z.infer<typeof descriptionSchema>;
+
+/** What was recorded of one model on one machine. */
+export interface Recording {
+  /** The folder's path below that of all recordings. */
+  readonly name: string;
+  readonly folder: string;
+  readonly model: ModelShape;
+  readonly cases: readonly RecordedCase[];
+  /** Of each case, whether constants may be fitted on it. */
+  readonly parts: readonly Part[];
+  /** Profile of the simulator that was recorded instead of hardware; null for hardware. */
+  readonly simulatedBy: string | null;
+  /** The same engine, as a profile predicts it. */
+  predictedBy(profile: Profile): PredictedEngine;
+}
+
+/** Recorded models that nobody names. */
+const USUAL_MODEL = 'Qwen/Qwen3-14B';
+
+/**
+ * Recordings by their folders or single files; files of one folder are one recording. `:MODEL` after a path names the
+ * model that was recorded, else `model` does, else the folder's `recording.json`, else it is Qwen3-14B.
+ * @param profile knows the shapes of models.
+ * @throws Error naming the path and what is wrong there.
+ */
+export function openRecordings(
+  paths: readonly string[],
+  { profile, model }: { readonly profile: Profile; readonly model?: string },
+): readonly Recording[] {
+  const folders = new Map<string, { files: string[]; model: string | null }>();
+  for (const given of paths) {
+    const { place, model: named } = splitModel(given);
+    const isFolder = statSync(place).isDirectory();
+    const folder = isFolder ? place.replace(/(?<=.)\/+$/, '') : path.dirname(place);
+    const known = folders.get(folder) ?? { files: [], model: null };
+    if (known.model !== null && named !== null && known.model !== named) {
+      throw new Error(`"${folder}" is a recording of one model, not of "${known.model}" and "${named}"`);
+    }
+    const files = isFolder ? filesOf(place) : [place];
+    folders.set(folder, { files: [...known.files, ...files], model: named ?? known.model });
+  }
+  const common = commonParent([...folders.keys()]);
+  return [...folders].map(([folder, { files, model: named }]) => {
+    const description = descriptionOf(folder);
+    const cases = [...new Set(files)].flatMap((file) => [...readRecording(file)]);
+    return {
+      name: path.relative(common, path.resolve(folder)),
+      folder: path.resolve(folder),
+      cases,
+      parts: partsOf(cases),
+      simulatedBy: simulatorOf(description),
+      ...engineOf(description, named ?? model ?? description.model ?? USUAL_MODEL, profile, folder),
+    };
+  });
+}
+
+/** The same recording, of which no case may be fitted on. */
+export function leftOut(recording: Recording): Recording {
+  return { ...recording, parts: recording.cases.map(() => 'validation') };
+}
+
+function engineOf(
+  { numGpuBlocks, l2Adapter }: Description,
+  modelName: string,
+  known: Profile,
+  folder: string,
+): Pick<Recording, 'model' | 'predictedBy'> {
+  const model = shapeFromFolder(modelName) ?? known.model(modelName);
+  const openL2 = () => [parseL2Adapter(JSON.stringify(l2Adapter))];
+  const hasL2 = l2Adapter !== undefined;
+  if (hasL2) explain(`"${path.join(folder, DESCRIPTION)}"`, openL2);
+  return {
+    model,
+    predictedBy: (profile) => ({
+      profile,
+      model,
+      ...(numGpuBlocks === undefined ? {} : { blockCount: numGpuBlocks }),
+      ...(hasL2 ? { l2: openL2 } : {}),
+    }),
+  };
+}
+
+/** A path may hold colons itself; what exists is a path. */
+function splitModel(given: string): { readonly place: string; readonly model: string | null } {
+  const colon = given.lastIndexOf(':');
+  if (existsSync(given) || colon < 0) return { place: given, model: null };
+  return { place: given.slice(0, colon), model: given.slice(colon + 1) };
+}
+
+/** The deepest folder that holds all these folders. */
+function commonParent(folders: readonly string[]): string {
+  const [first = [], ...others] = folders.map((folder) => path.dirname(path.resolve(folder)).split(path.sep));
+  const same = first.findIndex((part, index) => others.some((parts) => parts[index] !== part));
+  return (same < 0 ? first : first.slice(0, same)).join(path.sep) || path.sep;
+}
+
+function filesOf(folder: string): readonly string[] {
+  const names = readdirSync(folder).filter(isRecordingName).toSorted();
+  if (names.length === 0) throw new Error(`"${folder}" holds no recordings: no file like single-lmcache.csv`);
+  return names.map((name) => path.join(folder, name));
+}
+
+function descriptionOf(folder: string): Description {
+  const file = path.join(folder, DESCRIPTION);
+  if (!existsSync(file)) return {};
+  return explain(`"${file}"`, () => descriptionSchema.parse(JSON.parse(readFileSync(file, 'utf8'))));
+}
+
+function simulatorOf({ simulated }: Description): string | null {
+  if (simulated === undefined || simulated === null || simulated === false) return null;
+  if (simulated === true) return 'unknown';
+  return typeof simulated === 'string' ? simulated : simulated.profile;
+}
+
+function explain<T>(where: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : error;
+    throw new Error(`${where}: ${why}`);
+  }
+}
