@@ -22,7 +22,17 @@ function commandsOf(text: string): readonly string[] {
 
 const names = [
   ...['mp-test', 'step', 'bench', 'experiments', 'process-result', 'improvements', 'sweep', 'models', 'environments'],
-  ...['traces', 'cache-simulation', 'simulate-calibrate', 'simulate-study', 'doctor', 'clean', 'status', 'report'],
+  ...[
+    'traces',
+    'cache-simulation',
+    'simulate-record',
+    'simulate-calibrate',
+    'simulate-study',
+    'doctor',
+    'clean',
+    'status',
+    'report',
+  ],
 ];
 const helps = new Map<string, string>();
 async function loadHelps(bench: Bench): Promise<void> {
@@ -54,7 +64,7 @@ function faultsOf(command: string): readonly string[] {
   const [program, ...args] = words;
   if (program === 'lmcache-ci') {
     const command =
-      args[0] === 'simulate' && /^(?:calibrate|study)$/.test(args[1] ?? '') ? `simulate-${args[1]}` : args[0];
+      args[0] === 'simulate' && /^(?:record|calibrate|study)$/.test(args[1] ?? '') ? `simulate-${args[1]}` : args[0];
     if (command === 'simulate' || command === 'completion') return faults;
     const help = helps.get(command ?? '');
     if (help === undefined || help === '') return [...faults, `command ${command}`];
