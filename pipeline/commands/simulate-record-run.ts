@@ -94,7 +94,6 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
     try {
       for (const part of settings.parts) await recordPart(part, session, settings, progress, ended);
     } finally {
-      prompts.close();
       const files = ended.flatMap((part) => part.files.filter(({ rows }) => rows > 0).map(({ name }) => name));
       if (files.length > 0)
         await describeRecordingFolder(settings.out, {

@@ -19,7 +19,7 @@ export const simulateRecordCommand: Command = {
     const own = (name: keyof typeof recordDefaults, describe: string) => text(describe, recordDefaults[name]);
     return parser
       .usage(
-        '$0 simulate record --engine <engine> --out <folder> [options]\n\nRecords a running OpenAI server, a vLLM with or without LMCache, so that `simulate calibrate` can fit a profile to it. Takes about five minutes; the server must be otherwise idle.',
+        '$0 simulate record --engine <engine> --out <folder> [options]\n\nRecords a running OpenAI server, a vLLM with or without LMCache, so that `simulate calibrate` can fit a profile to it. Takes about four minutes; the server must be otherwise idle.',
       )
       .option('url', own('url', 'The server'))
       .option('engine', text('lmcache or baseline: a vLLM with LMCache, or without'))

@@ -1,6 +1,5 @@
-import type { Agent } from 'node:http';
 import { PythonRandom } from '../python-random.js';
-import { openAgent, ServerAnswerError } from '../server-answer.js';
+import { ServerAnswerError } from '../server-answer.js';
 import { detokenize, tokenize } from '../server-api.js';
 import type { Target } from '../target.js';
 import { SINGLE_TOKEN_WORDS } from '../traces/turn-text.js';
@@ -21,14 +20,12 @@ const MOST_FITTINGS = 8;
  */
 export class WordPrompts {
   readonly #target: Target;
-  readonly #agent: Agent;
   readonly #signal: AbortSignal;
   readonly #random: PythonRandom;
   readonly #words: readonly string[];
 
-  private constructor(target: Target, agent: Agent, words: readonly string[], seed: number, signal: AbortSignal) {
+  private constructor(target: Target, words: readonly string[], seed: number, signal: AbortSignal) {
     this.#target = target;
-    this.#agent = agent;
     this.#words = words;
     this.#random = new PythonRandom(seed);
     this.#signal = signal;
@@ -39,15 +36,8 @@ export class WordPrompts {
    * @throws ServerUnreachableError; ServerAnswerError where the server offers no /tokenize
    */
   static async open(target: Target, seed: number, signal: AbortSignal): Promise<WordPrompts> {
-    const agent = await openAgent(target, 1);
-    try {
-      const found = await vocabularyWords(target, agent, signal);
-      const words = found.length >= ENOUGH_WORDS ? found : SINGLE_TOKEN_WORDS;
-      return new WordPrompts(target, agent, words, seed, signal);
-    } catch (error) {
-      agent.destroy();
-      throw error;
-    }
+    const found = await vocabularyWords(target, signal);
+    return new WordPrompts(target, found.length >= ENOUGH_WORDS ? found : SINGLE_TOKEN_WORDS, seed, signal);
   }
 
   /** Different words that prompts are made of. */
@@ -84,12 +74,8 @@ export class WordPrompts {
     return ids.slice(0, tokens);
   }
 
-  close(): void {
-    this.#agent.destroy();
-  }
-
   #encode(text: string, addSpecialTokens: boolean): Promise<number[]> {
-    return tokenize(this.#target, text, { addSpecialTokens, signal: this.#signal, agent: this.#agent });
+    return tokenize(this.#target, text, { addSpecialTokens, signal: this.#signal });
   }
 }
 
@@ -99,16 +85,15 @@ function textOf(words: readonly string[]): string {
 }
 
 /** Words of which each is one token; none where the server does not decode. */
-async function vocabularyWords(target: Target, agent: Agent, signal: AbortSignal): Promise<readonly string[]> {
-  const options = { signal, agent };
-  const encode = (text: string): Promise<number[]> => tokenize(target, text, { ...options, addSpecialTokens: false });
+async function vocabularyWords(target: Target, signal: AbortSignal): Promise<readonly string[]> {
+  const encode = (text: string): Promise<number[]> => tokenize(target, text, { signal, addSpecialTokens: false });
   const lineBreak = (await encode('\n')).at(-1) ?? 0;
   const words = new Set<string>();
   try {
     for (let portion = 0; portion < PORTIONS; portion += 1) {
       const first = FIRST_ID + portion * IDS_A_PORTION;
       const ids = Array.from({ length: IDS_A_PORTION }, (_, index) => [lineBreak, first + index]).flat();
-      const found = (await detokenize(target, ids, options)).split('\n').filter((piece) => WORD.test(piece));
+      const found = (await detokenize(target, ids, { signal })).split('\n').filter((piece) => WORD.test(piece));
       // Not every token that a vocabulary holds is what its text is encoded to.
       const tokens = groupsBetween(await encode(found.join('\n')), lineBreak);
       if (tokens.length !== found.length) continue;
