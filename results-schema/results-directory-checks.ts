@@ -1,5 +1,6 @@
 import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from './make-folder.js';
 
 export type ResultsDirectoryProblem =
   | 'symbolic-link'
@@ -31,7 +32,7 @@ export class ResultsDirectoryError extends Error {
  */
 export async function makeDirectory(path: string): Promise<boolean> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    makeFolder(dirname(path), 0o755);
     // Not recursive: made by us and by nobody else, or EEXIST.
     await mkdir(path, { mode: 0o755 });
     return true;

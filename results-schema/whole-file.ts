@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { namingFile } from './file-trouble.js';
+import { makeFolder } from './make-folder.js';
 
 /** A name of its own beside the file, hidden, and known to `lmcache-ci status` as unfinished. */
 export function draftOf(file: string): string {
@@ -23,7 +24,7 @@ export async function writeWhole(
   const directory = dirname(file);
   const draft = draftOf(file);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    makeFolder(directory, 0o755);
     await withFile(draft, 'wx', async (handle) => {
       await (typeof content === 'function' ? content(handle) : handle.writeFile(content));
       await handle.sync();

@@ -32,6 +32,8 @@ export interface AskOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** An address where nobody is: packets get lost, nothing says so. */
+const CONNECT_TIMEOUT_MS = 5000;
 
 /** Kept-alive connections to one server; `destroy` them when done. @param connections at most */
 export async function openAgent(target: Target, connections: number): Promise<Agent> {
@@ -64,6 +66,12 @@ export async function ask(
       };
       const sent = request(url, { method, headers, signal, agent: options.agent ?? false }, resolve);
       sent.on('error', reject);
+      sent.on('socket', (socket) => {
+        if (!socket.connecting) return;
+        const giveUp = () => sent.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`));
+        const timer = setTimeout(giveUp, CONNECT_TIMEOUT_MS);
+        for (const event of ['connect', 'close']) socket.once(event, () => clearTimeout(timer));
+      });
       sent.end(body ?? undefined);
     });
     const chunks: Buffer[] = [];

@@ -5,6 +5,7 @@ import { describeOutcome } from '../../workloads/request.js';
 import { listModels, serverVersion } from '../../workloads/server-api.js';
 import type { SimulatedBy, Target } from '../../workloads/target.js';
 import type { EngineBootstrapper } from '../engine-bootstrapper.js';
+import { ExternalEngine } from '../external-engine.js';
 import { type PlannedEngine, type PlannedEngines, type PlanOptions, planEngines } from './experiment-engines.js';
 import { type GpuMemory, readGpuMemory, simulatedGpuMemory } from './gpu-memory.js';
 import type { ResultRow } from './results-csv.js';
@@ -112,10 +113,13 @@ export async function runExperiment(
 
 async function startAll({ servers, engines }: PlannedEngines, options: ExperimentOptions): Promise<void> {
   const { readySeconds, signal } = options;
+  const bootstrappers = engines.map(({ bootstrapper }) => bootstrapper);
+  options.onProgress('asking the servers that run already');
+  const external = bootstrappers.filter((bootstrapper) => bootstrapper instanceof ExternalEngine);
+  await requireReady(external, readySeconds, signal);
   options.onProgress('starting engines');
   for (const server of servers) server.start();
   await requireReady(servers, readySeconds, signal);
-  const bootstrappers = engines.map(({ bootstrapper }) => bootstrapper);
   for (const engine of bootstrappers) engine.start();
   await requireReady(bootstrappers, readySeconds, signal);
 }

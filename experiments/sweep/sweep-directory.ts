@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { type SweepSummary, sweepSummarySchema } from '../../results-schema/sweep-summary.js';
 import type { PlannedExperiment, Shard } from './grid.js';
 import type { SweepDefinition } from './load-sweep.js';
@@ -22,7 +23,7 @@ export function directoryName(tag: string, shard: Shard | null, at: Date): strin
 export function createSweepDirectory(logBaseDir: string, tag: string, shard: Shard | null, at: Date): string {
   const base = path.resolve(logBaseDir);
   try {
-    mkdirSync(base, { recursive: true });
+    makeFolder(base);
     for (let number = 1; ; number += 1) {
       const directory = path.join(base, `${directoryName(tag, shard, at)}${number === 1 ? '' : `_${number}`}`);
       try {

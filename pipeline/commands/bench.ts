@@ -1,4 +1,5 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
@@ -24,6 +25,8 @@ import { RequestLog } from './bench-request-log.js';
 import { appendLine, resultFile, writeWhole } from './bench-result-file.js';
 import { benchVerdict } from './bench-verdict.js';
 import { FlagProblems } from './flag-problems.js';
+import { checkInputFile } from './input-path.js';
+import { checkOutputFile, checkOutputFolder } from './output-path.js';
 
 const readyPollMs = 500;
 /** Making prompts would grow it to 48 MiB for good: 10 to 25 MiB of the peak, and no time is won by it. */
@@ -66,7 +69,7 @@ export const benchCommand: Command = {
   async run(parsed) {
     const { flags, options, baseUrl } = readFlags(parsed);
     if (flags.isOn('insecure')) process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
-    await openResultDirectory(flags);
+    checkFiles(flags, options);
     const progress = new BenchProgress(process.stderr, options);
     const interruption = listenForInterruption((_, first) => {
       progress.end();
@@ -81,7 +84,9 @@ export const benchCommand: Command = {
       // Flags that do not fit together, or a data set that is not what it should be.
       if (error instanceof RangeError || error instanceof TypeError) throw new UsageError(error.message);
       if (error instanceof ServerUnreachableError || error instanceof ServerAnswerError) {
-        throw new NoVerdictError(error.message);
+        const where = 'Is a server up there? --base-url, or --host and --port, say where it is';
+        const mend = `${where}; --ready-check-timeout-sec waits for one that starts.`;
+        throw new NoVerdictError(error instanceof ServerUnreachableError ? `${error.message} ${mend}` : error.message);
       }
       throw error;
     } finally {
@@ -163,13 +168,20 @@ async function conclude(
   return verdict.exitCode;
 }
 
-/** Before anything is measured: a result that cannot be kept is no use. */
-async function openResultDirectory(flags: BenchFlags): Promise<void> {
+/** Before any server is asked. @throws UsageError for a data set that cannot be read, and results that cannot be kept */
+function checkFiles(flags: BenchFlags, { dataset }: BenchServeOptions): void {
+  if (dataset !== undefined && 'path' in dataset) checkInputFile('--dataset-path', dataset.path);
   const directory = flags.text('result-dir');
-  if (directory === undefined) return;
-  await mkdir(directory, { recursive: true }).catch((error) => {
-    throw new UsageError(`--result-dir "${directory}" cannot be made: ${String(error)}`);
-  });
+  if (directory !== undefined) checkOutputFolder('--result-dir', directory);
+  if (flags.isOn('save-result') || flags.isOn('append-result')) {
+    const name = flags.text('result-filename');
+    if (name !== undefined) checkOutputFile('--result-filename', path.join(directory ?? '', name));
+    else checkOutputFolder('--result-dir', directory ?? '.');
+  }
+  for (const name of ['request-log', 'output']) {
+    const file = flags.text(name);
+    if (file !== undefined) checkOutputFile(`--${name}`, file);
+  }
 }
 
 function readBaseUrl(flags: BenchFlags): string {
@@ -189,9 +201,7 @@ async function waitUntilReady(target: Target, limitSeconds: number, signal: Abor
   const giveUpAt = performance.now() + limitSeconds * 1000;
   while (!(await isHealthy(target, signal))) {
     if (performance.now() >= giveUpAt) {
-      throw new ServerUnreachableError(
-        `${target.baseUrl}/health is not 200 after ${limitSeconds} s: is the server up?`,
-      );
+      throw new ServerUnreachableError(`${target.baseUrl}/health is not 200 after ${limitSeconds} s.`);
     }
     await sleep(readyPollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
   }

@@ -1,5 +1,5 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { chunksInGb } from '../../experiments/cache-simulation/cache-sizes.js';
 import { type CacheSimulation, simulateCache } from '../../experiments/cache-simulation/simulate.js';
@@ -24,11 +24,14 @@ import { UsageError } from '../usage-error.js';
 import { BenchFlags } from './bench-flags.js';
 import { type CacheSimulationSettings, readCacheSimulationFlags } from './cache-simulation-flags.js';
 import { isFileError } from './file-error.js';
+import { checkOutputFile, checkOutputFolder } from './output-path.js';
 import { ProgressLine } from './progress-line.js';
 
 /** @returns the exit code. @throws UsageError */
 export async function runCacheSimulation(parsed: Readonly<Record<string, unknown>>): Promise<number> {
   const settings = readCacheSimulationFlags(new BenchFlags(parsed));
+  if (settings.output !== null) checkOutputFile('--output', `${settings.output}.cache-simulation.json`);
+  checkOutputFolder('--scratch', settings.scratch);
   const progress = new ProgressLine(process.stderr);
   const interruption = listenForInterruption((_, first) => {
     progress.clear();
@@ -144,7 +147,6 @@ function recordOf(
 
 async function writeFiles(record: CacheSimulationRecord, base: string | null): Promise<readonly string[]> {
   if (base === null) return [];
-  await mkdir(dirname(base), { recursive: true });
   const json = await writeWhole(`${base}.cache-simulation.json`, `${JSON.stringify(record, null, 2)}\n`);
   if (record.curves.length === 0) return [json];
   const { cacheSimulationReport } = await import('../../report/cache-simulation/cache-simulation-report.js');

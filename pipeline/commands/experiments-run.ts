@@ -3,7 +3,6 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { openEngineHost, runId } from '../../experiments/engine-host.js';
 import { type FunctionResult, type PlannedFunction, runSuite } from '../../experiments/suite/run-suite.js';
-import { namingFile } from '../../results-schema/file-trouble.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { raisePriority } from '../../simulator/priority.js';
 import { commonSettings } from '../../steps/common-settings.js';
@@ -13,7 +12,7 @@ import { packageVersion } from '../package-version.js';
 import { UsageError } from '../usage-error.js';
 import { ExperimentsReporter } from './experiments-reporter.js';
 import type { ExperimentSettings } from './experiments-settings.js';
-import { isFileError } from './file-error.js';
+import { checkOutputFolder } from './output-path.js';
 
 export const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
 
@@ -24,14 +23,8 @@ export const defaultModel = 'mistralai/Mistral-7B-Instruct-v0.2';
 export function newRun(outputDirectory: string): { readonly id: string; readonly directory: string } {
   const id = runId('experiments');
   const directory = path.join(outputDirectory, `.${id}`);
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (error) {
-    const named = namingFile(error, path.join(directory, 'x'));
-    if (!isFileError(named)) throw error;
-    const why = named.cause instanceof Error ? named.cause.message : named.message;
-    throw new UsageError(`-o "${outputDirectory}" cannot be written to: ${why}. Nothing was started.`);
-  }
+  checkOutputFolder('-o', outputDirectory);
+  mkdirSync(directory);
   return { id, directory };
 }
 

@@ -13,6 +13,7 @@ import { chooseEngine, type EngineSetting, type RuntimeSetting } from '../engine
 import { machineProbes } from '../machine-probes.js';
 import { settingValues, workspace } from '../run-plan.js';
 import { NoVerdictError } from '../usage-error.js';
+import { checkOutputFolder } from './output-path.js';
 
 /** What decides where engines run; the same names as mp-test's. */
 export const engineSettings = defineSettings({
@@ -106,6 +107,8 @@ export async function readEngineSettings(
     machineProbes(minFreeGpuMiB, null, needs.fewestGpus),
   );
   if (!choice.chosen) throw new NoVerdictError(choice.message);
+  const logDirectory = text('ENGINE_LOG_DIR');
+  if (logDirectory !== null) checkOutputFolder('ENGINE_LOG_DIR', logDirectory);
   const { engine } = choice;
   return {
     launch: {
@@ -128,7 +131,7 @@ export async function readEngineSettings(
     simulatedBecause: engine === 'sim' ? choice.why : null,
     minFreeGpuMiB,
     readySeconds: Number(values['MAX_WAIT_SECONDS']),
-    logDirectory: text('ENGINE_LOG_DIR') ?? '/tmp',
+    logDirectory: logDirectory ?? '/tmp',
   };
 }
 

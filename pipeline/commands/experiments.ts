@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { whyUnreachable } from '../../experiments/external-engine.js';
 import { external } from '../../experiments/suite/build.js';
 import {
   loadFunctions,
@@ -11,7 +12,7 @@ import { type FunctionResult, type PlannedFunction, planFunctions } from '../../
 import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
 import { describeExitCodes } from '../exit-codes.js';
-import { UsageError } from '../usage-error.js';
+import { NoVerdictError, UsageError } from '../usage-error.js';
 import type { ExperimentsReporter } from './experiments-reporter.js';
 import { defaultModel, newRun, readModel, readPorts, readSeed, runFunctions } from './experiments-run.js';
 import { addEngineFlags, configureEngines, readEngineSettings } from './experiments-settings.js';
@@ -124,14 +125,14 @@ export const experimentsCommand: Command = {
     if (typeof file !== 'string') {
       throw new UsageError('Which test file? E.g. lmcache-ci experiments tests/tests.ts -l; it goes before -p.');
     }
-    const { givenModel, ports, cachePorts, sentinelPorts, seed } = readFlags(parsed);
+    const { givenModel, ports, cachePorts, sentinelPorts, seed, urls } = readFlags(parsed);
     const functions = await chooseFunctions(file, typeof parsed['filter'] === 'string' ? parsed['filter'] : null);
     if (parsed['list'] === true) {
       process.stdout.write(functions.map(({ name }) => `${name}\n`).join(''));
       return 0;
     }
     const model = givenModel ?? defaultModel;
-    const urls = Array.isArray(parsed['url']) ? parsed['url'].map(String) : [];
+    await requireServers(urls);
     const settings = await readEngineSettings(parsed, model);
     const outputDirectory = path.resolve(String(parsed['outputDir']));
     const { id, directory } = newRun(outputDirectory);
@@ -171,10 +172,31 @@ function readFlags(parsed: Readonly<Record<string, unknown>>) {
     cachePorts: ports('--cache-port', 'cachePort', defaultCachePorts),
     sentinelPorts: ports('--sentinel-port', 'sentinelPort', defaultSentinelPorts),
     seed: problems.read(() => readSeed(parsed['seed']), 0),
+    urls: problems.read(() => readUrls(parsed['url']), []),
   };
   problems.read(() => configureEngines(parsed), null);
   problems.throwIfAny();
   return flags;
+}
+
+function readUrls(given: unknown): readonly string[] {
+  const urls = Array.isArray(given) ? given.map(String) : [];
+  const bad = urls.find((url) => !/^https?:\/\/[^/]/.test(url) || !URL.canParse(url));
+  if (bad === undefined) return urls;
+  throw new UsageError(`--url "${bad}": expected a URL such as http://gpu-1:8000.`);
+}
+
+/** @throws NoVerdictError for servers that are not there, before others are started beside them */
+async function requireServers(urls: readonly string[]): Promise<void> {
+  const problems = await Promise.all(
+    urls.map(async (url) => {
+      const why = await whyUnreachable(url, new AbortController().signal);
+      return why === null ? [] : [`--url "${url}" cannot be reached: ${why}.`];
+    }),
+  );
+  const lines = problems.flat();
+  if (lines.length === 0) return;
+  throw new NoVerdictError(`${lines.join('\n')}\nStart the server first, or name where it is. Nothing was started.`);
 }
 
 /** What was to be shown and was not is a failure of the code under test, unless the client was too slow to tell. */

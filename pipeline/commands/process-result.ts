@@ -6,6 +6,7 @@ import { ExperimentCsvError } from '../../results-schema/experiment-csv.js';
 import type { Command } from '../cli.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
+import { checkOutputFolder } from './output-path.js';
 
 /** `lmcache-ci process-result [csv...]`: the curves of experiments' CSV files as PDF, SVG and one HTML page. */
 export const processResultCommand: Command = {
@@ -42,6 +43,7 @@ export const processResultCommand: Command = {
     const files = given.length > 0 ? given : await csvFilesHere();
     const formats = chosenFormats(parsed['format']);
     const directory = typeof parsed['outputDir'] === 'string' ? { outputDirectory: parsed['outputDir'] } : {};
+    if (directory.outputDirectory !== undefined) checkOutputFolder('-o', directory.outputDirectory);
     const problems: string[] = [];
     for (const file of files) {
       try {

@@ -5,6 +5,7 @@ import type { Command } from '../cli.js';
 import { didYouMean } from '../config/suggest.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { UsageError } from '../usage-error.js';
+import { checkOutputFolder } from './output-path.js';
 
 /** `lmcache-ci report DIR`: a run's results as pages to read, print, or hand to a CI system. */
 export const reportCommand: Command = {
@@ -44,8 +45,9 @@ export const reportCommand: Command = {
       throw new UsageError(`"${root}" cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     });
     if (!stats.isDirectory()) throw new UsageError(`"${root}" is not a directory.`);
-    const output = parsed['output'];
-    const files = await writeRunReport(root, formats, typeof output === 'string' ? path.resolve(output) : undefined);
+    const output = typeof parsed['output'] === 'string' ? path.resolve(parsed['output']) : undefined;
+    if (output !== undefined) checkOutputFolder('-o', path.dirname(output));
+    const files = await writeRunReport(root, formats, output);
     if (files === null) {
       throw new UsageError(
         `"${root}" holds no run.json that can be read; lmcache-ci status ${root} says what there is.\n` +

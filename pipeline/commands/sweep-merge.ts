@@ -2,6 +2,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { MergeError, mergeSweeps as merge } from '../../experiments/sweep/merge-summaries.js';
 import { readSweep, SweepDirectoryError } from '../../experiments/sweep/sweep-directory.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { openResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { UsageError } from '../usage-error.js';
 import { exitCodeOf, report, summaryLines } from './sweep-end.js';
@@ -52,7 +53,7 @@ function readParts(directories: readonly string[]) {
 
 async function makeNew(directory: string): Promise<void> {
   try {
-    await mkdir(path.dirname(directory), { recursive: true });
+    makeFolder(path.dirname(directory));
     await mkdir(directory);
   } catch (error) {
     const why = error instanceof Error && 'code' in error && error.code === 'EEXIST' ? 'it exists' : String(error);

@@ -1,5 +1,6 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { writeWhole } from '../../results-schema/whole-file.js';
 import { splitChart } from '../charts/line-chart.js';
 import type { ReportDocument } from './report-document.js';
@@ -22,7 +23,7 @@ export async function writeReport(
   formats: readonly ReportFormat[],
 ): Promise<readonly string[]> {
   const files: string[] = [];
-  await mkdir(path.dirname(base), { recursive: true });
+  makeFolder(path.dirname(base));
   for (const format of reportFormats.filter((known) => formats.includes(known))) {
     if (format === 'pdf') {
       const { pdfDocument } = await import('./pdf-document.js');
@@ -39,7 +40,7 @@ async function writeCharts(report: ReportDocument, directory: string): Promise<s
   const { lineChartSvg } = await import('../charts/line-chart-svg.js');
   const charts = report.sections.flatMap((section) => section.charts).flatMap(splitChart);
   // Charts of a former report, of which there may have been more, must not look like this one's.
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   const former = (await readdir(directory)).filter((name) => /^\d+-[a-z0-9-]+\.svg$/.test(name));
   await Promise.all(former.map((name) => rm(path.join(directory, name))));
   const digits = String(charts.length).length;

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
+import { findFreePorts } from '../../engines/free-ports.js';
+import { RawHttpServer } from '../fixtures/raw-http-server.js';
 import { type Bench, type Environment, root, test } from './bench.js';
 
 function writeDotenv(bench: Bench, text: string): void {
@@ -78,6 +80,46 @@ describe('flags that do not exist and values that cannot be used', () => {
     expect(said).toContain('Unknown argument "--bogus"');
     for (const [at, arg] of args.entries())
       if (args[at + 1] === 'x') expect(said).toMatch(new RegExp(`${arg}\\b[^\n]*"x"`));
+  });
+});
+
+describe('files', () => {
+  test('that cannot be read or written are told before a server is asked', async ({ bench }) => {
+    const server = await RawHttpServer.start(() => undefined);
+    const asking = ['bench', '--base-url', server.baseUrl];
+    const cases = [
+      [
+        [...asking, '--dataset-name', 'sharegpt', '--dataset-path', 'none.json'],
+        '--dataset-path "none.json" cannot be read: ',
+      ],
+      [[...asking, '--save-result', '--result-dir', '/proc/x'], '--result-dir "/proc/x" cannot be written to: '],
+      [[...asking, '--save-result', '--result-filename', '.'], '--result-filename "." is a directory: name a file.'],
+      [[...asking, '--request-log', '/proc/x/y'], '--request-log "/proc/x/y" cannot be written to: '],
+      [['improvements', '-o', '/proc/a/b'], '-o "/proc/a/b" cannot be written to: '],
+      [['improvements', '--engine-log-dir', '/proc/x'], 'ENGINE_LOG_DIR "/proc/x" cannot be written to: '],
+      [['process-result', 'any.csv', '-o', '/proc/x'], '-o "/proc/x" cannot be written to: '],
+      [['mp-test', '--results-dir', '/proc/x/y'], 'results directory "/proc/x/y" cannot be written ('],
+    ] as const;
+    try {
+      for (const [args, said] of cases) expect(await expectRefusal(bench, 2, args)).toContain(said);
+      expect(server.connections).toBe(0);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe('a server that is not there', () => {
+  test('is told at once, with what to do', async ({ bench }) => {
+    const [port = 0] = await findFreePorts(1);
+    const url = `http://127.0.0.1:${port}`;
+    const file = path.join(root, 'tests', 'tests.ts');
+    const said = await expectRefusal(bench, 3, ['experiments', file, '-f', 'cachegen', '--url', url]);
+    expect(said).toContain(`--url "${url}" cannot be reached: connection refused.\nStart the server first, or`);
+    expect(await expectRefusal(bench, 2, ['experiments', file, '--url', 'gpu-1:8000'])).toContain(
+      '--url "gpu-1:8000": ',
+    );
+    expect(await expectRefusal(bench, 3, ['bench', '--base-url', url])).toMatch(/ECONNREFUSED.*Is a server up there\?/);
   });
 });
 

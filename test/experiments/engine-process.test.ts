@@ -150,7 +150,23 @@ describe('a server that somebody else runs', () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     expect(await engine.isHealthy()).toBe(false);
+    const startedAt = performance.now();
+    expect(await engine.waitUntilReady(60)).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+    expect(engine.failure).toMatch(/^engine 0 at http:\S+ cannot be reached: connection refused\. Start the server/);
+  });
+
+  it('is waited for while it loads its model', async () => {
+    const server = createServer((_, response) => response.writeHead(503).end()).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const address = server.address();
+    const engine = new ExternalEngine(
+      'engine 0',
+      `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
+    );
     expect(await engine.waitUntilReady(0.3)).toBe(false);
-    expect(engine.failure).toMatch(/was not ready after 0\.3 s \(last answer: /);
+    expect(engine.failure).toMatch(/was not ready after 0\.3 s \(last answer: HTTP 503\)/);
+    server.closeAllConnections();
+    server.close();
   });
 });

@@ -1,9 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { namingFile } from '../../results-schema/file-trouble.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { writeWhole, writeWholeSync } from '../../results-schema/whole-file.js';
 
 let folder: string;
@@ -43,6 +44,22 @@ it('names the file in what the file system says, with its code', async () => {
   });
   writeFileSync(file, '');
   await expect(writeWhole(path.join(file, 'x'), '')).rejects.toThrow('rows.csv/x" cannot be written: EEXIST');
+});
+
+it('fails at once where no folder can be made', async () => {
+  for (const below of ['lmcache-ci', 'lmcache-ci/deep/er'])
+    await expect(writeWhole(`/proc/${below}/file`, '')).rejects.toThrow(`"/proc/${below}/file" cannot be written: E`);
+});
+
+it('makes the folders that lack, beside another who does, and follows a link to one', () => {
+  makeFolder(path.join(folder, 'a', 'b'));
+  makeFolder(path.join(folder, 'a', 'b', 'c'), 0o700);
+  expect(statSync(path.join(folder, 'a', 'b', 'c')).mode & 0o777).toBe(0o700);
+  symlinkSync(path.join(folder, 'a'), path.join(folder, 'link'));
+  makeFolder(path.join(folder, 'link', 'd'));
+  expect(readdirSync(path.join(folder, 'a'))).toEqual(['b', 'd']);
+  symlinkSync(path.join(folder, 'nowhere'), path.join(folder, 'dangling'));
+  expect(() => makeFolder(path.join(folder, 'dangling'))).toThrow('EEXIST');
 });
 
 it('says what is in the way of a folder, where node says that the folder is not there', () => {

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import { ROWS_A_GROUP } from '../../workloads/traces/columnar-format.js';
 import { ColumnarReader } from '../../workloads/traces/columnar-reader.js';
 import { type ColumnarRow, ColumnarWriter } from '../../workloads/traces/columnar-writer.js';
@@ -65,6 +66,49 @@ const simple = (index: number): ColumnarRow => ({
   newTokens: index,
   promptTokens: index * 2,
   outputTokens: 3,
+});
+
+/** What all file handles have in common: there it can be decided what a disk answers. */
+async function fileHandles(): Promise<FileHandle> {
+  const handle = await open(join(directory, 'any'), 'w');
+  await handle.close();
+  return Object.getPrototypeOf(handle);
+}
+
+describe('what a disk refuses', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('names the file', async () => {
+    const path = join(directory, 'full.lctrace');
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+      syscall: 'write',
+    });
+    const writing = vi.spyOn(await fileHandles(), 'write').mockRejectedValueOnce(full);
+    await expect(write(path, [simple(0)], null)).rejects.toThrow(
+      `"${path}" cannot be written: ENOSPC: no space left on device, write`,
+    );
+    writing.mockRestore();
+    await expect(ColumnarWriter.create('/proc/x.lctrace', null)).rejects.toThrow('"/proc/x.lctrace" cannot be written');
+    await expect(ColumnarWriter.create('/proc/x/y.lctrace', null)).rejects.toThrow('"/proc/x/y.lctrace" cannot be');
+  });
+
+  it('is noticed where it takes only a part', async () => {
+    const path = join(directory, 'part.lctrace');
+    const handles = await fileHandles();
+    const whole = handles.write;
+    vi.spyOn(handles, 'write').mockImplementation(function (this: FileHandle, ...given: unknown[]) {
+      const [bytes, at, length, offset] = z
+        .tuple([z.instanceof(Buffer), z.number(), z.number(), z.number()])
+        .parse(given);
+      return Reflect.apply(whole, this, [bytes, at, Math.ceil(length / 2), offset]);
+    });
+    const rows = Array.from({ length: 20 }, (_, index) => simple(index));
+    await write(path, rows, null);
+    expect(await readRows(path)).toEqual(rows);
+  });
 });
 
 describe('the columnar form', () => {

@@ -1,6 +1,8 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { namingFile } from '../../results-schema/file-trouble.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { draftOf } from '../../results-schema/whole-file.js';
 import {
   encodeHeader,
@@ -54,9 +56,13 @@ export class ColumnarWriter {
   }
 
   static async create(path: string, blockTokens: number | null): Promise<ColumnarWriter> {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     const unfinished = draftOf(path);
-    return new ColumnarWriter(path, unfinished, await open(unfinished, 'wx', 0o644), blockTokens);
+    try {
+      makeFolder(dirname(path), 0o755);
+      return new ColumnarWriter(path, unfinished, await open(unfinished, 'wx', 0o644), blockTokens);
+    } catch (error) {
+      throw namingFile(error, path);
+    }
   }
 
   /** @returns true when a group is full: `flush` must be awaited before the next row. */
@@ -96,7 +102,7 @@ export class ColumnarWriter {
       view.set((this.#columns[column] ?? view).subarray(0, view.length));
     }
     views.blockIds.set(this.#blockIds.subarray(0, views.blockIds.length));
-    await this.#file.write(bytes, 0, bytes.length, this.#offset);
+    await this.#write(bytes, this.#offset);
     this.#index.push({ offset: this.#offset, bytes: bytes.length, crc: crc32(bytes), rows });
     this.#offset += bytes.length;
     this.#requests += rows;
@@ -122,11 +128,26 @@ export class ColumnarWriter {
       blockTokens: this.#blockTokens,
       indexOffset: this.#offset,
     });
-    await this.#file.write(index, 0, index.length, this.#offset);
-    await this.#file.write(header, 0, header.length, 0);
-    await this.#file.sync();
-    await this.#file.close();
-    await rename(this.#unfinished, path);
+    await this.#write(index, this.#offset);
+    await this.#write(header, 0);
+    try {
+      await this.#file.sync();
+      await this.#file.close();
+      await rename(this.#unfinished, path);
+    } catch (error) {
+      throw namingFile(error, path);
+    }
+  }
+
+  /** All of it: a disk that is nearly full takes a part and reports no error. */
+  async #write(bytes: Buffer, offset: number): Promise<void> {
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        at += (await this.#file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
+      }
+    } catch (error) {
+      throw namingFile(error, this.#path);
+    }
   }
 
   /** After a failure, or instead of `finish`; harmless after it. */
