@@ -278,6 +278,8 @@ const studies: readonly string[] = ['record', 'calibrate', 'study'];
 
 /** What else follows `simulate` is an engine's command line. */
 function joinStudies(args: readonly string[]): readonly string[] {
+  // The shell asks with what was typed so far, behind the program's name.
+  if (args[0] === '--get-yargs-completions') return [...args.slice(0, 2), ...joinStudies(args.slice(2))];
   const [first, second, ...rest] = args;
   const isStudy = first === 'simulate' && second !== undefined && studies.includes(second);
   return isStudy ? [`simulate-${second}`, ...rest] : args;

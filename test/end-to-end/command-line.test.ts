@@ -65,6 +65,9 @@ describe('completion', () => {
     expect(await complete('mp-test', '--max-lm')).toEqual(
       expect.arrayContaining([expect.stringMatching(/^--max-lmcache-ttft/)]),
     );
+    expect(await complete('simulate', 'record', '--rep')).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^--repetitions/)]),
+    );
   });
 });
 
