@@ -2,7 +2,7 @@ import { formatFixed, formatNumber } from '../../report/numbers.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import { prepareLongDocQa, runLongDocQa } from '../../workloads/long-doc-qa.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
-import { EngineWatch } from '../../workloads/recording/engine-watch.js';
+import { EngineWatch, type KvPool } from '../../workloads/recording/engine-watch.js';
 import { nameOfArrivals, recordArrivals } from '../../workloads/recording/record-arrivals.js';
 import { recordDecode } from '../../workloads/recording/record-decode.js';
 import { recordSingles } from '../../workloads/recording/record-singles.js';
@@ -80,7 +80,8 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
     const engineVersion = await serverVersion(target, signal);
     const prompts = await WordPrompts.open(target, settings.seed, signal);
     const watch = new EngineWatch(target.baseUrl, signal);
-    const numGpuBlocks = await watch.gpuBlocks();
+    const pool = await watch.kvPool();
+    sayWhatFits(settings, pool);
     const session: RecordingSession = {
       client,
       engine: settings.engine,
@@ -98,7 +99,7 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
       if (files.length > 0)
         await describeRecordingFolder(settings.out, {
           model: model.id,
-          numGpuBlocks,
+          numGpuBlocks: pool?.blocks ?? null,
           simulated: client.simulated,
           facts: {
             date: startedAt.toISOString(),
@@ -142,6 +143,15 @@ function chooseModel(settings: RecordSettings, models: readonly ServedModel[]): 
 function sayWhat({ engine, out }: RecordSettings, target: Target, simulated: SimulatedBy | null): void {
   process.stdout.write(
     `${bannerOf(simulated)}Recording "${target.model}" at ${target.baseUrl} as ${engine} into "${out}"\n`,
+  );
+}
+
+/** Queries show what LMCache brings only where the GPU has lost the documents. */
+function sayWhatFits({ parts, documents, documentLength }: RecordSettings, pool: KvPool | null): void {
+  const tokens = documents * documentLength;
+  if (pool === null || !parts.includes('longdoc') || tokens > pool.tokens) return;
+  process.stdout.write(
+    `longdoc: ${formatNumber(tokens)} tokens of documents fit into the GPU's KV of ${formatNumber(pool.tokens)}: queries find them there, with LMCache or without. Take more --documents.\n`,
   );
 }
 
@@ -265,8 +275,6 @@ function conclude(settings: RecordSettings, simulated: SimulatedBy | null, ended
   if (first !== undefined) {
     process.stderr.write(`${formatNumber(failures.length)} failed, and are left out when read; the first: ${first}\n`);
   }
-  process.stdout.write(
-    `${bannerOf(simulated)}Next: lmcache-ci simulate calibrate ${settings.out}/*.csv --out mine.json\n`,
-  );
+  process.stdout.write(`${bannerOf(simulated)}Next: lmcache-ci simulate calibrate ${settings.out} --out mine.json\n`);
   return failures.length > 0 ? 1 : 0;
 }

@@ -84,10 +84,12 @@ describe('lmcache-ci simulate record', () => {
     });
     expect(lmcache).toMatchObject({ code: 0, err: '' });
     expect(lmcache.out).toContain('SIMULATED (profile "h200", speed x200)');
+    expect(lmcache.out).toContain("1,800 tokens of documents fit into the GPU's KV of");
     const baseline = await record({
       ...{ engine: 'baseline', url: await serve(['--enable-prompt-tokens-details']), parts: 'single', ...small },
     });
     expect(baseline).toMatchObject({ code: 0, err: '' });
+    expect(baseline.out).not.toContain('fit into');
 
     const single = rowsOf('single-lmcache.csv');
     expect(single[0]?.join(',')).toBe(

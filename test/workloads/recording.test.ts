@@ -123,13 +123,13 @@ describe('the watch over the engine', () => {
     expect(await watch.timesSince(await watch.idle())).toEqual({ serverTtft: null, queue: null, prefill: null });
   });
 
-  it('tells nothing where there are no metrics, and how many blocks of KV there are', async () => {
+  it('tells nothing where there are no metrics, and how much KV there is', async () => {
     const none = await watchOver(['']);
     expect(await none.watch.idle()).toBeNull();
-    expect(await none.watch.gpuBlocks()).toBeNull();
+    expect(await none.watch.kvPool()).toBeNull();
     await server?.close();
     const { watch } = await watchOver([page(0, 0)]);
-    expect(await watch.gpuBlocks()).toBe(7281);
+    expect(await watch.kvPool()).toEqual({ blocks: 7281, tokens: 116_496 });
   });
 });
 

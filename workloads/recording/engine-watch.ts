@@ -15,6 +15,12 @@ export interface EngineTimes {
   readonly prefill: number | null;
 }
 
+/** What fits into the KV of the GPU. */
+export interface KvPool {
+  readonly blocks: number;
+  readonly tokens: number;
+}
+
 export const UNTOLD: EngineTimes = { serverTtft: null, queue: null, prefill: null };
 
 const HISTOGRAMS = {
@@ -55,12 +61,13 @@ export class EngineWatch {
     }
   }
 
-  /** Blocks of the GPU's KV, by `vllm:cache_config_info`; null: the server does not tell. */
-  async gpuBlocks(): Promise<number | null> {
+  /** The GPU's KV by `vllm:cache_config_info`; null: the server does not tell. */
+  async kvPool(): Promise<KvPool | null> {
     const metrics = await this.#scrape();
-    const told = metrics?.samples.find(({ name }) => name === 'vllm:cache_config_info')?.labels['num_gpu_blocks'];
-    const blocks = Number(told ?? Number.NaN);
-    return Number.isSafeInteger(blocks) && blocks > 0 ? blocks : null;
+    const labels = metrics?.samples.find(({ name }) => name === 'vllm:cache_config_info')?.labels;
+    const blocks = Number(labels?.['num_gpu_blocks'] ?? Number.NaN);
+    const tokens = blocks * Number(labels?.['block_size'] ?? Number.NaN);
+    return Number.isSafeInteger(tokens) && tokens > 0 ? { blocks, tokens } : null;
   }
 
   /** What one request has added since `before`: nothing is told where others came between, or it was not counted. */
