@@ -4,6 +4,8 @@ import type { ReadCall, ToolCall, ToolDelta } from './tool-call-reader.js';
 /** What every part of one answer has in common. */
 export interface AnswerHead {
   readonly endpoint: 'completion' | 'chat';
+  /** Who speaks. */
+  readonly role: string;
   readonly id: string;
   /** Unix seconds. */
   readonly created: number;
@@ -98,7 +100,7 @@ export class OpenAiFormat implements AnswerFormat {
   /** The assistant's role in a chat. */
   start(index: number, usage: Usage | null, promptTokenIds: readonly number[] | null): string {
     if (this.#head.endpoint === 'completion') return '';
-    const choice = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`;
+    const choice = `{"index":${index},"delta":{"role":${JSON.stringify(this.#head.role)},"content":""},"logprobs":null,"finish_reason":null}`;
     return `${this.#start}${choice}]${usageField(usage)},"prompt_token_ids":${idsJson(promptTokenIds)},"prompt_text":null}\n\n`;
   }
 
@@ -147,7 +149,7 @@ function answerBody(head: AnswerHead, choices: readonly FinishedChoice[], usage:
     object: chat ? 'chat.completion' : 'text_completion',
     created: head.created,
     model: head.model,
-    choices: choices.map(chat ? finishedChat : finishedCompletion),
+    choices: choices.map(chat ? (choice) => finishedChat(choice, head.role) : finishedCompletion),
     service_tier: null,
     system_fingerprint: head.fingerprint,
     usage: {
@@ -171,11 +173,11 @@ function answerBody(head: AnswerHead, choices: readonly FinishedChoice[], usage:
   return { ...shared, ...(chat ? chatTail : {}), ...tail };
 }
 
-function finishedChat(choice: FinishedChoice): Readonly<Record<string, unknown>> {
+function finishedChat(choice: FinishedChoice, role: string): Readonly<Record<string, unknown>> {
   return {
     index: choice.index,
     message: {
-      role: 'assistant',
+      role,
       content: choice.text,
       refusal: null,
       annotations: null,

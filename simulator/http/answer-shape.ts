@@ -1,10 +1,12 @@
 import { hashNumbers } from '../chance.js';
 import type { Tokenizer, TokenStream } from '../contracts.js';
-import { badRequest, schemaError, valueError } from './api-error.js';
+import { readType, typeProblems } from '../python-types.js';
+import { badRequest, bodyError, schemaError, valueError } from './api-error.js';
 import { type Grammar, parseGrammar } from './grammar-pattern.js';
-import { pythonRepr } from './python-text.js';
+import { pythonRepr, pythonType } from './python-text.js';
 import { PatternError, parseRegex } from './regex-pattern.js';
 import type { JsonObject } from './request-body.js';
+import { internalError } from './route-errors.js';
 import { type Draws, schemaInstance, spacedJson } from './schema-instance.js';
 import { type Pattern, patternText, type Rules } from './text-pattern.js';
 
@@ -16,6 +18,17 @@ export type AnswerShape =
   /** A regular expression or a grammar. */
   | { readonly kind: 'pattern'; readonly pattern: Pattern; readonly rules: Rules };
 
+const STRUCTURED_FIELDS = {
+  json: readType('(str|object)?'),
+  regex: readType('str?'),
+  choice: readType('list[str]?'),
+  grammar: readType('str?'),
+  json_object: readType('bool?'),
+  disable_any_whitespace: readType('bool?'),
+  disable_additional_properties: readType('bool?'),
+  whitespace_pattern: readType('str?'),
+  structural_tag: readType('str?'),
+};
 const CONSTRAINTS = ['json', 'regex', 'choice', 'grammar', 'json_object', 'structural_tag'];
 /** vLLM's class of structured outputs, as it prints itself. */
 export const UNCONSTRAINED: JsonObject = {
@@ -31,6 +44,7 @@ export const UNCONSTRAINED: JsonObject = {
   _backend: null,
   _backend_was_auto: false,
 };
+const NO_CONSTRAINT = 'You must use one kind of structured outputs constraint but none are specified';
 const NO_RULES: Rules = new Map();
 const ANY_OBJECT = { type: 'object', properties: { answer: { type: 'string' } } };
 
@@ -44,15 +58,16 @@ export function parseAnswerShape(body: JsonObject): AnswerShape | null {
 }
 
 function structuredOutputs(body: JsonObject): AnswerShape | null {
-  const given = body.structured_outputs;
-  if (!isObject(given)) return null;
+  const given = body.structured_outputs ?? null;
+  if (given === null) return null;
+  if (!isObject(given)) throw internalError(`'${pythonType(given)}' object has no attribute 'get'`);
   const kinds = ['json', 'regex', 'choice'].filter((kind) => given[kind] !== undefined && given[kind] !== null);
   if (kinds.length > 1) {
-    throw valueError(
-      "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').",
-      'structured_outputs',
-      body,
-    );
+    const text = "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').";
+    // Only a completion's check names the field.
+    throw 'messages' in body
+      ? bodyError(text, body, 'VLLMValidationError')
+      : valueError(text, 'structured_outputs', body);
   }
   checkConstraints(given);
   if (Array.isArray(given.choice)) return { kind: 'choice', choices: given.choice.map(String) };
@@ -65,12 +80,13 @@ function structuredOutputs(body: JsonObject): AnswerShape | null {
 
 /** One of them, and not more. @throws ApiError 400 as vLLM's class words it, which shows all of its fields */
 function checkConstraints(given: JsonObject): void {
-  for (const name of ['regex', 'grammar']) {
-    const input = given[name] ?? '';
-    if (typeof input === 'string') continue;
-    const location = ['body', 'structured_outputs', name];
-    throw schemaError([{ type: 'string_type', location, message: 'Input should be a valid string', input }]);
-  }
+  const problems = Object.entries(STRUCTURED_FIELDS).flatMap(([name, type]) =>
+    typeProblems(type, given[name] ?? null).map((problem) => ({
+      ...problem,
+      location: ['body', 'structured_outputs', name, ...problem.location],
+    })),
+  );
+  if (problems.length > 0) throw schemaError(problems);
   const count = CONSTRAINTS.filter((name) => (given[name] ?? null) !== null).length;
   if (count === 1) {
     if (typeof given.grammar !== 'string' || given.grammar.trim() !== '') return;
@@ -79,9 +95,7 @@ function checkConstraints(given: JsonObject): void {
   const fields = { ...UNCONSTRAINED, ...given };
   const known = Object.fromEntries(Object.entries(fields).filter(([name]) => name in UNCONSTRAINED));
   const start =
-    count > 1
-      ? 'You can only use one kind of structured outputs constraint but multiple are specified'
-      : 'You must use one kind of structured outputs constraint but none are specified';
+    count > 1 ? 'You can only use one kind of structured outputs constraint but multiple are specified' : NO_CONSTRAINT;
   const text = `${start}: ${pythonRepr(known)}`;
   throw schemaError([
     {
@@ -113,7 +127,14 @@ function responseFormat(body: JsonObject): AnswerShape | null {
     const text = "When response_format type is 'json_schema', the 'json_schema' field must be provided.";
     throw valueError(text, 'response_format', body);
   }
-  return json(given.json_schema.schema ?? ANY_OBJECT);
+  const schema = given.json_schema.schema ?? null;
+  if (schema === null) {
+    const text = `Value error, ${NO_CONSTRAINT}: ${pythonRepr(UNCONSTRAINED)}`;
+    const shown = "[type=value_error, input_value=ArgsKwargs((), {'json': None}), input_type=ArgsKwargs]";
+    const link = 'For further information visit https://errors.pydantic.dev/2.13/v/value_error';
+    throw badRequest(`1 validation error for StructuredOutputsParams\n  ${text} ${shown}\n    ${link}`, null);
+  }
+  return json(schema);
 }
 
 function json(schema: unknown): AnswerShape {

@@ -31,7 +31,7 @@ export function modelNotFound(model: string): ApiError {
 
 /** A value that parses but cannot be used: `... (parameter=max_tokens, value=-1)`. */
 export function badValue(message: string, parameter: string, value: number | null, asFloat = false): ApiError {
-  const shown = value === null ? '' : `, value=${asFloat ? pythonFloat(value) : value}`;
+  const shown = value === null ? '' : `, value=${asFloat ? pythonFloat(value) : pythonRepr(value)}`;
   return openAiError(400, 'BadRequestError', `${message} (parameter=${parameter}${shown})`, parameter);
 }
 
@@ -71,9 +71,9 @@ function parameterAt(location: SchemaProblem['location'] = []): string | null {
   return names.length === 0 ? null : names.join('.');
 }
 
-/** A check of the whole body that blames no parameter: `Value error, TEXT`. */
-export function bodyError(text: string, body: unknown): ApiError {
-  const context = `{'error': ValueError(${pythonRepr(text)})}`;
+/** A check of the whole body that blames no parameter: `Value error, TEXT`. @param raised Python's exception */
+export function bodyError(text: string, body: unknown, raised = 'ValueError'): ApiError {
+  const context = `{'error': ${raised}(${pythonRepr(text)})}`;
   return schemaError([
     { type: 'value_error', location: ['body'], message: `Value error, ${text}`, input: body, context },
   ]);

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 
-import { z } from 'zod';
 import type { RealTimeClock } from '../clock.js';
 import type { EngineService } from '../engine-service.js';
 import { createHttpMetrics } from '../http-metrics.js';
@@ -16,16 +15,16 @@ import { ApiError, badRequest } from './api-error.js';
 import { Cors } from './cors.js';
 import { developmentRoutes } from './development-routes.js';
 import { REDOC_PAGE, SWAGGER_PAGE } from './docs-pages.js';
-import { integerField, tokenIdsField } from './field-schemas.js';
-import { checkModel, tokenize } from './generate.js';
+import { checkModel } from './generate.js';
 import { pauseRoutes } from './pause-routes.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
-import { parseFields, parseJsonObject, readBody } from './request-body.js';
+import { parseJsonObject, readBody } from './request-body.js';
 import { everyMethod, findRoute, type Handler, type Methods, pathOf, type Routes, redirectOf } from './routing.js';
 import { scaleOutRoutes } from './scale-out-routes.js';
 import { ServerLoad } from './server-load.js';
 import { textRoutes } from './text-routes.js';
+import { detokenize, tokenize } from './tokenize.js';
 import { TurnQueue } from './turn-queue.js';
 
 export interface ApiServerOptions {
@@ -42,7 +41,6 @@ export interface ApiServerOptions {
 const GUARDED = ['/v1', '/v2', '/inference'];
 /** uvicorn's idle limit of a connection, as vLLM sets it. */
 const KEEP_ALIVE_MS = 5000;
-const detokenizeSchema = z.looseObject({ tokens: z.array(integerField) });
 
 /** vLLM's OpenAI-compatible HTTP server, not yet listening. */
 export function createApiServer(options: ApiServerOptions): Server {
@@ -178,9 +176,7 @@ function createRoutes(options: ApiServerOptions): Routes {
         POST: async (request, reply) => {
           const fields = await body(request);
           checkModel(served, typeof fields.model === 'string' ? fields.model : null);
-          // Looked at one by one only where something is wrong with them: there may be tens of thousands.
-          const ids = tokenIdsField.safeParse(fields.tokens).data ?? parseFields(detokenizeSchema, fields).tokens;
-          reply.json({ prompt: served.tokenizer.decode(ids) });
+          reply.json(detokenize(served, fields));
         },
       },
     ],

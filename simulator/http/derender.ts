@@ -215,6 +215,7 @@ function answer(
 ): JsonObject {
   const head = {
     endpoint,
+    role: 'assistant',
     id: id ?? randomBytes(16).toString('hex'),
     created: Math.floor(Date.now() / 1000),
     model,

@@ -1,23 +1,24 @@
 import { z } from 'zod';
+import { coerced, type PythonType, readType, typeProblems } from '../python-types.js';
 
-function isNumeric(value: unknown): boolean {
-  return typeof value === 'string' && value.trim() !== '' && !Number.isNaN(Number(value));
-}
+const NUMBER = readType('float');
+const INTEGER = readType('int');
+const BOOLEAN = readType('bool');
 
-/** pydantic's lax mode: numbers also come as strings. */
-export const numberField = z.preprocess((value) => (isNumeric(value) ? Number(value) : value), z.number());
+/** What pydantic takes for the type, as what it makes of it; others as they are. */
+const lax = (type: PythonType) => (value: unknown) =>
+  typeProblems(type, value).length === 0 ? coerced(type, value) : value;
+
+export const numberField = z.preprocess(lax(NUMBER), z.number());
 
 export const integerField = z.unknown().transform((value, context) => {
-  const number = isNumeric(value) ? Number(value) : value;
+  const number = lax(INTEGER)(value);
   if (typeof number === 'number' && Number.isInteger(number)) return number;
   context.issues.push({ code: 'invalid_type', expected: 'int', input: value });
   return z.NEVER;
 });
 
-export const booleanField = z.preprocess(
-  (value) => (value === 'true' || value === 1 ? true : value === 'false' || value === 0 ? false : value),
-  z.boolean(),
-);
+export const booleanField = z.preprocess(lax(BOOLEAN), z.boolean());
 
 /** Token ids. One check for the whole list, which may hold tens of thousands. */
 export const tokenIdsField = z.custom<readonly number[]>(

@@ -13,13 +13,9 @@ import { shapedStream } from './answer-shape.js';
 import { ApiError, badRequest, badValue, modelNotFound, promptTooLong } from './api-error.js';
 import type { Dialect, Generation } from './dialect.js';
 import { withFaults } from './faulty-channel.js';
-import {
-  type GenerationRequest,
-  type PromptInput,
-  parseChatRequest,
-  parseCompletionRequest,
-} from './generation-request.js';
+import type { GenerationRequest, PromptInput } from './generation-request.js';
 import type { PromptCache } from './prompt-cache.js';
+import { pythonRepr } from './python-text.js';
 import type { Reply } from './reply.js';
 import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
 import { internalError } from './route-errors.js';
@@ -50,18 +46,18 @@ export async function handleGeneration(
     const body = await readBody(http);
     await context.turns.run(() => {
       const fields = parseJsonObject(http.headers['content-type'], body);
-      startAnswer(dialect(fields, context.served), context, reply, requestId(http));
+      startAnswer(dialect(fields, context.served), context, reply, http);
     });
   } finally {
     arrived();
   }
 }
 
-function startAnswer(generation: Generation, context: GenerationContext, reply: Reply, id: string): void {
+function startAnswer(generation: Generation, context: GenerationContext, reply: Reply, http: IncomingMessage): void {
   const { request } = generation;
   const { served, engine } = context;
   const model = worded(generation, false, () => admit(served, request));
-  const answerId = generation.answerId(id);
+  const answerId = generation.answerId(requestId(http, request.body));
   const sequences = worded(generation, true, () =>
     encodePrompts(context, request).flatMap((prompt, index) =>
       // Each prompt of a completion is a request of its own to the engine.
@@ -70,7 +66,14 @@ function startAnswer(generation: Generation, context: GenerationContext, reply: 
   );
   const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
   const created = Math.floor(Date.now() / 1000);
-  const head = { endpoint: request.endpoint, id: answerId, created, model, fingerprint: served.fingerprint };
+  const head = {
+    endpoint: request.endpoint,
+    role: request.role,
+    id: answerId,
+    created,
+    model,
+    fingerprint: served.fingerprint,
+  };
   const format = generation.format(head, sequences);
   const end = (): void => {
     for (const sequence of sequences) engine.end(sequence, 'abort');
@@ -107,8 +110,18 @@ function worded<T>({ wordError }: Generation, isRaised: boolean, job: () => T): 
 /** The name of the model that answers. @throws ApiError 404, and 400 for tools that no parser reads */
 export function admit(served: ServedModel, request: GenerationRequest): string {
   const model = checkModel(served, request.model);
+  checkChatTemplate(served, request.body);
   checkToolParser(request.toolChoice, served.options.toolParser);
   return model;
+}
+
+/** A template is a program: only who trusts it runs it. */
+function checkChatTemplate({ options }: ServedModel, body: JsonObject): void {
+  const { chat_template: template = null, chat_template_kwargs: rest } = body;
+  const nested: unknown = Object(rest).chat_template ?? null;
+  if ((template === null && nested === null) || options.given.trust_request_chat_template === true) return;
+  const reason = 'Chat template is passed with request, but --trust-request-chat-template is not set.';
+  throw badRequest(`${reason} Refused request with untrusted chat template.`, null);
 }
 
 interface EncodedPrompt {
@@ -165,16 +178,25 @@ function encode(context: GenerationContext, request: GenerationRequest, prompt: 
   const { maxTokens } = request;
   if (maxTokens !== null && maxTokens > maxModelLen) {
     throw badValue(
-      `${request.maxTokensName}=${maxTokens} cannot be greater than max_model_len=max_total_tokens=${maxModelLen}. Please request fewer output tokens.`,
+      `${request.maxTokensName}=${pythonRepr(maxTokens)} cannot be greater than max_model_len=max_total_tokens=${maxModelLen}. Please request fewer output tokens.`,
       request.maxTokensName,
       maxTokens,
     );
   }
-  const ids = promptIds(context, request, prompt);
   const outputTokens = maxTokens ?? 0;
   const longest = maxModelLen - outputTokens;
+  const { truncation } = request;
+  if (truncation !== null && truncation.tokens > longest) {
+    throw badValue(
+      `truncate_prompt_tokens=${truncation.tokens} cannot be greater than max_model_len - ${request.maxTokensName} = ${longest}. Please request a smaller truncation size.`,
+      'truncate_prompt_tokens',
+      truncation.tokens,
+    );
+  }
+  const ids = truncated(promptIds(context, request, prompt), truncation, longest);
   if (ids.length > longest) {
-    const exact = prompt.kind === 'ids';
+    // Of a text no more than one token too many is made, and so it is told of ids.
+    const exact = prompt.kind === 'ids' && ids.length > longest + 1;
     throw promptTooLong(maxModelLen, outputTokens, exact ? ids.length : longest + 1, exact);
   }
   // Nothing is left of the context to answer in.
@@ -183,6 +205,13 @@ function encode(context: GenerationContext, request: GenerationRequest, prompt: 
   const stranger = ids.find((id) => id < 0 || id >= tokenizer.vocabSize);
   if (stranger !== undefined) throw badRequest(`Token id ${stranger} is out of vocabulary`, null);
   return ids;
+}
+
+function truncated(ids: readonly number[], how: GenerationRequest['truncation'], longest: number): readonly number[] {
+  if (how === null) return ids;
+  const kept = how.tokens < 0 ? longest : how.tokens;
+  if (ids.length <= kept) return ids;
+  return how.side === 'right' ? ids.slice(0, kept) : ids.slice(ids.length - kept);
 }
 
 function promptIds(
@@ -200,8 +229,9 @@ function promptIds(
     throw badRequest('Cannot apply chat template to an empty conversation. Provide at least one message.', null);
   }
   const text = messages.length === 1 ? (messages[0]?.content ?? '') : JSON.stringify(messages);
-  const key = `chat ${messages.length} ${messages[0]?.role} `;
-  return prompts.get(key, text, () => tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
+  const key = `chat ${messages.length} ${messages[0]?.role} ${request.body.add_generation_prompt !== false} `;
+  const addGenerationPrompt = request.body.add_generation_prompt !== false;
+  return prompts.get(key, text, () => tokenizer.applyChatTemplate(messages, { addGenerationPrompt }));
 }
 
 function openSequences(
@@ -240,34 +270,8 @@ function isStruck({ values }: SimFaults, ids: readonly number[]): boolean {
   return percent !== undefined && (hashNumbers(ids, values.get('seed') ?? 0) / 2 ** 32) * 100 < percent;
 }
 
-function requestId(http: IncomingMessage): string {
-  const given = http.headers['x-request-id'];
-  return typeof given === 'string' && given !== '' ? given : randomBytes(8).toString('hex');
-}
-
-/** POST /tokenize. @throws ApiError */
-export function tokenize(served: ServedModel, body: JsonObject): unknown {
-  const tokens =
-    body.messages === undefined
-      ? encodeText(served, body)
-      : served.tokenizer.applyChatTemplate(chatMessages(body), {
-          addGenerationPrompt: body.add_generation_prompt !== false,
-        });
-  return {
-    count: tokens.length,
-    max_model_len: served.maxModelLen,
-    tokens,
-    token_strs: body.return_token_strs === true ? tokens.map((id) => served.tokenizer.tokenString(id)) : null,
-  };
-}
-
-function encodeText(served: ServedModel, body: JsonObject): readonly number[] {
-  const [prompt] = parseCompletionRequest({ prompt: body.prompt }).prompts;
-  const text = prompt?.kind === 'text' ? prompt.text : '';
-  return served.tokenizer.encode(text, { addSpecialTokens: body.add_special_tokens !== false });
-}
-
-function chatMessages(body: JsonObject): Extract<PromptInput, { kind: 'chat' }>['messages'] {
-  const [prompt] = parseChatRequest({ messages: body.messages }).prompts;
-  return prompt?.kind === 'chat' ? prompt.messages : [];
+/** By the header, the body, or a new one. */
+function requestId({ headers }: IncomingMessage, { request_id: own }: JsonObject): string {
+  const given = headers['x-request-id'] ?? own;
+  return typeof given === 'string' ? given : randomBytes(8).toString('hex');
 }

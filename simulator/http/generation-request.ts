@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
 import { type AnswerShape, parseAnswerShape } from './answer-shape.js';
-import { badRequest, valueError } from './api-error.js';
+import { badRequest, badValue, bodyError, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
+import { decodeError } from './json-error.js';
 import type { LogprobsWanted } from './logprobs-format.js';
 import { schemaInPrompt } from './prompt-schema.js';
 import { type JsonObject, parseFields } from './request-body.js';
+import { CHAT_FIELDS, COMPLETION_FIELDS, checkFields } from './request-fields.js';
 import { chooseCall, parseToolChoice, plainMessages, type ToolCallForm, type ToolChoice } from './tool-choice.js';
 
 /** What every endpoint of OpenAI's takes. */
@@ -31,6 +33,8 @@ export const samplingFields = {
   return_token_ids: booleanField.nullish(),
   prompt_logprobs: integerField.nullish(),
   add_special_tokens: booleanField.nullish(),
+  truncate_prompt_tokens: integerField.nullish(),
+  truncation_side: z.enum(['left', 'right']).nullish(),
 };
 
 const completionSchema = z.looseObject({
@@ -59,6 +63,7 @@ const chatSchema = z.looseObject({
   max_completion_tokens: integerField.nullish(),
   logprobs: booleanField.nullish(),
   top_logprobs: integerField.nullish(),
+  add_generation_prompt: booleanField.nullish(),
 });
 
 export type PromptInput =
@@ -69,6 +74,8 @@ export type PromptInput =
 /** A request for text, checked, in the terms both endpoints share. */
 export interface GenerationRequest {
   readonly endpoint: 'completion' | 'chat';
+  /** Who speaks in the answer: the last message's author where no turn of the assistant is opened. */
+  readonly role: string;
   /** null: whatever is served. */
   readonly model: string | null;
   readonly prompts: readonly PromptInput[];
@@ -99,6 +106,8 @@ export interface GenerationRequest {
   readonly hasMedia: boolean;
   /** What it was read from, in the terms of OpenAI's endpoints. */
   readonly body: JsonObject;
+  /** What is left of a prompt that is longer; -1 tokens: what the context takes. null: it is not cut. */
+  readonly truncation: { readonly tokens: number; readonly side: 'left' | 'right' } | null;
   /** How the client called the tokens it wants at most. */
   readonly maxTokensName: 'max_tokens' | 'max_completion_tokens' | 'max_output_tokens';
 }
@@ -115,25 +124,33 @@ const MEDIA_PARTS = new Set([
   'video_embeds',
   'video_url',
 ]);
+const CONTINUED = 'Cannot set both `continue_final_message` and `add_generation_prompt` to True.';
 const NO_TOOLS: ToolChoice = { tools: [], kind: 'none', name: null };
 
 const DEFAULT_COMPLETION_TOKENS = 16;
 
 /** /v1/completions. @throws ApiError */
 export function parseCompletionRequest(body: JsonObject): GenerationRequest {
-  checkLogprobs(body, 'logprobs');
+  checkCacheSalt(body);
+  const { prompt = null } = body;
+  const hasEmbeds = (body.prompt_embeds ?? null) !== null && !isEmptyList(body.prompt_embeds);
+  if ((prompt === null || prompt === '') && !hasEmbeds) {
+    throw valueError('Either prompt or prompt_embeds must be provided and non-empty.', 'prompt', body);
+  }
   checkStreamOptions(body);
-  const { prompt } = body;
-  const empty =
-    prompt === undefined || prompt === null || prompt === '' || (Array.isArray(prompt) && prompt.length === 0);
-  if (empty) throw valueError('Either prompt or prompt_embeds must be provided and non-empty.', 'prompt', body);
+  checkLogprobs(body, 'logprobs');
+  checkFields(COMPLETION_FIELDS, body);
+  if (hasEmbeds)
+    throw badValue('You must set `--enable-prompt-embeds` to input `prompt_embeds`.', 'prompt_embeds', null);
+  if (isEmptyList(prompt)) throw badRequest('You must pass at least one prompt', null);
   const fields = parseFields(completionSchema, body);
-  if (fields.suffix) throw badRequest('suffix is not currently supported', 'suffix');
+  if ((fields.suffix ?? null) !== null) throw badRequest('suffix is not currently supported', null);
   const echo = fields.echo ?? false;
   const echoOnly = echo && fields.max_tokens === 0;
   const logprobs = fields.logprobs ?? null;
   return {
     endpoint: 'completion',
+    role: 'assistant',
     prompts: promptsOf(fields.prompt),
     ...sampling(fields),
     addSpecialTokens: fields.add_special_tokens ?? true,
@@ -152,22 +169,33 @@ export function parseCompletionRequest(body: JsonObject): GenerationRequest {
 
 /** /v1/chat/completions. @throws ApiError */
 export function parseChatRequest(body: JsonObject): GenerationRequest {
+  checkCacheSalt(body);
+  if (body.continue_final_message && body.add_generation_prompt) {
+    throw bodyError(CONTINUED, body, 'VLLMValidationError');
+  }
   const toolChoice = parseToolChoice(body);
-  const given = parseAnswerShape(body);
   checkStreamOptions(body);
   checkLogprobs(body, 'top_logprobs');
+  checkFields(CHAT_FIELDS, body);
+  const given = parseAnswerShape(body);
+  if (body.messages === null) throw badRequest("'NoneType' object is not iterable", null);
   const fields = parseFields(chatSchema, body);
   const messages = fields.messages.map(({ role, content, tool_calls: calls }) => ({
     role,
     content: plainText(content),
-    calls: (calls ?? []).map((call) => ({ name: call.function.name, arguments: call.function.arguments })),
+    calls: (calls ?? []).map((call) => ({
+      name: call.function.name,
+      arguments: readArguments(call.function.arguments),
+    })),
   }));
   const roles = messages.map(({ role }) => role);
   const asked = asPromptSays(given, body, messages);
   const call = chooseCall(toolChoice, roles, asked);
   const parts = fields.messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
+  const lastRole = fields.add_generation_prompt === false ? roles.at(-1) : undefined;
   return {
     endpoint: 'chat',
+    role: lastRole ?? 'assistant',
     prompts: [{ kind: 'chat', messages: plainMessages(messages, toolChoice.tools) }],
     ...sampling(fields),
     addSpecialTokens: false,
@@ -187,6 +215,17 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
   };
 }
 
+/** Read once more by the template. @throws ApiError 400 in the words of Python's json */
+function readArguments(given: unknown): unknown {
+  if (typeof given !== 'string' || given === '') return given;
+  try {
+    JSON.parse(given);
+  } catch {
+    throw badRequest(decodeError(given), null);
+  }
+  return given;
+}
+
 /** A model that has to write any object writes the one that its prompt describes. */
 function asPromptSays(
   shape: AnswerShape | null,
@@ -198,6 +237,16 @@ function asPromptSays(
   return { ...shape, schema: schemaInPrompt(messages.map(({ content }) => content)) ?? shape.schema };
 }
 
+function checkCacheSalt(body: JsonObject): void {
+  const salt = body.cache_salt ?? null;
+  if (salt === null || (typeof salt === 'string' && salt !== '')) return;
+  throw valueError("Parameter 'cache_salt' must be a non-empty string if provided.", 'cache_salt', body);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
 function checkStreamOptions(body: JsonObject): void {
   if (body.stream_options && !body.stream) {
     throw valueError('Stream options can only be defined when `stream=True`.', 'stream_options', body);
@@ -206,7 +255,11 @@ function checkStreamOptions(body: JsonObject): void {
 
 /** How many log probabilities may be asked for, as far as the body alone tells. */
 function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_logprobs'): void {
+  checkNamedTokens(body, parameter === 'logprobs');
   const { prompt_logprobs: ofPrompt, [parameter]: ofAnswer } = body;
+  if (typeof ofPrompt === 'string' || typeof ofAnswer === 'string') {
+    throw badRequest("'<' not supported between instances of 'str' and 'int'", null);
+  }
   if (typeof ofPrompt === 'number') {
     if (body.stream && (ofPrompt > 0 || ofPrompt === -1)) {
       throw valueError('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs', body);
@@ -225,6 +278,25 @@ function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_logprobs')
   }
   if (ofAnswer !== 0 && !body.logprobs) {
     throw valueError('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs', body);
+  }
+}
+
+/** Tokens whose log probabilities are wanted by name. */
+function checkNamedTokens(body: JsonObject, isCompletion: boolean): void {
+  const name = 'logprob_token_ids';
+  const { [name]: ids, logprobs } = body;
+  if (!ids || isEmptyList(ids)) return;
+  if (body.use_beam_search) throw valueError('`logprob_token_ids` is not supported with beam search.', name, body);
+  if (isCompletion && body.echo && body.max_tokens === 0) {
+    const text =
+      '`logprob_token_ids` is not supported when `echo=True` and `max_tokens=0` because no output tokens are generated.';
+    throw valueError(text, name, body);
+  }
+  if (isCompletion && (logprobs ?? null) === null) {
+    throw valueError('when using `logprob_token_ids`, `logprobs` must be set.', name, body);
+  }
+  if (!isCompletion && !logprobs) {
+    throw valueError('when using `logprob_token_ids`, `logprobs` must be set to true.', name, body);
   }
 }
 
@@ -247,6 +319,7 @@ function sampling(
 ): Omit<
   GenerationRequest,
   | 'endpoint'
+  | 'role'
   | 'prompts'
   | 'addSpecialTokens'
   | 'maxTokens'
@@ -268,6 +341,7 @@ function sampling(
     ignoreEos: fields.ignore_eos ?? false,
     temperature: fields.temperature ?? 1,
     seed: fields.seed ?? null,
+    truncation: truncationOf(fields),
     stop: (typeof stop === 'string' ? [stop] : (stop ?? [])).filter((text) => text !== ''),
     includeStop: fields.include_stop_str_in_output ?? false,
     stream: fields.stream ?? false,
@@ -275,6 +349,10 @@ function sampling(
     continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
     returnTokenIds: fields.return_token_ids ?? false,
   };
+}
+
+function truncationOf({ truncate_prompt_tokens: tokens, truncation_side: side }: SamplingFields) {
+  return typeof tokens === 'number' ? { tokens, side: side ?? 'left' } : null;
 }
 
 function callShape({ parameters, before, after }: ToolCallForm): AnswerShape {

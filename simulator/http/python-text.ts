@@ -11,6 +11,8 @@ export function pythonRepr(value: unknown): string {
     const pairs = Object.entries(value).map(([key, item]) => `${reprString(key)}: ${pythonRepr(item)}`);
     return `{${pairs.join(', ')}}`;
   }
+  // Its own notation would have an exponent.
+  if (typeof value === 'number' && Number.isInteger(value)) return BigInt(value).toString();
   return String(value);
 }
 
@@ -38,6 +40,7 @@ function escapeCharacter(character: string, quote: string): string {
   if (character === '\r') return '\\r';
   if (character === '\t') return '\\t';
   const code = character.codePointAt(0) ?? 0;
+  if (code >= 0xd800 && code <= 0xdfff) return `\\u${code.toString(16)}`;
   return code < 0x20 || code === 0x7f ? `\\x${code.toString(16).padStart(2, '0')}` : character;
 }
 

@@ -28,6 +28,8 @@ export function parseJsonObject(contentType: string | undefined, text: string): 
     throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
   }
   const value = parseJson(text);
+  if (value === null)
+    throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   throw schemaError([
     {
@@ -41,7 +43,7 @@ export function parseJsonObject(contentType: string | undefined, text: string): 
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\ufeff/, ''));
   } catch {
     const { message, position } = pythonJsonError(text);
     throw schemaError([

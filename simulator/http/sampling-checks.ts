@@ -1,5 +1,5 @@
 import { badRequest, badValue } from './api-error.js';
-import { pythonFloat } from './python-text.js';
+import { pythonFloat, pythonRepr } from './python-text.js';
 import type { JsonObject } from './request-body.js';
 
 /** vLLM's limit of --max-logprobs, and VLLM_MAX_N_SEQUENCES. */
@@ -20,6 +20,7 @@ export function checkSampling(body: JsonObject, vocabularySize: number): void {
     const value = numberOf(name);
     if (value !== null && !isSound(value)) throw badRequest(text(pythonFloat(value)), null);
   };
+  checkLogitBias(body.logit_bias);
   const n = numberOf('n');
   if (n !== null && n < 1) throw badRequest(`n must be at least 1, got ${n}.`, null);
   if (n !== null && n > MAX_SEQUENCES) {
@@ -53,11 +54,14 @@ export function checkSampling(body: JsonObject, vocabularySize: number): void {
     (value) => value >= 0 && value <= 1,
     (shown) => `min_p must be in [0, 1], got ${shown}.`,
   );
-  checkLengths(numberOf, body.echo === true);
+  checkLengths(numberOf, body.echo === true && !('messages' in body));
   if (body.stop === '' || (Array.isArray(body.stop) && body.stop.includes(''))) {
     throw badRequest('stop cannot contain an empty string.', null);
   }
-  if (n !== null && n > 1 && numberOf('temperature') === 0) {
+  if (Array.isArray(body.bad_words) && body.bad_words.includes('')) {
+    throw badRequest(`bad_words cannot contain an empty string. Got bad_words=${pythonRepr(body.bad_words)}`, null);
+  }
+  if (n !== null && n > 1 && numberOf('temperature') === 0 && !body.use_beam_search) {
     throw badRequest(`n must be 1 when using greedy sampling, got ${n}.`, null);
   }
   const count = (name: string): number | null => {
@@ -66,6 +70,15 @@ export function checkSampling(body: JsonObject, vocabularySize: number): void {
   };
   checkLogprobs(count('top_logprobs') ?? count('logprobs'), 'sample', 'logprobs');
   checkLogprobs(count('prompt_logprobs'), 'prompt', 'prompt_logprobs');
+}
+
+/** Before all else: the parameters are made of it. */
+function checkLogitBias(bias: unknown): void {
+  const strangers = Object.keys(Object(bias)).filter((key) => !/^\s*[+-]?\d+\s*$/.test(key));
+  if (strangers.length === 0) return;
+  const shown = pythonRepr(strangers);
+  const text = `logit_bias contains key(s) that cannot be converted to integer token IDs: ${shown}`;
+  throw badRequest(`${text} (parameter=logit_bias, value=${shown})`, 'logit_bias');
 }
 
 function checkLengths(numberOf: (name: string) => number | null, echo: boolean): void {

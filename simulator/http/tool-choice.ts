@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
 import type { AnswerShape } from './answer-shape.js';
-import { type ApiError, badRequest, valueError } from './api-error.js';
+import { type ApiError, badRequest, bodyError, valueError } from './api-error.js';
 import { type JsonObject, parseFields } from './request-body.js';
 
 const toolsSchema = z.looseObject({
@@ -40,11 +40,8 @@ const USAGE = 'Correct usage: `{"type": "function", "function": {"name": "my_fun
 /** `tools` and `tool_choice`, in the order and the words of vLLM's check of them. @throws ApiError 400 */
 export function parseToolChoice(body: JsonObject): ToolChoice {
   if (Array.isArray(body.tools) && body.tools.length === 0) {
-    throw valueError(
-      '`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.',
-      'tools',
-      body,
-    );
+    const text = '`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.';
+    throw bodyError(text, body);
   }
   const tools = parseFields(toolsSchema, body).tools ?? [];
   const wanted = 'tool_choice' in body ? body.tool_choice : tools.length > 0 ? 'auto' : null;

@@ -193,7 +193,7 @@ describe('the simulated server', () => {
     ['/v1/chat/completions', { messages: 'hi' }, "'type': 'list_type'"],
     ['/v1/chat/completions', { messages: [{ content: 'hi' }] }, "'loc': ('body', 'messages', 0, 'role')"],
     ['/detokenize', { tokens: ['a'] }, "'type': 'int_parsing'"],
-    ['/tokenize', {}, 'Either prompt or prompt_embeds must be provided'],
+    ['/tokenize', {}, "2 validation errors:\n  {'type': 'missing'"],
     ['/sim/control', { speed: 0 }, 'SIM_SPEED is "0"'],
     ['/sim/control', { fault: 'crash' }, 'SIM_FAULT is "crash"'],
   ])('%s refuses %j', async (path, body, message) => {

@@ -101,7 +101,14 @@ describe('the simulated engine whose cache server vanishes between its answer an
 });
 
 describe('a stream that fails after its first token', () => {
-  const head = { endpoint: 'chat', id: 'chatcmpl-1', created: 1, model: 'm', fingerprint: 'f' } as const;
+  const head = {
+    endpoint: 'chat',
+    role: 'assistant',
+    id: 'chatcmpl-1',
+    created: 1,
+    model: 'm',
+    fingerprint: 'f',
+  } as const;
 
   it('tells it in the words of its dialect', () => {
     expect(new OpenAiFormat(head).failure(true)).toEqual({

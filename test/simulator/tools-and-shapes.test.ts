@@ -91,7 +91,7 @@ describe('tools', () => {
   });
 
   it.each([
-    [{ tools: [] }, '`tools` must not be an empty array.', 'tools'],
+    [{ tools: [] }, '`tools` must not be an empty array.', 'body'],
     [{ tool_choice: 'auto' }, 'When using `tool_choice`, `tools` must be set.', 'tool_choice'],
     [{ tools, tool_choice: 'any' }, 'Invalid value for `tool_choice`: any! Only named tools,', 'tool_choice'],
     [{ tools, tool_choice: {} }, 'Invalid value for `function`: `None` in `tool_choice`!', 'tool_choice.function'],
@@ -232,11 +232,7 @@ describe('the shape of an answer', () => {
 
   it.each([
     [{ response_format: { type: 'json_schema' } }, "the 'json_schema' field must be provided", 'response_format'],
-    [
-      { structured_outputs: { json: {}, choice: ['a'] } },
-      'You can only use one kind of constraints',
-      'structured_outputs',
-    ],
+    [{ structured_outputs: { json: {}, choice: ['a'] } }, 'You can only use one kind of constraints', 'body'],
   ])('is refused as vLLM refuses %j', async (body, message, param) => {
     for (const [path, prompt] of [
       ['/v1/chat/completions', { messages }],
