@@ -1,6 +1,12 @@
-import { type ContainerCleaner, type LabelledContainer, openContainerCleaner } from './container-cleaner.js';
+import {
+  type ContainerCleaner,
+  type LabelledContainer,
+  openContainerCleaner,
+  removeInTurn,
+} from './container-cleaner.js';
+import { endInTurn, isCacheServer, partition } from './end-in-turn.js';
 import type { ReleaseReport } from './fleet.js';
-import type { LiveRun, ProcessGroup } from './live-run.js';
+import type { LiveEngine, LiveRun, ProcessGroup } from './live-run.js';
 import { buildIdVariable, findMarked } from './process-groups.js';
 import { identifyProcess, identifySelf, processAgeMs, readBootId, readProcessEnvironment } from './process-identity.js';
 import { judgeLiveness, openRegistry, type Registry } from './registry.js';
@@ -35,7 +41,7 @@ export async function releaseDeadRun(
   const log = new ReleaseLog();
   try {
     // Before this boot there were other processes with the same pids.
-    if (run.bootId === readBootId()) await releaseGroups(ledGroups(run), graceMs, log);
+    if (run.bootId === readBootId()) await releaseLedGroups(run, graceMs, log);
     await releaseStrays(run, {
       graceMs,
       log,
@@ -87,7 +93,7 @@ export async function cleanLeftovers(request: {
     ({ buildId, createdAtMs }) => (dueIds.has(buildId) || !known.has(buildId)) && isOld(Date.now() - createdAtMs),
   );
   if (request.dryRun) log.removed.push(...left.map((container) => `container ${container.name}`));
-  else log.add((await found.cleaner?.remove(left, defaultGraceMs)) ?? noReport);
+  else if (found.cleaner !== null) log.add(await removeInTurn(found.cleaner, left, defaultGraceMs));
   const unknown = marked.filter(({ pid, startTime }) => {
     const buildId = readProcessEnvironment(pid)?.get(buildIdVariable);
     return buildId !== undefined && !known.has(buildId) && isOld(processAgeMs(startTime));
@@ -96,8 +102,6 @@ export async function cleanLeftovers(request: {
   else await endStrays(unknown, defaultGraceMs, log);
   return log.report();
 }
-
-const noReport: ReleaseReport = { removed: [], forced: [], problems: [] };
 
 /** No daemon, no containers: nothing to say on a machine that only ever ran processes. */
 async function listContainers(
@@ -137,15 +141,29 @@ async function removeDeadRun(
   }
 }
 
+/** Engines, then the cache servers they use. */
+async function releaseLedGroups(run: LiveRun, graceMs: number, log: ReleaseLog): Promise<void> {
+  const engines = Object.values(run.engines);
+  const [servers] = partition(engines, ({ spec }) => isCacheServer(spec.program));
+  const serverGroups = new Set(servers.flatMap((server) => groupOf(server)).map(({ pgid }) => pgid));
+  const [last, first] = partition(ledGroups(run), ({ pgid }) => serverGroups.has(pgid));
+  const turns = {
+    engines: () => releaseGroups(first, graceMs, log),
+    servers: (leftMs: number) => releaseGroups(last, leftMs, log),
+  };
+  await endInTurn(turns, graceMs);
+}
+
 /** Engines and groups whose leader still lives; leaderless members are found by their mark instead. */
 function ledGroups(run: LiveRun): readonly ProcessGroup[] {
-  const engines = Object.values(run.engines).flatMap(({ state }): ProcessGroup[] => {
-    const running = state.status === 'starting' || state.status === 'ready' ? state.handle : null;
-    return running?.kind === 'process' ? [{ pgid: running.pid, startTime: running.startTime }] : [];
-  });
-  return [...engines, ...run.processGroups].filter(
+  return [...Object.values(run.engines).flatMap(groupOf), ...run.processGroups].filter(
     (group) => identifyProcess(group.pgid)?.startTime === group.startTime,
   );
+}
+
+function groupOf({ state }: LiveEngine): readonly ProcessGroup[] {
+  const running = state.status === 'starting' || state.status === 'ready' ? state.handle : null;
+  return running?.kind === 'process' ? [{ pgid: running.pid, startTime: running.startTime }] : [];
 }
 
 function describeLeftovers(run: LiveRun, registryName: string): readonly string[] {

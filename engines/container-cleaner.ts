@@ -1,10 +1,13 @@
+import { endInTurn, partition } from './end-in-turn.js';
 import type { ReleaseReport } from './fleet.js';
-import { buildIdLabel, registryLabel } from './run-labels.js';
+import { buildIdLabel, registryLabel, roleLabel } from './run-labels.js';
 
 export interface LabelledContainer {
   readonly id: string;
   readonly name: string;
   readonly buildId: string;
+  /** Of a container that something else labelled: the empty string. */
+  readonly role: string;
   readonly createdAtMs: number;
 }
 
@@ -14,6 +17,25 @@ export interface ContainerCleaner {
   list(buildId: string | null): Promise<readonly LabelledContainer[]>;
   /** Never throws: problems are listed. */
   remove(containers: readonly LabelledContainer[], graceMs: number): Promise<ReleaseReport>;
+}
+
+/** An mp-test run's LMCache server after the engines that use it. Never throws. */
+export async function removeInTurn(
+  cleaner: ContainerCleaner,
+  containers: readonly LabelledContainer[],
+  graceMs: number,
+): Promise<ReleaseReport> {
+  const [servers, engines] = partition(containers, ({ role }) => role === 'lmcache');
+  const turns = {
+    engines: () => cleaner.remove(engines, graceMs),
+    servers: (leftMs: number) => cleaner.remove(servers, leftMs),
+  };
+  const reports = await endInTurn(turns, graceMs);
+  return {
+    removed: reports.flatMap(({ removed }) => removed),
+    forced: reports.flatMap(({ forced }) => forced),
+    problems: reports.flatMap(({ problems }) => problems),
+  };
 }
 
 /** Through the Docker daemon; its client is loaded only now, since a run on processes never needs it. */
@@ -28,6 +50,7 @@ export async function openContainerCleaner(registryName: string): Promise<Contai
         id: container.id,
         name: container.name,
         buildId: container.labels[buildIdLabel] ?? '',
+        role: container.labels[roleLabel] ?? '',
         createdAtMs: Date.parse(container.createdAt),
       }));
     },

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { secrets } from '../results-schema/secrets.js';
 import type { ContainerCleaner } from './container-cleaner.js';
 import { describeExit } from './describe-exit.js';
+import { endInTurn, isCacheServer, partition } from './end-in-turn.js';
 import type { EngineState } from './engine-state.js';
 import { EngineStartError, SurvivorError } from './errors.js';
 import { expireAfter } from './expiry.js';
@@ -346,12 +347,20 @@ export class Keeper {
   }
 
   async #endEverything(graceMs: number, log: ReleaseLog): Promise<void> {
-    const stops = [...this.#engines].map(([role, engine]) => this.#stopEngine(role, engine, graceMs, log));
+    const { signal } = this.#hurry;
+    const program = (role: EngineRole) => this.#run?.engines[role]?.spec.program ?? 'other';
+    const [servers, engines] = partition([...this.#engines], ([role]) => isCacheServer(program(role)));
+    const stopAll = (all: typeof engines, limitMs: number) =>
+      Promise.all(all.map(([role, engine]) => this.#stopEngine(role, engine, limitMs, log)));
+    const turns = {
+      engines: () => stopAll(engines, graceMs),
+      servers: (leftMs: number) => stopAll(servers, leftMs),
+    };
     const [failures] = await Promise.all([
-      Promise.all(stops),
-      releaseGroups(this.#owned.groups, graceMs, log, this.#hurry.signal),
+      endInTurn(turns, graceMs, signal),
+      releaseGroups(this.#owned.groups, graceMs, log, signal),
     ]);
-    const failed = failures.flatMap((failure) => (failure === null ? [] : [failure]));
+    const failed = failures.flat().flatMap((failure) => (failure === null ? [] : [failure]));
     releaseDirectories(this.#owned.directories, log);
     if (!this.#run) return;
     const { registry, openCleaner } = this.#dependencies;

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ContainerCleaner } from './container-cleaner.js';
+import { type ContainerCleaner, removeInTurn } from './container-cleaner.js';
 import type { ReleaseReport } from './fleet.js';
 import type { LiveRun, ProcessGroup } from './live-run.js';
 import { type EndOutcome, endGroup, endProcesses, findMarked, groupMembers } from './process-groups.js';
@@ -125,7 +125,7 @@ async function removeContainers(run: LiveRun, options: StrayOptions): Promise<bo
     // While nobody answers, containers' processes hold memory and GPUs all the same: they carry the mark.
     const away = () => endStrays(strayProcesses(run, options.registryName), graceMs, log);
     const left = await whenAnswered(() => cleaner.list(run.buildId), away, options.daemonLimitMs);
-    const removal = await cleaner.remove(left, graceMs);
+    const removal = await removeInTurn(cleaner, left, graceMs);
     log.add(removal);
     return removal.problems.length === 0;
   } catch (error) {

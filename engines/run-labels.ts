@@ -2,7 +2,7 @@ import type { EngineRole } from './launch-spec.js';
 import { buildIdVariable } from './process-groups.js';
 
 export const buildIdLabel = 'ci.lmcache.build-id';
-const roleLabel = 'ci.lmcache.role';
+export const roleLabel = 'ci.lmcache.role';
 /** Which registry knows the run: on a daemon shared by several hosts or users, the others' containers stay. */
 export const registryLabel = 'ci.lmcache.registry';
 

@@ -41,10 +41,11 @@ function fakeDaemon(...containers: LabelledContainer[]) {
   return { removed, openCleaner: async () => cleaner };
 }
 
-const container = (name: string, buildId: string, createdAtMs = 0): LabelledContainer => ({
+const container = (name: string, buildId: string, createdAtMs = 0, role = 'vllm'): LabelledContainer => ({
   id: name,
   name,
   buildId,
+  role,
   createdAtMs,
 });
 const noDaemon = () => Promise.reject(new Error('connect ENOENT /var/run/docker.sock'));
@@ -128,6 +129,40 @@ describe('cleaning up after dead runs', () => {
     await cleanLeftovers({ dryRun: false, olderThanMs: 60_000, registryDir, openCleaner: daemon.openCleaner });
     expect(registry.list().dead.map((run) => run.buildId)).toEqual(['young']);
     expect(daemon.removed).toEqual(['c-old']);
+  });
+
+  it('ends engines before the cache server they use', async () => {
+    const registry = openEmpty();
+    const engineOf = async (role: 'lmcache' | 'vllm', endsInSeconds: number) => {
+      const child = spawn('sh', ['-c', `trap 'sleep ${endsInSeconds}; exit' TERM; while :; do sleep 0.02; done`], {
+        stdio: 'ignore',
+        detached: true,
+      });
+      spawned.push(child);
+      const identity = identifyProcess(child.pid ?? 0);
+      if (!identity) throw new Error('not started');
+      const handle = { kind: 'process' as const, ...identity };
+      const state = { status: 'ready' as const, handle, since: '2026-11-22T00:00:00.000Z' };
+      return { child, engine: { spec: await fakeSpec(role), logPath: '/nowhere/log', state } };
+    };
+    const vllm = await engineOf('vllm', 0.4);
+    const lmcache = await engineOf('lmcache', 0);
+    const ended: string[] = [];
+    for (const [name, { child }] of Object.entries({ vllm, lmcache })) child.once('exit', () => ended.push(name));
+    const engines = { lmcache: lmcache.engine, vllm: vllm.engine };
+    const report = await releaseDeadRun(sampleRun({ orchestrator: dead, engines }), { registry });
+    expect(report).toMatchObject({ forced: [], problems: [] });
+    await expectSoon(() => ended.length === 2, 'both have ended');
+    expect(ended).toEqual(['vllm', 'lmcache']);
+  });
+
+  it('removes containers of engines before the one of the cache server they use', async () => {
+    const registry = openEmpty();
+    registry.write(sampleRun({ buildId: 'gone', orchestrator: dead, ...(await inDocker()) }));
+    const daemon = fakeDaemon(container('c-lmcache', 'gone', 0, 'lmcache'), container('c-vllm', 'gone'));
+    const { openCleaner } = daemon;
+    await cleanLeftovers({ dryRun: false, olderThanMs: 0, registryDir: registry.directory, openCleaner });
+    expect(daemon.removed.slice(0, 2)).toEqual(['c-vllm', 'c-lmcache']);
   });
 
   it('removes containers without a live run, also of a run before the last boot', async () => {

@@ -89,6 +89,12 @@ async function expectNothingLeft(situation: Situation, limitMs = 5000): Promise<
 const readNote = ({ resultsDir }: Situation) =>
   orchestratorLostSchema.parse(JSON.parse(readFileSync(path.join(resultsDir, 'orchestrator-lost.json'), 'utf8')));
 
+/** Epoch ms at which the fake engine said this. */
+function timeIn({ resultsDir }: Situation, role: string, what: string): number {
+  const log = readFileSync(path.join(resultsDir, 'logs', `${role}-fake.log`), 'utf8');
+  return Number(new RegExp(`^${what} at (\\d+)$`, 'm').exec(log)?.[1] ?? Number.NaN);
+}
+
 const twoEngines = async () => [await fakeSpec('vllm', 'grandchild'), await fakeSpec('baseline')];
 
 describe('when the orchestrator vanishes', () => {
@@ -193,6 +199,25 @@ describe('the keeper', () => {
     expect(session(keeperPid)).toBe(String(keeperPid));
     process.kill(orchestrator.pid, 'SIGKILL');
     await expectSoon(() => isGone(keeperPid), 'the keeper has ended');
+  });
+
+  it('ends engines before the cache server they use, and one that hangs holds it up for no longer than its grace', async () => {
+    const lmcache = await fakeSpec('lmcache', 'ends-in-ms=0');
+    const quick = await orchestrate([lmcache, await fakeSpec('vllm', 'ends-in-ms=400')], { after: 'release-and-die' });
+    quick.orchestrator.say('release');
+    await expectSoon(() => quick.registry.read('kept-run') === null, 'released');
+    expect(timeIn(quick, 'lmcache', 'told to end')).toBeGreaterThanOrEqual(timeIn(quick, 'vllm', 'ends'));
+    expect(timeIn(quick, 'lmcache', 'told to end') - timeIn(quick, 'vllm', 'ends')).toBeLessThan(900);
+
+    const hanging = await orchestrate([lmcache, await fakeSpec('vllm', 'ignore-sigterm')], {
+      after: 'release-and-die',
+      stopGraceMs: 600,
+    });
+    const startedAt = performance.now();
+    hanging.orchestrator.say('release');
+    await expectSoon(() => hanging.registry.read('kept-run') === null, 'released');
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(timeIn(hanging, 'lmcache', 'ends')).toBeGreaterThan(0);
   });
 
   it('outlives a detached run, which another process joins and releases', async () => {
