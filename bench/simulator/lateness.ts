@@ -1,11 +1,11 @@
 import { median } from '../../workloads/statistics.js';
 import type { TokenTimes } from './token-streams.js';
 
-/** How late tokens came, in ms, against the earliest schedule of equal steps that none of them is ahead of. */
+/** How far from their time tokens left, in ms, by the earliest schedule of equal steps that none of them is too far ahead of. */
 export interface Lateness {
-  /** 99th percentile over all tokens. */
+  /** 99th percentile over all tokens, early ones and late ones alike. */
   readonly p99: number;
-  /** 99th percentile, over steps, of a step's first and of its last token. */
+  /** 99th percentile, over steps, of a step's first token (early or late) and of its last one. */
   readonly firstP99: number;
   readonly lastP99: number;
   /** By how much the last tenth of the steps came later than the first tenth, at the median of their first tokens. */
@@ -14,25 +14,30 @@ export interface Lateness {
 
 /**
  * All streams decode in one batch with steps of `stepMs`: token j of a stream belongs to step j of a common schedule,
- * give or take the steps by which the stream began later. No token leaves before its time, so the earliest of all, less
- * its steps, is the schedule's origin. Steps up to the one in which the last stream began held prompts too, and count
- * neither for the origin nor as late; nor do steps after the first stream's end.
+ * give or take the steps by which the stream began later. No token leaves earlier than `leadMs` before its time, so the
+ * earliest of all, less its steps, tells the schedule's origin. Steps up to the one in which the last stream began held
+ * prompts too, and count neither for the origin nor as late; nor do steps after the first stream's end.
+ * @param leadMs by how much the server begins a step's tokens before their time.
  */
-export function latenessOf(streams: readonly TokenTimes[], stepMs: number): Lateness {
-  const late = latenessOfSteps(streams, stepMs);
+export function latenessOf(streams: readonly TokenTimes[], stepMs: number, leadMs: number): Lateness {
+  const late = latenessOfSteps(streams, stepMs, leadMs);
   const firsts = late.map((values) => Math.min(...values));
   const lasts = late.map((values) => Math.max(...values));
   const tenth = Math.max(1, Math.floor(late.length / 10));
   return {
-    p99: percentile(late.flat(), 0.99),
-    firstP99: percentile(firsts, 0.99),
+    p99: percentile(late.flat().map(Math.abs), 0.99),
+    firstP99: percentile(firsts.map(Math.abs), 0.99),
     lastP99: percentile(lasts, 0.99),
     drift: median(firsts.slice(-tenth)) - median(firsts.slice(0, tenth)),
   };
 }
 
-/** Of each step in which all streams decode: how late each stream's token was. */
-function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readonly (readonly number[])[] {
+/** Of each step in which all streams decode: how late each stream's token was, negative where it was early. */
+function latenessOfSteps(
+  streams: readonly TokenTimes[],
+  stepMs: number,
+  leadMs: number,
+): readonly (readonly number[])[] {
   const [reference] = streams;
   if (reference === undefined) throw new Error('no streams were read');
   const allHaveBegun = Math.max(...streams.map((times) => times[0] ?? Number.NaN));
@@ -47,7 +52,7 @@ function latenessOfSteps(streams: readonly TokenTimes[], stepMs: number): readon
   const steps = Array.from({ length: endStep - firstStep }, (_, step) =>
     streams.map((times, stream) => (times[firstStep + step - (began[stream] ?? 0)] ?? Number.NaN) - step * stepMs),
   );
-  const origin = Math.min(...steps.map((times) => Math.min(...times)));
+  const origin = Math.min(...steps.map((times) => Math.min(...times))) + leadMs;
   return steps.map((times) => times.map((time) => time - origin));
 }
 

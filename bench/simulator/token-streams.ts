@@ -1,16 +1,19 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { assetPath } from '../../steps/package-root.js';
 
 /** When each token of a stream left the server, in ms since the client began. */
 export type TokenTimes = Float64Array;
 
-/** Compiles the client into `program`. @throws when there is no C compiler. */
-export function compileTokenClient(program: string): void {
-  const source = assetPath('bench', 'simulator', 'token-client.c');
+/** Compiles a C program of this folder. @returns its path. @throws when there is no C compiler. */
+export function compileTool(name: 'token-client' | 'token-writer', folder: string): string {
+  const source = assetPath('bench', 'simulator', `${name}.c`);
+  const program = path.join(folder, name);
   const compiled = spawnSync('cc', ['-O2', '-o', program, source], { encoding: 'utf8' });
   if (compiled.status !== 0) throw new Error(`"cc" cannot compile ${source}: ${compiled.error ?? compiled.stderr}`);
+  return program;
 }
 
 /**

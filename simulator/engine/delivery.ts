@@ -5,7 +5,7 @@ import type { Sequence } from './sequence.js';
 /** A step that has ended, and whose tokens are ready. */
 interface EndedStep {
   readonly report: StepReport;
-  /** When they leave. */
+  /** When the first of them leaves. */
   readonly dueAt: number;
 }
 
@@ -28,7 +28,7 @@ export class Delivery {
 
   /** Simulated time from which on a step of so many sequences may be given to `prepare`. */
   beginAt(endsAt: number, sequences: number): number {
-    return this.#dueAt(endsAt) - this.#clock.preparationSeconds(sequences);
+    return this.#dueAt(endsAt, sequences) - this.#clock.preparationSeconds(sequences);
   }
 
   /** Makes the tokens that `sampled` got in a step ready. */
@@ -51,7 +51,7 @@ export class Delivery {
       sequence.times.lastToken = endsAt;
     }
     const report = { at: endsAt, promptTokens, generatedTokens: sampled.length };
-    this.#ended = { report, dueAt: this.#dueAt(endsAt) };
+    this.#ended = { report, dueAt: this.#dueAt(endsAt, sampled.length) };
   }
 
   /** When the tokens that are ready leave; null when there are none. */
@@ -69,7 +69,7 @@ export class Delivery {
     return this.#clock.now() - dueAt <= this.#clock.preparationSeconds(report.generatedTokens);
   }
 
-  #dueAt(endsAt: number): number {
-    return endsAt + this.#deliverySeconds - this.#clock.sendingSeconds;
+  #dueAt(endsAt: number, tokens: number): number {
+    return endsAt + this.#deliverySeconds - this.#clock.leadSeconds(tokens);
   }
 }

@@ -4,8 +4,13 @@ import type { SimulatedClock } from '../contracts.js';
 export interface EngineClock extends SimulatedClock {
   /** Simulated seconds that it really takes to make so many tokens ready to leave. */
   preparationSeconds(tokens: number): number;
-  /** Simulated seconds that it really takes until the first of them has left the process. */
-  readonly sendingSeconds: number;
+  /**
+   * Simulated seconds before a step's time from which on so many tokens leave. They leave one after the other, so that half
+   * of them are then as much too early as the others are too late.
+   */
+  leadSeconds(tokens: number): number;
+  /** Nothing is due until then. */
+  idleUntil(simulatedTime: number): void;
   /** Calls back once, as soon as `now()` has reached the simulated time; replaces the wake-up asked for before. */
   wakeAt(simulatedTime: number, callback: () => void): void;
   cancelWake(): void;

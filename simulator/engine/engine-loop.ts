@@ -231,7 +231,9 @@ export class EngineLoop {
     if (scheduled.shape.prefills.length > 0) this.#warmth.warm(seconds);
     else this.#warmth.cool(seconds);
     this.#polledAt = this.#time + Math.min(seconds, stepTime.launchSeconds(scheduled.shape));
-    this.#step = { scheduled, endsAt: this.#time + seconds };
+    const endsAt = this.#time + seconds;
+    this.#step = { scheduled, endsAt };
+    this.#options.clock.idleUntil(this.#delivery.beginAt(endsAt, scheduled.entries.length));
     return true;
   }
 

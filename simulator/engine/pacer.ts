@@ -1,4 +1,5 @@
 import type { RealTimeClock } from '../clock.js';
+import { collectYoungGeneration } from '../young-generation.js';
 import type { EngineClock } from './engine-clock.js';
 
 /** Node's timers fire up to about this much late; the rest of a wait is spent in short naps. */
@@ -10,8 +11,13 @@ const NAP_OVERSHOOT_MS = 0.15;
 /** What the end of a step and the events of its tokens take, until they could leave, with room for a collection of garbage. */
 const PREPARATION_MS = 1.5;
 const PREPARATION_MS_PER_TOKEN = 0.015;
-/** What a token's way into the kernel takes. */
-const SENDING_MS = 0.03;
+/** What the first token's way into the kernel takes, and half of what each takes that follows. */
+const FIRST_SENDING_MS = 0.03;
+const HALF_SENDING_MS = 0.0065;
+/** No token leaves earlier than this before its time. */
+const LONGEST_LEAD_MS = 0.5;
+/** A collection of the young generation takes less. */
+const COLLECTION_MS = 2;
 /** A wake-up this near is due. */
 const DUE_MS = 0.005;
 
@@ -39,8 +45,13 @@ export class Pacer implements EngineClock {
     return ((PREPARATION_MS + tokens * PREPARATION_MS_PER_TOKEN) / 1000) * this.#clock.speed;
   }
 
-  get sendingSeconds(): number {
-    return (SENDING_MS / 1000) * this.#clock.speed;
+  leadSeconds(tokens: number): number {
+    const leadMs = Math.min(LONGEST_LEAD_MS, FIRST_SENDING_MS + (tokens - 1) * HALF_SENDING_MS);
+    return (leadMs / 1000) * this.#clock.speed;
+  }
+
+  idleUntil(simulatedTime: number): void {
+    if (this.#clock.wallMsUntil(simulatedTime) > COLLECTION_MS) collectYoungGeneration();
   }
 
   wakeAt(simulatedTime: number, callback: () => void): void {

@@ -7,7 +7,6 @@ interface Event {
 
 /** Simulated time that jumps from event to event, so that hours of serving take milliseconds of test. */
 export class VirtualClock implements EngineClock {
-  readonly sendingSeconds = 0;
   #now = 0;
   #wake: Event | null = null;
   #events: Event[] = [];
@@ -19,6 +18,12 @@ export class VirtualClock implements EngineClock {
   preparationSeconds(): number {
     return 0;
   }
+
+  leadSeconds(): number {
+    return 0;
+  }
+
+  idleUntil(): void {}
 
   wakeAt(time: number, callback: () => void): void {
     this.#wake = { time, callback };

@@ -20,6 +20,7 @@ describe('latenessOf', () => {
       latenessOf(
         streamsOf(4, () => 0),
         STEP_MS,
+        0,
       ),
     ).toEqual({ p99: 0, firstP99: 0, lastP99: 0, drift: 0 });
   });
@@ -28,8 +29,15 @@ describe('latenessOf', () => {
     const { firstP99, lastP99 } = latenessOf(
       streamsOf(4, (_, stream) => 0.5 * stream),
       STEP_MS,
+      0,
     );
     expect([firstP99, lastP99]).toEqual([0, 1.5]);
+  });
+
+  it('counts tokens that leave before their time, too, and knows how early a step begins', () => {
+    const spread = streamsOf(4, (_, stream) => stream - 1.5);
+    expect(latenessOf(spread, STEP_MS, 1.5)).toEqual({ p99: 1.5, firstP99: 1.5, lastP99: 1.5, drift: 0 });
+    expect(latenessOf(spread, STEP_MS, 0.5)).toEqual({ p99: 2.5, firstP99: 0.5, lastP99: 2.5, drift: 0 });
   });
 
   it('counts stalls that are more than one step in a hundred, and no fewer', () => {
@@ -37,6 +45,7 @@ describe('latenessOf', () => {
       latenessOf(
         streamsOf(4, (step) => (step % every === 0 ? 7 : 0)),
         STEP_MS,
+        0,
       ).firstP99;
     expect([stalled(50), stalled(200)]).toEqual([7, 0]);
   });
@@ -45,6 +54,7 @@ describe('latenessOf', () => {
     const { p99 } = latenessOf(
       streamsOf(4, (step) => (step <= 3 ? -90 : 0)),
       STEP_MS,
+      0,
     );
     expect(p99).toBe(0);
   });
@@ -53,6 +63,7 @@ describe('latenessOf', () => {
     const { p99 } = latenessOf(
       streamsOf(4, (step) => Math.min(0, -7 * (step - STEPS + 1))),
       STEP_MS,
+      0,
     );
     expect(p99).toBe(0);
   });
@@ -61,6 +72,7 @@ describe('latenessOf', () => {
     const { firstP99, lastP99, drift } = latenessOf(
       streamsOf(4, (step) => (step < 300 ? 0 : Math.max(0, 6000 - 8 * (step - 300)))),
       STEP_MS,
+      0,
     );
     expect(lastP99).toBe(firstP99);
     expect(firstP99).toBeGreaterThan(5900);
@@ -71,6 +83,7 @@ describe('latenessOf', () => {
     const { drift } = latenessOf(
       streamsOf(2, (step) => step * 0.01),
       STEP_MS,
+      0,
     );
     expect(drift).toBeGreaterThan(8);
   });

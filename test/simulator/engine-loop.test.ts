@@ -134,6 +134,25 @@ describe('EngineLoop', () => {
     expect(left.map(round)).toEqual([0.122, 0.132]);
   });
 
+  it('lets the tokens of a step leave around their time, which takes the longer the more they are', async () => {
+    const { clock, loop, left, sequence } = setUp();
+    Object.assign(clock, { leadSeconds: (count: number) => count * 0.001 });
+    clock.at(0, () => loop.submit([sequence(1, 10, 3), sequence(2, 10, 2)], 0));
+    await clock.run();
+    expect(left.map(round)).toEqual([0.13, 0.14, 0.151]);
+  });
+
+  it('says once a step until when nothing is due', async () => {
+    const { clock, loop, sequence } = setUp();
+    const idle: string[] = [];
+    const idleUntil = (time: number): void => void idle.push(`${round(clock.now())} to ${round(time)}`);
+    Object.assign(clock, { idleUntil, preparationSeconds: () => 0.004 });
+    clock.at(0, () => loop.submit([sequence(1, 10, 2)], 0));
+    clock.at(0.115, () => loop.catchUp());
+    await clock.run();
+    expect(idle).toEqual(['0.1 to 0.118', '0.122 to 0.128']);
+  });
+
   it('keeps the schedule when the process is late', async () => {
     const { clock, loop, tokens, sequence } = setUp();
     clock.at(0, () => loop.submit([sequence(1, 10, 5)], 0));

@@ -1,5 +1,5 @@
-import { performance } from 'node:perf_hooks';
-import { describe, expect, it, vi } from 'vitest';
+import { PerformanceObserver, performance } from 'node:perf_hooks';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { RealTimeClock } from '../../simulator/clock.js';
 import { Pacer } from '../../simulator/engine/pacer.js';
 
@@ -77,6 +77,29 @@ describe('Pacer', () => {
     pacer.cancelWake();
     await wake(pacer, pacer.now() + 1);
     expect(called).toEqual([]);
+  });
+
+  it('begins a step by half of what its tokens take before its time, and never by more than half a millisecond', () => {
+    const pacer = new Pacer(new RealTimeClock(10));
+    const leadsMs = [1, 64, 512].map((tokens) => Math.round((pacer.leadSeconds(tokens) / 10) * 1e6) / 1000);
+    expect(leadsMs).toEqual([0.03, 0.439, 0.5]);
+  });
+
+  it('collects short-lived garbage where there is time for it', async () => {
+    const pacer = new Pacer(new RealTimeClock(10));
+    const collections: number[] = [];
+    const observer = new PerformanceObserver((list) =>
+      collections.push(...list.getEntries().map(({ duration }) => duration)),
+    );
+    observer.observe({ entryTypes: ['gc'] });
+    onTestFinished(() => observer.disconnect());
+    const seen = async (idleSeconds: number): Promise<boolean> => {
+      collections.length = 0;
+      pacer.idleUntil(pacer.now() + idleSeconds);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return collections.length > 0;
+    };
+    expect([await seen(1), await seen(0.01)]).toEqual([true, false]);
   });
 
   it('follows a change of speed', async () => {
