@@ -7,6 +7,7 @@ import { pythonType } from './python-text.js';
 import { type JsonObject, readBody, requireJson } from './request-body.js';
 import { engineCallFailed, httpException, internalError, queryBooleanError, queryChoiceError } from './route-errors.js';
 import type { Handler } from './routing.js';
+import { callWorkers, NO_TRANSFER } from './worker-methods.js';
 
 type Routes = readonly (readonly [path: string, methods: Readonly<Record<string, Handler>>])[];
 
@@ -15,7 +16,6 @@ type PauseMode = (typeof PAUSE_MODES)[number];
 /** pydantic's words for booleans. */
 const TRUE = /^(1|true|t|yes|y|on)$/i;
 const FALSE = /^(0|false|f|no|n|off)$/i;
-const NO_TRANSFER = 'Weight transfer not configured. Please set weight_transfer_config to enable weight transfer.';
 
 /**
  * What VLLM_SERVER_DEV_MODE=1 adds for training beside serving (vLLM 0.26): pausing, sleeping, and the exchange of
@@ -98,7 +98,10 @@ export function pauseRoutes(served: ServedModel, engine: EngineService): Routes 
       },
     ],
     ['/is_sleeping', { GET: (_, reply) => reply.json({ is_sleeping: isPaused() || isAsleep() }) }],
-    ['/collective_rpc', { POST: async (request) => callWorkers(await rpcBody(request), workers) }],
+    [
+      '/collective_rpc',
+      { POST: async (request, reply) => reply.json({ results: callWorkers(await rpcBody(request), workers) }) },
+    ],
     ['/init_weight_transfer_engine', { POST: demanding('init_info') }],
     ['/update_weights', { POST: demanding('update_info') }],
     ['/start_weight_update', { POST: refused }],
@@ -176,16 +179,6 @@ function abort(engine: EngineService, named: unknown): number {
 
 async function rpcBody(request: IncomingMessage): Promise<JsonObject> {
   return bodyObject(request, (text) => `JSON decode error: ${decodeError(text)}`);
-}
-
-/**
- * Calls a method by name on every worker. A simulated engine has no worker, so that each name gets the answer vLLM gives for one
- * that its workers do not know (`run_method` in vllm/v1/serial_utils.py, in its words).
- * @throws ApiError always: 400 without a method, 500 with one
- */
-function callWorkers({ method }: JsonObject, workers: number): never {
-  if ((method ?? null) === null) throw httpException(400, "Missing 'method' in request body");
-  throw engineCallFailed('collective_rpc', `Method '${String(method)}' is not implemented.`, workers);
 }
 
 /** The body as JSON, whatever its content type. @throws ApiError 400; 500 for JSON that is no object, as Python fails there. */

@@ -247,6 +247,30 @@ describe('workers and their weights', () => {
     );
   });
 
+  it('calls the methods of workers that need no model', async () => {
+    await start('-tp', '2');
+    const call = async (body: object) => (await post('/collective_rpc', body)).json();
+    expect(await call({ method: 'check_health' })).toEqual({ results: [null, null] });
+    expect(await call({ method: 'get_supported_tasks' })).toEqual({ results: [['generate'], ['generate']] });
+    expect(await call({ method: 'get_encoder_timing_stats', args: [] })).toEqual({ results: [{}, {}] });
+  });
+
+  it.each([
+    [{ method: 'check_health', args: ['x'] }, 'Worker.check_health() takes 1 positional argument but 2 were given'],
+    [{ method: 'check_health', kwargs: { a: 'x' } }, "Worker.check_health() got an unexpected keyword argument 'a'"],
+    [{ method: 'add_lora' }, "Worker.add_lora() missing 1 required positional argument: 'lora_request'"],
+    [
+      { method: 'profile', args: ['a', 'b', 'c'] },
+      'Worker.profile() takes from 1 to 3 positional arguments but 4 were given',
+    ],
+    [{ method: 'list_loras' }, 'LoRA is not enabled. Use --enable-lora to enable LoRA.'],
+    [{ method: 'start_weight_update' }, reason],
+  ])('fails as a worker does: %j', async (body, message) => {
+    await start();
+    const { error } = (await post('/collective_rpc', body)).json();
+    expect([error.code, error.message]).toEqual([500, `Call to collective_rpc method failed: ${message}`]);
+  });
+
   it('tells which of several workers failed', async () => {
     await start('-tp', '2');
     expect((await post('/start_weight_update')).json().error.message).toBe(
