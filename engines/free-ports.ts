@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { claimPort, releasePort } from './port-claim.js';
+import { claimPort, releasePort } from './machine-claim.js';
 import { openRegistry } from './registry.js';
 
 /** Below these are ports of well-known services. */

@@ -8,11 +8,10 @@ import type { Registry } from './registry.js';
 
 const lookAgainMs = 2000;
 
-/** Which GPUs a live run holds, by uuid. */
-function reservations(runs: readonly LiveRun[], except: string): ReadonlyMap<string, string> {
-  return new Map(
-    runs.filter((run) => run.buildId !== except).flatMap((run) => run.gpus.map((gpu) => [gpu.uuid, run.buildId])),
-  );
+/** Whose the GPUs are that a live run holds, by uuid. */
+function reservations(runs: readonly LiveRun[], except: string): Map<string, string> {
+  const others = runs.filter((run) => run.buildId !== except);
+  return new Map(others.flatMap((run) => run.gpus.map((gpu) => [gpu.uuid, `run ${run.buildId}`])));
 }
 
 /** The GPUs that may be taken, the one with the most free memory first; of equals the lower index. */
@@ -33,10 +32,10 @@ export function qualifyingGpus(
     .toSorted((a, b) => b.memoryFreeMiB - a.memoryFreeMiB || a.index - b.index);
 }
 
-/** One line a GPU: memory, load, its processes, the run that reserved it; last those that cannot be read. */
+/** One line a GPU: memory, load, its processes, who reserved it; last those that cannot be read. */
 export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<string, string>): readonly string[] {
   const readable = inventory.gpus.map((gpu) => {
-    const run = reservedBy.get(gpu.uuid);
+    const holder = reservedBy.get(gpu.uuid);
     const users = gpu.processes.map(
       (user) => `process ${user.pid} (${user.name}${user.usedMiB === null ? '' : `, ${user.usedMiB} MiB`})`,
     );
@@ -44,7 +43,7 @@ export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<st
       `${gpu.memoryFreeMiB} of ${gpu.memoryTotalMiB} MiB free`,
       gpu.utilizationPercent === null ? 'utilization unknown' : `utilization ${gpu.utilizationPercent} %`,
       ...(gpu.migEnabled ? ['split by MIG'] : []),
-      run === undefined ? 'not reserved' : `reserved by run ${run}`,
+      holder === undefined ? 'not reserved' : `reserved by ${holder}`,
       users.length === 0 ? 'no process seen on it' : users.join(', '),
     ];
     return `GPU ${gpu.index} (${gpu.name}): ${facts.join('; ')}`;
@@ -54,9 +53,10 @@ export function describeGpus(inventory: GpuInventory, reservedBy: ReadonlyMap<st
 }
 
 /**
- * Chooses GPUs and reserves them under the registry's lock, so that two runs never pick the same; waits for
- * memory that a dead neighbour still holds, without the lock.
- * @param claim writes the choice into the run's record, while the lock is held
+ * Chooses GPUs and reserves them under the registry's lock, and by a claim that other users' runs see, so that two runs
+ * never pick the same; waits for memory that a dead neighbour still holds, without the lock.
+ * @param claim claims the choice and writes it into the run's record, while the lock is held; tells the uuid of one that
+ *   another registry's run has claimed, and null where all are ours
  * @throws EngineStartError (`no-gpu`) listing every GPU and who uses it; the signal's reason when aborted
  */
 export async function allocateGpus(
@@ -65,7 +65,7 @@ export async function allocateGpus(
   dependencies: {
     readonly registry: Registry;
     readInventory(signal: AbortSignal): Promise<GpuInventory>;
-    claim(gpus: readonly ReservedGpu[]): Promise<void>;
+    claim(gpus: readonly ReservedGpu[]): Promise<string | null>;
   },
 ): Promise<readonly ReservedGpu[]> {
   const { registry } = dependencies;
@@ -78,16 +78,19 @@ export async function allocateGpus(
         const inventory = await dependencies.readInventory(signal);
         const { live, foreign } = registry.list();
         const reservedBy = reservations([...live, ...foreign], buildId);
-        const chosen = qualifyingGpus(inventory, reservedBy, requirements).slice(0, requirements.count);
-        if (chosen.length < requirements.count) {
-          return { lines: describeGpus(inventory, reservedBy), present: inventory.gpus.length };
+        for (;;) {
+          const chosen = qualifyingGpus(inventory, reservedBy, requirements).slice(0, requirements.count);
+          if (chosen.length < requirements.count) {
+            return { lines: describeGpus(inventory, reservedBy), present: inventory.gpus.length };
+          }
+          const gpus = chosen.map((gpu) => {
+            const { index, uuid, name, memoryTotalMiB, memoryFreeMiB } = gpu;
+            return { index, uuid, name, memoryTotalMiB, memoryFreeMiB, before: useOf(gpu) };
+          });
+          const taken = await dependencies.claim(gpus);
+          if (taken === null) return { gpus };
+          reservedBy.set(taken, "another user's run");
         }
-        const gpus = chosen.map((gpu) => {
-          const { index, uuid, name, memoryTotalMiB, memoryFreeMiB } = gpu;
-          return { index, uuid, name, memoryTotalMiB, memoryFreeMiB, before: useOf(gpu) };
-        });
-        await dependencies.claim(gpus);
-        return { gpus };
       },
       { signal },
     );

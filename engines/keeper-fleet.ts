@@ -17,8 +17,8 @@ import { allocateGpus, waitForGpuMemory } from './gpu-allocation.js';
 import type { KeeperClient, KeeperEvent } from './keeper-client.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
 import type { LiveEngine, LiveRun, ReservedGpu } from './live-run.js';
+import { releasePort } from './machine-claim.js';
 import { refuseTakenPorts } from './port-check.js';
-import { releasePort } from './port-claim.js';
 import { identifyProcess, isProcessAlive } from './process-identity.js';
 import { readInventory } from './read-inventory.js';
 import type { Registry } from './registry.js';
@@ -85,9 +85,7 @@ export class KeeperFleet implements RunFleet {
     this.#gpus = await allocateGpus(this.#run.buildId, requirements, {
       registry: this.#registry,
       readInventory,
-      claim: async (gpus) => {
-        await keeper.request({ op: 'claim', gpus });
-      },
+      claim: async (gpus) => (await keeper.request({ op: 'claim', gpus })).taken ?? null,
     });
     return this.#gpus;
   }

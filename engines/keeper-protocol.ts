@@ -34,7 +34,10 @@ export const keeperRequestSchema = z.discriminatedUnion('op', [
   z.object({ id, op: z.literal('disown'), pgid: z.int().positive() }),
   /** A temporary directory that is about to be made: it goes with the run, or with the step that joined. */
   z.object({ id, op: z.literal('own-directory'), directory: z.string().min(1) }),
-  /** Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. */
+  /**
+   * Sent under the registry's lock, so that the record holds the GPUs before anyone else looks. The keeper claims them for the
+   * machine, too, in place of those that it has claimed before.
+   */
   z.object({ id, op: z.literal('claim'), gpus: z.array(reservedGpuSchema).readonly() }),
   /** Without `ttlMs` it stays until somebody ends it. */
   z.object({ id, op: z.literal('detach'), ttlMs: z.number().positive().optional() }),
@@ -65,6 +68,8 @@ export const keeperAnswerSchema = z.union([
     run: liveRunSchema.optional(),
     /** Of `release`. */
     report: releaseReportSchema.optional(),
+    /** Of `claim`: the uuid of a GPU that a run of another registry has claimed; nothing has changed then. */
+    taken: z.string().optional(),
   }),
   z.object({ id, ok: z.literal(false), error: keeperErrorSchema }),
   /** An engine's state has changed. */

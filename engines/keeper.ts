@@ -10,7 +10,8 @@ import type { ReleaseReport } from './fleet.js';
 import { complain, hasVerdict, noteExpiry, writeLostNote } from './keeper-notes.js';
 import { type KeeperAnswer, type KeeperRequest, keeperErrorOf, parseKeeperRequest } from './keeper-protocol.js';
 import type { EngineRole, LaunchSpec } from './launch-spec.js';
-import type { LiveEngine, LiveRun } from './live-run.js';
+import type { LiveEngine, LiveRun, ReservedGpu } from './live-run.js';
+import { claimGpu, releaseGpu } from './machine-claim.js';
 import { OwnedThings } from './owned-things.js';
 import { identifySelf, isProcessAlive } from './process-identity.js';
 import { openRegistry, type Registry } from './registry.js';
@@ -137,7 +138,7 @@ export class Keeper {
   async #perform(
     request: KeeperRequest,
     connection: KeeperConnection,
-  ): Promise<{ run?: LiveRun; report?: ReleaseReport }> {
+  ): Promise<{ run?: LiveRun; report?: ReleaseReport; taken?: string }> {
     if (request.op === 'release') return { report: await this.release() };
     if (request.op === 'ping') return {};
     if (this.#releasing !== null) throw new Error('The run is being ended: its keeper takes no more requests');
@@ -171,9 +172,7 @@ export class Keeper {
         this.#publish();
         return {};
       case 'claim':
-        this.#run = { ...this.#requireRun(), gpus: request.gpus };
-        this.#publish();
-        return {};
+        return this.#claim(request.gpus);
       case 'detach':
         this.#detach(request.ttlMs ?? null);
         return {};
@@ -208,6 +207,24 @@ export class Keeper {
       return;
     }
     if (this.#releasing === null) this.#publish();
+  }
+
+  async #claim(gpus: readonly ReservedGpu[]): Promise<{ taken?: string }> {
+    const wanted = gpus.map(({ uuid }) => uuid);
+    const held = this.#requireRun().gpus.map(({ uuid }) => uuid);
+    const added: string[] = [];
+    // In the same order everywhere: of two runs that want the same ones, one gets them all.
+    for (const uuid of wanted.filter((uuid) => !held.includes(uuid)).sort()) {
+      if (!(await claimGpu(uuid))) {
+        added.forEach(releaseGpu);
+        return { taken: uuid };
+      }
+      added.push(uuid);
+    }
+    held.filter((uuid) => !wanted.includes(uuid)).forEach(releaseGpu);
+    this.#run = { ...this.#requireRun(), gpus };
+    this.#publish();
+    return {};
   }
 
   #detach(ttlMs: number | null): void {
@@ -333,7 +350,10 @@ export class Keeper {
     const report = log.report();
     if (this.#orchestratorLost && this.#run && orchestrator) writeLostNote(this.#run, report);
     // What could not be removed is `clean`'s: the record tells what it is.
-    if (this.#run && report.problems.length === 0) this.#removeRecord(this.#run.buildId);
+    if (this.#run && report.problems.length === 0) {
+      this.#removeRecord(this.#run.buildId);
+      for (const { uuid } of this.#run.gpus) releaseGpu(uuid);
+    }
     this.#isReleased = true;
     return report;
   }

@@ -3,7 +3,7 @@ import { classifyEngineEnd } from '../../engines/blame.js';
 import { describeExit } from '../../engines/describe-exit.js';
 import { readLogTail } from '../../engines/engine-log.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
-import { releasePort } from '../../engines/port-claim.js';
+import { releasePort } from '../../engines/machine-claim.js';
 import { pollUntilReady } from '../../engines/readiness.js';
 import type { RunFleet } from '../../engines/run-fleet.js';
 import { ExpectedFailure } from '../../results-schema/expected-failure.js';

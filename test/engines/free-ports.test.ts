@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { findFreePorts } from '../../engines/free-ports.js';
-import { claimPort, releasePort } from '../../engines/port-claim.js';
+import { claimPort, releasePort } from '../../engines/machine-claim.js';
 
 vi.mock('node:crypto', async (original) => {
   const crypto = await original<typeof import('node:crypto')>();

@@ -32,7 +32,8 @@ const inventoryOf = (...gpus: Gpu[]): GpuInventory => ({
 const limits = { minFreeMiB: 70_000, maxUtilizationPercent: 20 };
 const none = new Map<string, string>();
 
-function setUp(answers: readonly GpuInventory[]) {
+/** @param elsewhere uuids that runs of other registries have claimed */
+function setUp(answers: readonly GpuInventory[], elsewhere: readonly string[] = []) {
   const registry = openRegistry(path.join(temporaryDirectory(), 'registry'));
   const claimed: ReservedGpu[] = [];
   let asked = 0;
@@ -50,7 +51,11 @@ function setUp(answers: readonly GpuInventory[]) {
             if (!answer) throw new Error('no answer');
             return answer;
           },
-          claim: async (gpus) => void claimed.push(...gpus),
+          claim: async (gpus) => {
+            const taken = gpus.find(({ uuid }) => elsewhere.includes(uuid));
+            if (taken === undefined) claimed.push(...gpus);
+            return taken?.uuid ?? null;
+          },
         },
       ),
   };
@@ -87,6 +92,16 @@ describe('reserving GPUs', () => {
     expect(gpus.map(({ uuid }) => uuid)).toEqual(['GPU-0', 'GPU-1']);
     expect(claimed).toEqual(gpus);
     expect(gpus[0]?.before).toEqual({ usedMiB: 615, processes: [] });
+  });
+
+  it('passes by those that another user has claimed, and says so where too few are left', async () => {
+    const all = inventoryOf(gpu(0), gpu(1), gpu(2), gpu(3));
+    const { allocate, claimed } = setUp([all], ['GPU-0', 'GPU-2']);
+    expect((await allocate()).map(({ uuid }) => uuid)).toEqual(['GPU-1', 'GPU-3']);
+    expect(claimed).toHaveLength(2);
+    await expect(setUp([all], ['GPU-0', 'GPU-2', 'GPU-3']).allocate()).rejects.toMatchObject({
+      evidence: expect.arrayContaining([expect.stringMatching(/^GPU 3 .*; reserved by another user's run; /)]),
+    });
   });
 
   it('waits for memory that a dead neighbour still holds, telling what it sees', async () => {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -6,9 +7,11 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, vi } from 'vitest';
 import { Keeper } from '../../engines/keeper.js';
+import { connectKeeper } from '../../engines/keeper-client.js';
 import type { LaunchSpec } from '../../engines/launch-spec.js';
 import { joinFleet } from '../../engines/live-fleet.js';
 import type { LiveRun } from '../../engines/live-run.js';
+import { claimGpu, releaseGpu } from '../../engines/machine-claim.js';
 import { readProcessEnvironment } from '../../engines/process-identity.js';
 import { openRegistry, type Registry } from '../../engines/registry.js';
 import type { CreateFleetOptions } from '../../engines/run-fleet.js';
@@ -257,6 +260,50 @@ describe('the keeper', () => {
     expect(isGone(situation.ownPid)).toBe(false);
     process.kill(situation.orchestrator.pid, 'SIGKILL');
     await expectNothingLeft(situation);
+  });
+});
+
+describe('GPUs', () => {
+  it('that one run has claimed no other of this machine gets, whatever its registry, until that run ends', async () => {
+    const [first, second] = [await orchestrate([]), await orchestrate([])];
+    expect(first.registry.directory).not.toBe(second.registry.directory);
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => `GPU-${name}-${randomUUID()}`);
+    const claim = async ({ run }: Situation, ...uuids: readonly unknown[]) => {
+      const keeper = await connectKeeper(run.socketPath ?? '');
+      const facts = { index: 0, name: 'NVIDIA H200', memoryTotalMiB: 143_771, memoryFreeMiB: 143_156 };
+      const gpus = uuids.map((uuid) => ({ ...facts, uuid: String(uuid) }));
+      const { taken } = await keeper.request({ op: 'claim', gpus }).finally(() => keeper.close());
+      return taken ?? null;
+    };
+    const gpusOf = ({ registry }: Situation) => registry.read('kept-run')?.gpus.map(({ uuid }) => uuid);
+    expect(await claim(first, a, b)).toBeNull();
+    expect(await claim(second, c, b)).toBe(b);
+    expect(gpusOf(second)).toEqual([]);
+    // It has given back what it had got so far, and the first one may take others instead.
+    expect(await claim(first, a, c)).toBeNull();
+    expect(await claim(second, b)).toBeNull();
+    expect([gpusOf(first), gpusOf(second)]).toEqual([[a, c], [b]]);
+    process.kill(first.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(first);
+    expect(await claim(second, a, b, c)).toBeNull();
+    process.kill(second.orchestrator.pid, 'SIGKILL');
+    await expectNothingLeft(second);
+  });
+
+  it('are free again when the run is released, though its keeper waits for the verdict', async () => {
+    const run = await orchestrate([], { after: 'release-and-die', verdictFollows: true });
+    const uuid = `GPU-${randomUUID()}`;
+    const keeper = await connectKeeper(run.run.socketPath ?? '');
+    const gpus = [{ index: 0, uuid, name: 'x', memoryTotalMiB: 1, memoryFreeMiB: 1 }];
+    await keeper.request({ op: 'claim', gpus }).finally(() => keeper.close());
+    expect(await claimGpu(uuid)).toBe(false);
+    run.orchestrator.say('release');
+    await expectSoon(() => run.registry.read('kept-run') === null, 'released');
+    expect(isGone(run.keeperPid)).toBe(false);
+    expect(await claimGpu(uuid)).toBe(true);
+    releaseGpu(uuid);
+    run.orchestrator.say('die');
+    await expectNothingLeft(run);
   });
 });
 
