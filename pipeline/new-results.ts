@@ -1,3 +1,4 @@
+import type { CiProvider } from '../ci/ci-environment.js';
 import { BuildIdTakenError } from '../engines/errors.js';
 import { findWriter } from '../engines/open-files.js';
 import { describeRun, joinLiveRun } from '../engines/registry.js';
@@ -14,7 +15,8 @@ export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
   const { buildId, runtime } = plan.facts;
   const live = runtime === 'external' ? null : joinLiveRun({ buildId });
   if (live && live.resultsDir !== plan.resultsDir) {
-    throw new UsageError(`${new BuildIdTakenError(buildId, describeRun(live)).message}. Nothing was started.`);
+    const { message } = new BuildIdTakenError(buildId, describeRun(live));
+    throw new UsageError(`${message}. Nothing was started.${adviceToSteps(plan)}`);
   }
   try {
     return await createResultsDirectory(plan.resultsDir, {
@@ -22,14 +24,28 @@ export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
       isLive: async (id) => joinLiveRun({ buildId: id }) !== null || (await isWrittenTo(plan.resultsDir)),
     });
   } catch (error) {
-    if (error instanceof ResultsDirectoryError) throw resultsRefusal(error);
-    throw error;
+    if (!(error instanceof ResultsDirectoryError)) throw error;
+    throw resultsRefusal(error, error.problem === 'live-run' ? adviceToSteps(plan) : '');
   }
 }
 
+/** By it the steps of one CI build tell their runs apart, as a shell writes it. */
+const idsOfSteps: Readonly<Record<CiProvider, string | null>> = {
+  buildkite: '"$BUILDKITE_BUILD_ID-$BUILDKITE_STEP_KEY"',
+  'github-actions': '"$GITHUB_RUN_ID-$GITHUB_JOB"',
+  none: null,
+};
+
+/** The id of a CI build is the same in all of its steps, of which two may share a host. */
+function adviceToSteps({ ci, settings }: Pick<RunPlan, 'ci' | 'settings'>): string {
+  const isOfCi = settings.some(({ name, origin }) => name === 'BUILD_ID' && origin === 'ci');
+  const id = idsOfSteps[ci.provider];
+  return isOfCi && id !== null ? ` Steps of one build that share a host need ids of their own: BUILD_ID=${id}.` : '';
+}
+
 /** Nothing was started: for want of room, or by a setting that has to change. */
-export function resultsRefusal(error: ResultsDirectoryError): UsageError {
-  const message = `${error.message}. Nothing was started.`;
+export function resultsRefusal(error: ResultsDirectoryError, advice = ''): UsageError {
+  const message = `${error.message}. Nothing was started.${advice}`;
   return isDiskFull(error.cause) ? new NoVerdictError(message) : new UsageError(message);
 }
 

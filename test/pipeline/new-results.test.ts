@@ -1,6 +1,12 @@
-import { describe, expect, it } from 'vitest';
-import { resultsRefusal } from '../../pipeline/new-results.js';
+import path from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { detectCi } from '../../ci/ci-environment.js';
+import { defaultRegistryDirectory, openRegistry } from '../../engines/registry.js';
+import { openNewResults, resultsRefusal } from '../../pipeline/new-results.js';
+import type { RunPlan } from '../../pipeline/run-plan.js';
 import { ResultsDirectoryError } from '../../results-schema/results-directory-checks.js';
+import { commonSettings } from '../../steps/common-settings.js';
+import { sampleRun, temporaryDirectory } from '../engines/engine-rig.js';
 
 const refusal = (code: string) =>
   resultsRefusal(
@@ -17,5 +23,50 @@ describe('a results directory that cannot be used', () => {
     ['EROFS', 2],
   ])('by %s ends with %i before anything is started', (code, exitCode) => {
     expect(refusal(code)).toMatchObject({ exitCode, message: expect.stringContaining('Nothing was started') });
+  });
+});
+
+describe('a BUILD_ID that a live run has', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  /** The refusal of a run whose id comes from the build, or was given, where the build's other step is at work. */
+  function refusalOn(variables: Record<string, string>, origin: 'ci' | 'environment' = 'ci'): Promise<unknown> {
+    const directory = temporaryDirectory();
+    vi.stubEnv('XDG_RUNTIME_DIR', directory);
+    openRegistry(defaultRegistryDirectory()).write(
+      sampleRun({ buildId: '4711', resultsDir: path.join(directory, 'a') }),
+    );
+    const definition = commonSettings.BUILD_ID;
+    const plan: RunPlan = {
+      facts: { buildId: '4711', engine: 'sim', runtime: 'process', workspace: directory },
+      resultsDir: path.join(directory, 'b'),
+      settings: [{ name: 'BUILD_ID', value: '4711', origin, source: null, definition }],
+      ci: detectCi(variables),
+      simulatedBecause: null,
+      startedAt: new Date(),
+    };
+    return openNewResults(plan).catch((error: unknown) => error);
+  }
+
+  it('is refused, with an id for each step where it is that of a CI build', async () => {
+    const taken = 'BUILD_ID "4711" belongs to a live run (';
+    const buildkite = { BUILDKITE: 'true', BUILDKITE_BUILD_ID: '4711' };
+    const advice = 'Steps of one build that share a host need ids of their own: ';
+    for (const [variables, id] of [
+      [buildkite, 'BUILD_ID="$BUILDKITE_BUILD_ID-$BUILDKITE_STEP_KEY".'],
+      [{ GITHUB_ACTIONS: 'true', GITHUB_RUN_ID: '4711' }, 'BUILD_ID="$GITHUB_RUN_ID-$GITHUB_JOB".'],
+    ] as const) {
+      const message = expect.stringMatching(
+        /^BUILD_ID "4711" belongs to a live run \(.*Nothing was started\. Steps of/s,
+      );
+      expect(await refusalOn(variables)).toMatchObject({ exitCode: 2, message });
+      expect(String(await refusalOn(variables))).toContain(`${advice}${id}`);
+    }
+    for (const plain of [await refusalOn({}), await refusalOn(buildkite, 'environment')]) {
+      expect(String(plain)).toContain(taken);
+      expect(String(plain)).not.toContain(advice);
+    }
   });
 });
