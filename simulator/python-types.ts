@@ -64,12 +64,11 @@ function readUnion(tokens: readonly string[], start: number): Read {
     choices.push(read.type);
     next = read.next;
   } while (tokens[next] === '|');
-  const literals = choices.flatMap((choice) => (choice.kind === 'literal' ? choice.values : []));
-  const isLiteral = choices.every(({ kind }) => kind === 'literal');
-  const [only] = choices;
-  const type: PythonType = isLiteral ? { kind: 'literal', values: literals } : { kind: 'union', choices };
-  const whole = choices.length === 1 && only !== undefined ? only : type;
-  return { type: whole, next };
+  const values = choices.flatMap((choice) => (choice.kind === 'literal' ? choice.values : []));
+  const literal: readonly PythonType[] = values.length > 0 ? [{ kind: 'literal', values }] : [];
+  const joined = [...literal, ...choices.filter(({ kind }) => kind !== 'literal')];
+  const [only] = joined;
+  return { type: joined.length === 1 && only !== undefined ? only : { kind: 'union', choices: joined }, next };
 }
 
 function readOne(tokens: readonly string[], start: number): Read {

@@ -1,7 +1,9 @@
 import { type FlagValue, ownError, type ParserSpec, parseArguments } from './argparse.js';
+import { checkSpeculativeConfig } from './config-argument.js';
 import { EngineConfigError } from './engine-config-error.js';
 import { flexibleArguments } from './flexible-arguments.js';
 import type { CorsSettings } from './http/cors.js';
+import { isJsonObject } from './http/pydantic-report.js';
 import { spacedJson } from './http/schema-instance.js';
 import { type KvTransferConfig, parseKvTransferConfig } from './lmcache/kv-transfer-config.js';
 import { checkOutputParsers } from './output-parsers.js';
@@ -135,6 +137,8 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
   const listOrEverything = (name: string): readonly string[] => (values.has(name) ? list(name) : ['*']);
   checkLoraModules(parser, list('lora-modules'));
   checkCombinations(text, toggle);
+  const speculative = values.get('speculative-config');
+  if (isJsonObject(speculative)) checkSpeculativeConfig(speculative);
   const model = (isServe ? positionals[0] : undefined) ?? text('model') ?? DEFAULT_MODEL;
   const names = list('served-model-name');
   const gpuMemoryUtilization = number('gpu-memory-utilization') ?? DEFAULT_MEMORY_UTILIZATION;

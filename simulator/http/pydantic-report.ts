@@ -12,15 +12,18 @@ export interface Problem {
   readonly type: string;
   readonly message: string;
   readonly input: unknown;
+  /** pydantic has no page about it. */
+  readonly isOwn?: boolean;
 }
 
 /** The text of pydantic's ValidationError, where nobody put it into a form of his own. */
 export function pydanticReport(className: string, problems: readonly Problem[]): string {
   const count = `${problems.length} validation error${problems.length === 1 ? '' : 's'} for ${className}`;
-  const each = problems.map(({ key, type, message, input }) => {
+  const each = problems.map(({ key, type, message, input, isOwn = false }) => {
     const shown = `[type=${type}, input_value=${shortened(pythonRepr(input))}, input_type=${pythonType(input)}]`;
     const place = key === null ? '' : `${key}\n`;
-    return `${place}  ${message} ${shown}\n    For further information visit ${PYDANTIC}/${type}`;
+    const link = isOwn ? '' : `\n    For further information visit ${PYDANTIC}/${type}`;
+    return `${place}  ${message} ${shown}${link}`;
   });
   return [count, ...each].join('\n');
 }

@@ -31,6 +31,7 @@ const PLAIN: Readonly<Record<FlagSpec['kind'], readonly string[]>> = {
 const SOUND: Readonly<Record<string, readonly string[]>> = {
   'enable-auto-tool-choice': ['--tool-call-parser', 'hermes'],
   'kv-transfer-config': ['{"kv_connector": "LMCacheMPConnector", "kv_role": "kv_both"}'],
+  'speculative-config': ['{"method": "ngram", "num_speculative_tokens": 3}'],
   'enable-log-outputs': ['--enable-log-requests'],
   'reasoning-parser': ['qwen3'],
   'lora-modules': ['a=b', '{"name": "c", "path": "d"}'],
