@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { RealTimeClock } from '../clock.js';
 import { collectYoungGeneration } from '../young-generation.js';
 import type { EngineClock } from './engine-clock.js';
@@ -8,6 +9,8 @@ const TIMER_SLACK_MS = 1.6;
 const NAP_MS = 0.1;
 /** By how much a nap overshoots (the kernel's timer slack and the wake-up itself): the rest of a wait is polled. */
 const NAP_OVERSHOOT_MS = 0.15;
+/** A turn of the event loop that takes longer than this between two naps had something to do, and may have more. */
+const IDLE_TURN_MS = 0.08;
 /** What the end of a step and the events of its tokens take, until they could leave, with room for a collection of garbage. */
 const PREPARATION_MS = 1.5;
 const PREPARATION_MS_PER_TOKEN = 0.015;
@@ -32,6 +35,7 @@ export class Pacer implements EngineClock {
   #callback: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
+  #lastPollAt = 0;
 
   constructor(clock: RealTimeClock) {
     this.#clock = clock;
@@ -100,7 +104,9 @@ export class Pacer implements EngineClock {
       return;
     }
     const napMs = Math.min(waitMs - NAP_OVERSHOOT_MS, NAP_MS);
-    if (napMs > 0) Atomics.wait(this.#nap, 0, 0, napMs);
+    const isIdle = performance.now() - this.#lastPollAt < IDLE_TURN_MS;
+    if (isIdle && napMs > 0) Atomics.wait(this.#nap, 0, 0, napMs);
+    this.#lastPollAt = performance.now();
     this.#immediate = setImmediate(this.#poll);
   };
 }

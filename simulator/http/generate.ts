@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { hashNumbers } from '../chance.js';
 import { Sequence } from '../engine/sequence.js';
@@ -273,5 +273,5 @@ function isStruck({ values }: SimFaults, ids: readonly number[]): boolean {
 /** By the header, the body, or a new one. */
 function requestId({ headers }: IncomingMessage, { request_id: own }: JsonObject): string {
   const given = headers['x-request-id'] ?? own;
-  return typeof given === 'string' ? given : randomBytes(8).toString('hex');
+  return typeof given === 'string' ? given : randomUUID().replaceAll('-', '').slice(0, 16);
 }

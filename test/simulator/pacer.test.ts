@@ -69,6 +69,32 @@ describe('Pacer', () => {
     expect(turns).toBeGreaterThan(5);
   });
 
+  it('does not nap while the event loop has something to do', async () => {
+    class NearlyDue extends RealTimeClock {
+      override wallMsUntil(): number {
+        return 1;
+      }
+    }
+    const pacer = new Pacer(new NearlyDue(1));
+    const nap = vi.spyOn(Atomics, 'wait');
+    onTestFinished(() => {
+      nap.mockRestore();
+      pacer.cancelWake();
+    });
+    const napsIn20Turns = async (workMs: number): Promise<number> => {
+      nap.mockClear();
+      for (let turn = 0; turn < 20; turn += 1) {
+        const until = performance.now() + workMs;
+        while (performance.now() < until);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return nap.mock.calls.length;
+    };
+    pacer.wakeAt(1, () => undefined);
+    expect(await napsIn20Turns(0)).toBeGreaterThan(0);
+    expect(await napsIn20Turns(0.2)).toBe(0);
+  });
+
   it('forgets a wake-up that is replaced or cancelled', async () => {
     const pacer = new Pacer(new RealTimeClock(100));
     const called: string[] = [];
