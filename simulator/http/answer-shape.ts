@@ -8,6 +8,7 @@ import { PatternError, parseRegex } from './regex-pattern.js';
 import type { JsonObject } from './request-body.js';
 import { internalError } from './route-errors.js';
 import { type Draws, schemaInstance, spacedJson } from './schema-instance.js';
+import { parseStructuralTag, StructuralTagError, type Write } from './structural-tag.js';
 import { type Pattern, patternText, type Rules } from './text-pattern.js';
 
 /** What the text of an answer has to be. */
@@ -16,7 +17,9 @@ export type AnswerShape =
   | { readonly kind: 'json'; readonly schema: unknown; readonly before: string; readonly after: string }
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
   /** A regular expression or a grammar. */
-  | { readonly kind: 'pattern'; readonly pattern: Pattern; readonly rules: Rules };
+  | { readonly kind: 'pattern'; readonly pattern: Pattern; readonly rules: Rules }
+  /** A structural tag. */
+  | { readonly kind: 'tagged'; readonly write: Write };
 
 const STRUCTURED_FIELDS = {
   json: readType('(str|object)?'),
@@ -49,8 +52,7 @@ const NO_RULES: Rules = new Map();
 const ANY_OBJECT = { type: 'object', properties: { answer: { type: 'string' } } };
 
 /**
- * What `response_format` and `structured_outputs` ask for; null: free text. `structural_tag` is accepted and shapes
- * nothing.
+ * What `response_format` and `structured_outputs` ask for; null: free text.
  * @throws ApiError 400
  */
 export function parseAnswerShape(body: JsonObject): AnswerShape | null {
@@ -75,6 +77,8 @@ function structuredOutputs(body: JsonObject): AnswerShape | null {
   if (typeof given.regex === 'string')
     return patternShape(() => ({ root: parseRegex(String(given.regex)), rules: NO_RULES }));
   if (typeof given.grammar === 'string') return patternShape(() => parseGrammar(String(given.grammar)));
+  if (typeof given.structural_tag === 'string')
+    return tagShape(parsedTag(given.structural_tag), 'structured_outputs', body);
   return given.json_object === true ? json(ANY_OBJECT) : null;
 }
 
@@ -122,6 +126,7 @@ function responseFormat(body: JsonObject): AnswerShape | null {
   const given = body.response_format;
   if (!isObject(given)) return null;
   if (given.type === 'json_object') return json(ANY_OBJECT);
+  if (given.type === 'structural_tag') return tagShape(given, 'response_format', body);
   if (given.type !== 'json_schema') return null;
   if (!isObject(given.json_schema)) {
     const text = "When response_format type is 'json_schema', the 'json_schema' field must be provided.";
@@ -139,6 +144,25 @@ function responseFormat(body: JsonObject): AnswerShape | null {
 
 function json(schema: unknown): AnswerShape {
   return { kind: 'json', schema, before: '', after: '' };
+}
+
+/** @throws ApiError 400, which does not say what is wrong */
+function tagShape(tag: unknown, parameter: string, body: JsonObject): AnswerShape {
+  try {
+    return { kind: 'tagged', write: parseStructuralTag(tag) };
+  } catch (error) {
+    if (!(error instanceof StructuralTagError)) throw error;
+    throw valueError(`Invalid ${parameter} structural_tag specification.`, parameter, body);
+  }
+}
+
+/** null: it is no JSON. */
+function parsedTag(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** A schema may come as JSON in a string. */
@@ -159,6 +183,7 @@ export function shapedStream(plain: TokenStream, shape: AnswerShape, tokenizer: 
 
 function shapedText(shape: AnswerShape, draws: Draws): string {
   if (shape.kind === 'pattern') return patternText(shape.pattern, shape.rules, draws);
+  if (shape.kind === 'tagged') return shape.write(draws);
   if (shape.kind === 'choice') return shape.choices[draws.number(shape.choices.length)] ?? '';
   return shape.before + spacedJson(schemaInstance(shape.schema, draws)) + shape.after;
 }
