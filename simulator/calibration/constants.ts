@@ -31,22 +31,28 @@ const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
   { path: 'transfer.loadOverheadSeconds', scale: 0.7 },
 ];
 
-/**
- * Shown only under load: decoding of long contexts together, prefill without a pause, and how fast a GPU computes that
- * is neither idle before nor hot.
- */
-export const LOADED_CONSTANTS: readonly FreeConstant[] = [
-  { path: 'step.gemmEfficiency', scale: 0.05 },
+/** Shown by decode steps and rounds. */
+const DECODE_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.weightEfficiency', scale: 0.02 },
   { path: 'step.sequenceKvBytesPerSecond', scale: 0.1 },
-  { path: 'step.sustainedPrefill.slowdown', scale: 0.3 },
+];
+
+/**
+ * What rounds have a say in: decoding of long contexts together, prefill without a pause, and how fast a GPU computes that
+ * is neither idle before nor hot.
+ */
+export const LOADED_CONSTANTS: readonly string[] = [
+  'step.gemmEfficiency',
+  'step.sustainedPrefill.slowdown',
+  'step.weightEfficiency',
+  'step.sequenceKvBytesPerSecond',
 ];
 
 /** What is fitted, unless something else is asked for. */
 export const FITTED_CONSTANTS: readonly FreeConstant[] = [
   ...QUIET_CONSTANTS,
+  ...DECODE_CONSTANTS,
   ...CONNECTOR_CONSTANTS,
-  ...LOADED_CONSTANTS.filter(({ path }) => !QUIET_CONSTANTS.some((known) => known.path === path)),
 ];
 
 /** Standard step of a constant that is not among FITTED_CONSTANTS. */

@@ -2,16 +2,16 @@ import type { ProfileFile } from '../profile-schema.js';
 import { profileOf } from '../profiles.js';
 import type { RecordedCase, RoundCase, StepCase, TtftCase } from './cases.js';
 import { constantAt, type FreeConstant, LOADED_CONSTANTS, withConstants } from './constants.js';
+import { costAt, type ErrorProblem, leastErrors, startsAround } from './least-errors.js';
 import { median } from './median.js';
-import { minimise } from './minimise.js';
 import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
 import type { Recording } from './recording.js';
 
-/** Errors are weighed in units of this; those far beyond count less and less (repetitions differ by as much). */
-const USUAL_ERROR = 0.02;
-const TOLERATED_ERROR = 0.05;
 /** A round's figure is a mean over many requests. */
 const ROUND_WEIGHT = 8;
+/** How often the fit goes on from where rounds were run anew, and the way to a constant's neighbour, in standard steps. */
+const ROUND_PASSES = 3;
+const SLOPE_STEP = 0.5;
 /** Significant figures of a fitted constant. */
 const FIGURES = 4;
 
@@ -24,10 +24,19 @@ interface Weighed<Case> {
   readonly weight: number;
 }
 
+/** A round's errors as straight lines around a point: each try of them runs the whole round. */
+interface RoundLines {
+  readonly weight: number;
+  readonly errors: readonly number[];
+  /** Of each free constant, what a standard step of it adds to each error. */
+  readonly slopes: readonly (readonly number[])[];
+}
+
 /**
  * Fits constants of a profile to the training cases of recordings, each of which counts the same however many cases it
- * has: first all constants together to what an idle engine showed, then those of LOADED_CONSTANTS to rounds, if there are
- * any. Each constant is drawn to where it began, so that few cases cannot pull it far; one that no case shows stays.
+ * has: all constants together to what an idle engine showed, and those of LOADED_CONSTANTS also to rounds, whose errors
+ * are taken as straight lines anew in each pass. Each constant is drawn to where it began, so that few cases cannot pull it
+ * far; one that no case shows stays.
  * @param source told with each constant that was fitted.
  */
 export async function fitProfile(
@@ -38,9 +47,29 @@ export async function fitProfile(
 ): Promise<ProfileFile> {
   const quiet = weighed(recordings, (entry) => (entry.kind === 'ttft' || entry.kind === 'step' ? entry : null));
   const rounds = weighed(recordings, (entry) => (entry.kind === 'round' ? entry : null));
-  const fitted = fitQuiet(file, constants, quiet, source);
-  const loaded = LOADED_CONSTANTS.filter(({ path }) => constants.some((chosen) => chosen.path === path));
-  return rounds.length === 0 || loaded.length === 0 ? fitted : await fitRounds(fitted, loaded, rounds, quiet, source);
+  const free = shownBy(file, constants, quiet, rounds.length > 0, source);
+  if (free.length === 0) return file;
+  const fileAt = (point: readonly number[], figures?: number): ProfileFile => moved(file, free, point, source, figures);
+  const problemOf = (lines: readonly RoundLines[], around: readonly number[]): ErrorProblem => ({
+    errorsAt: (point) => [...quietErrors(fileAt(point), quiet), ...expectedErrors(lines, around, point)],
+    weights: [
+      ...quiet.map(({ weight }) => weight),
+      ...lines.flatMap(({ weight, errors }) => errors.map(() => ROUND_WEIGHT * weight)),
+    ],
+  });
+  let point: readonly number[] = free.map(() => 0);
+  let starts = startsAround(free.length);
+  if (rounds.length === 0) return fileAt(leastErrors(problemOf([], point), starts), FIGURES);
+  let best = { point, cost: Number.POSITIVE_INFINITY };
+  for (let pass = 0; pass <= ROUND_PASSES; pass += 1) {
+    const isLast = pass === ROUND_PASSES;
+    const problem = problemOf(await linesAround(point, isLast ? [] : free, fileAt, rounds), point);
+    const cost = costAt(problem, point);
+    if (cost < best.cost) best = { point, cost };
+    if (!isLast) point = leastErrors(problem, starts);
+    starts = [point];
+  }
+  return fileAt(best.point, FIGURES);
 }
 
 function weighed<Case>(
@@ -61,29 +90,20 @@ function weighed<Case>(
   );
 }
 
-function fitQuiet(
+/** Constants that move what is predicted of the cases. A profile may lack one, or have 0 there, of which no factor makes more. */
+function shownBy(
   file: ProfileFile,
   constants: readonly FreeConstant[],
-  cases: readonly Weighed<QuietCase>[],
+  quiet: readonly Weighed<QuietCase>[],
+  hasRounds: boolean,
   source: string,
-): ProfileFile {
-  const errorsAt = (free: readonly FreeConstant[], point: readonly number[]): readonly number[] =>
-    quietErrors(moved(file, free, point, source), cases);
-  const untouched = errorsAt([], []);
-  const free = movable(file, constants).filter((constant) =>
-    errorsAt([constant], [1]).some((error, index) => error !== untouched[index]),
-  );
-  const cost = (point: readonly number[]): number => costOf(errorsAt(free, point), cases) + pull(point);
-  const best = minimise(
-    cost,
-    free.map(() => 0),
-  );
-  return moved(file, free, best, source, FIGURES);
-}
-
-/** A profile may lack a constant, or have 0 there, of which no factor makes anything else. */
-function movable(file: ProfileFile, constants: readonly FreeConstant[]): readonly FreeConstant[] {
-  return constants.filter(({ path }) => (constantAt(file, path) ?? 0) > 0);
+): readonly FreeConstant[] {
+  const untouched = quietErrors(file, quiet);
+  return constants.filter((constant) => {
+    if ((constantAt(file, constant.path) ?? 0) === 0) return false;
+    if (hasRounds && LOADED_CONSTANTS.includes(constant.path)) return true;
+    return quietErrors(moved(file, [constant], [1], source), quiet).some((error, index) => error !== untouched[index]);
+  });
 }
 
 /** Logarithms of predicted over measured. */
@@ -99,29 +119,44 @@ function quietErrors(file: ProfileFile, cases: readonly Weighed<QuietCase>[]): r
   });
 }
 
-/** One constant after the other, twice: each try runs whole rounds. What an idle engine showed keeps its say. */
-async function fitRounds(
-  file: ProfileFile,
-  constants: readonly FreeConstant[],
+async function linesAround(
+  point: readonly number[],
+  free: readonly FreeConstant[],
+  fileAt: (point: readonly number[]) => ProfileFile,
   rounds: readonly Weighed<RoundCase>[],
-  quiet: readonly Weighed<QuietCase>[],
-  source: string,
-): Promise<ProfileFile> {
-  const free = movable(file, constants);
-  const cost = async (point: readonly number[]): Promise<number> => {
-    const tried = moved(file, free, point, source);
-    let total = pull(point) + costOf(quietErrors(tried, quiet), quiet);
-    for (const { entry, recording, weight } of rounds) {
-      const errors = await roundErrors(recording.predictedBy(profileOf(tried)), entry);
-      total += ROUND_WEIGHT * weight * sum(errors.map(penalty));
+): Promise<readonly RoundLines[]> {
+  const lines: RoundLines[] = [];
+  for (const { entry, recording, weight } of rounds) {
+    const errorsAt = (tried: readonly number[]): Promise<readonly number[]> =>
+      roundErrors(recording.predictedBy(profileOf(fileAt(tried))), entry);
+    const errors = await errorsAt(point);
+    const slopes: (readonly number[])[] = [];
+    for (const [axis, { path }] of free.entries()) {
+      if (!LOADED_CONSTANTS.includes(path)) {
+        slopes.push(errors.map(() => 0));
+        continue;
+      }
+      const beside = await errorsAt(point.map((value, index) => (index === axis ? value + SLOPE_STEP : value)));
+      slopes.push(errors.map((error, index) => ((beside[index] ?? error) - error) / SLOPE_STEP));
     }
-    return total;
-  };
-  let point: readonly number[] = free.map(() => 0);
-  for (const reach of [1.5, 0.5]) {
-    for (const axis of free.keys()) point = await alongAxis(cost, point, axis, reach);
+    lines.push({ weight, errors, slopes });
   }
-  return moved(file, free, point, source, FIGURES);
+  return lines;
+}
+
+function expectedErrors(
+  lines: readonly RoundLines[],
+  around: readonly number[],
+  point: readonly number[],
+): readonly number[] {
+  return lines.flatMap(({ errors, slopes }) =>
+    errors.map((error, index) =>
+      slopes.reduce(
+        (total, slope, axis) => total + (slope[index] ?? 0) * ((point[axis] ?? 0) - (around[axis] ?? 0)),
+        error,
+      ),
+    ),
+  );
 }
 
 async function roundErrors(engine: PredictedEngine, round: RoundCase): Promise<readonly number[]> {
@@ -138,33 +173,6 @@ async function roundErrors(engine: PredictedEngine, round: RoundCase): Promise<r
   return pairs.map(([prediction, measured]) => Math.log(prediction / measured));
 }
 
-/** Golden-section search along one axis. */
-async function alongAxis(
-  cost: (point: readonly number[]) => Promise<number>,
-  from: readonly number[],
-  axis: number,
-  reach: number,
-): Promise<readonly number[]> {
-  const ratio = (Math.sqrt(5) - 1) / 2;
-  const centre = from[axis] ?? 0;
-  const at = (value: number): readonly number[] => from.map((own, index) => (index === axis ? value : own));
-  let [low, high] = [centre - reach, centre + reach];
-  let [left, right] = [high - ratio * (high - low), low + ratio * (high - low)];
-  let [leftCost, rightCost] = [await cost(at(left)), await cost(at(right))];
-  while (high - low > 0.1) {
-    if (leftCost < rightCost) {
-      [high, right, rightCost] = [right, left, leftCost];
-      left = high - ratio * (high - low);
-      leftCost = await cost(at(left));
-    } else {
-      [low, left, leftCost] = [left, right, rightCost];
-      right = low + ratio * (high - low);
-      rightCost = await cost(at(right));
-    }
-  }
-  return at((low + high) / 2);
-}
-
 /** The file with each constant so many standard steps from where it is; rounded to significant figures if asked to. */
 function moved(
   file: ProfileFile,
@@ -178,20 +186,6 @@ function moved(
     return [path, figures === undefined ? value : Number(value.toPrecision(figures))] as const;
   });
   return withConstants(file, new Map(values), source);
-}
-
-function costOf(errors: readonly number[], cases: readonly Weighed<unknown>[]): number {
-  return sum(errors.map((error, index) => (cases[index]?.weight ?? 0) * penalty(error)));
-}
-
-/** Squared for small errors, flat for large ones. */
-function penalty(error: number): number {
-  return (TOLERATED_ERROR / USUAL_ERROR) ** 2 * Math.log(1 + (error / TOLERATED_ERROR) ** 2);
-}
-
-/** What draws constants to where they began. */
-function pull(point: readonly number[]): number {
-  return sum(point.map((value) => value * value));
 }
 
 function sum(values: readonly number[]): number {

@@ -42,9 +42,9 @@ const USUAL_MODEL = 'Qwen/Qwen3-14B';
 
 /**
  * Recordings by their folders or single files; files of one folder are one recording. `:MODEL` after a path names the
- * model that was recorded, else `model` does, else the folder's `recording.json`, else it is Qwen3-14B.
+ * model that was recorded, else the folder's `recording.json` does, else it is `model`, or Qwen3-14B.
  * @param profile knows the shapes of models.
- * @throws Error naming the path and what is wrong there.
+ * @throws Error naming the path and what is wrong there, such as a `recording.json` that names another model.
  */
 export function openRecordings(
   paths: readonly string[],
@@ -72,9 +72,18 @@ export function openRecordings(
       cases,
       parts: partsOf(cases),
       simulatedBy: simulatorOf(description),
-      ...engineOf(description, named ?? model ?? description.model ?? USUAL_MODEL, profile, folder),
+      ...engineOf(description, named ?? modelOf(description, model, folder), profile, folder),
     };
   });
+}
+
+function modelOf(description: Description, given: string | undefined, folder: string): string {
+  const told = description.model;
+  if (told !== undefined && given !== undefined && told !== given) {
+    const where = path.join(folder, DESCRIPTION);
+    throw new Error(`"${where}" says that "${told}" was recorded, not "${given}"; if it is wrong: ${folder}:${given}`);
+  }
+  return told ?? given ?? USUAL_MODEL;
 }
 
 /** The same recording, of which no case may be fitted on. */

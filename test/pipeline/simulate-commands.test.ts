@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,10 +74,51 @@ describe('lmcache-ci simulate calibrate', () => {
     }
   });
 
+  it('fits chosen constants on recordings of two models, and says how well each predicts the other', async () => {
+    const blind = fileURLToPath(new URL('../fixtures/recordings/h200-blind/', import.meta.url));
+    const both = ['qwen3-14b', 'qwen3-8b'].map((model) => join(blind, model, 'single-lmcache.csv'));
+    const chosen = ['--constants', 'step.gemmEfficiency,api.requestSeconds'];
+    const fitted = await run('calibrate', ...both, ...chosen, '--cross-validate');
+    expect([fitted.code, fitted.err]).toEqual([0, '']);
+    expect(fitted.out).toMatch(/^qwen3-14b +TTFT +training +9 /m);
+    expect(fitted.out.match(/^(step|api)\.\w+/gm)).toEqual(['step.gemmEfficiency', 'api.requestSeconds']);
+    expect(fitted.out).toMatch(/left out +TTFT, cold +TTFT\nqwen3-14b( +\d+\.\d %, \d+\.\d %){2}\nqwen3-8b /);
+    const [kept = '', held = ''] = both;
+    const left = await run('calibrate', kept, ...chosen, '--leave-out', held);
+    expect(left.out).toMatch(/^qwen3-14b +TTFT +training +9 /m);
+    expect(left.out).toMatch(/^qwen3-8b +TTFT +validation +18 /m);
+    expect(left.out).not.toMatch(/^qwen3-8b +TTFT +training/m);
+  });
+
+  it('says loudly that a simulator was recorded', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'calibrate-'));
+    try {
+      copyFileSync(recording('single-baseline.csv'), join(folder, 'single-baseline.csv'));
+      writeFileSync(join(folder, 'recording.json'), '{ "simulated": { "profile": "h200", "speed": 10 } }');
+      const out = join(folder, 'mine.json');
+      const errors = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+      await run('calibrate', folder, '--constants', 'step.gemmEfficiency', '--out', out);
+      expect(errors.mock.calls.flat().join('')).toContain('SIMULATOR (profile "h200"), not from hardware');
+      const { step } = z
+        .object({ step: z.object({ gemmEfficiency: z.object({ source: z.string() }) }) })
+        .parse(JSON.parse(readFileSync(out, 'utf8')));
+      expect(step.gemmEfficiency.source).toContain('(SIMULATED)');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it.each([
     [['nowhere.csv'], 'nowhere.csv'],
     [[recording('single-baseline.csv'), '--profile', 'h20'], 'unknown profile "h20"'],
-    [[recording('single-baseline.csv'), '--model', 'nobody/x'], 'no shape of the model "nobody/x"'],
+    [[recording('single-baseline.csv'), '--model', 'nobody/x'], '"Qwen/Qwen3-14B" was recorded, not "nobody/x"'],
+    [[`${recording('single-baseline.csv')}:nobody/x`], 'no shape of the model "nobody/x"'],
+    [[recording('single-baseline.csv'), '--constants', 'step.speed'], '--constants: profile "h200" has no constant'],
+    [
+      [recording('single-baseline.csv'), '--constants', 'step.hostLayerSeconds'],
+      'cannot be fitted at its 0: "step.hostLayerSeconds"',
+    ],
+    [[recording('single-baseline.csv'), '--cross-validate'], '--cross-validate fits on all recordings but one'],
   ])('%j ends with 2', async (args, message) => {
     const ended = await run('calibrate', ...args);
     expect(ended.code).toBe(2);

@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedCase, StepCase, TtftCase } from '../../simulator/calibration/cases.js';
-import { constantAt, FITTED_CONSTANTS, withConstants } from '../../simulator/calibration/constants.js';
+import { constantAt, constantsOf, FITTED_CONSTANTS, withConstants } from '../../simulator/calibration/constants.js';
+import { crossValidate } from '../../simulator/calibration/cross-validate.js';
 import { fitProfile } from '../../simulator/calibration/fit.js';
-import { minimise } from '../../simulator/calibration/minimise.js';
+import { costAt, leastErrors, startsAround } from '../../simulator/calibration/least-errors.js';
 import { predictStep, predictTtft } from '../../simulator/calibration/predict.js';
 import { openRecordings, type Recording } from '../../simulator/calibration/recording.js';
 import { readRecording } from '../../simulator/calibration/recordings.js';
@@ -150,8 +151,12 @@ describe('a recording', () => {
       ['b/c', 'Qwen/Qwen3-14B'],
       ['d', 'Qwen/Qwen3-14B'],
     ]);
-    const given = openRecordings(paths, { profile: loadProfile('h200'), model: 'Qwen/Qwen3-32B' });
-    expect(given.map(({ model }) => model.name)).toEqual(['Qwen/Qwen3-32B', 'Qwen/Qwen3-14B', 'Qwen/Qwen3-32B']);
+    const model = 'Qwen/Qwen3-32B';
+    const given = openRecordings(paths.slice(1), { profile: loadProfile('h200'), model });
+    expect(given.map((recording) => recording.model.name)).toEqual(['Qwen/Qwen3-14B', model]);
+    expect(() => openRecordings(paths, { profile: loadProfile('h200'), model })).toThrow(
+      /recording\.json" says that "Qwen\/Qwen3-8B" was recorded, not "Qwen\/Qwen3-32B"/,
+    );
     const [first, second] = recordings.map(({ predictedBy }) => predictedBy(loadProfile('h200')));
     expect([first?.blockCount, second?.blockCount]).toEqual([7281, undefined]);
     expect(recordings.every(({ cases, parts }) => cases.length === 1 && parts[0] === 'training')).toBe(true);
@@ -217,21 +222,39 @@ describe('the split', () => {
 
 describe('the fit', () => {
   it('finds the least of a bent valley', () => {
-    const [x = 0, y = 0] = minimise(([a = 0, b = 0]) => (1 - a) ** 2 + 100 * (b - a * a) ** 2, [-1, 1]);
+    const errorsAt = ([x = 0, y = 0]: readonly number[]) => [1 - x, 10 * (y - x * x)].map((error) => error / 100);
+    // So heavy that what draws to the origin counts for nothing.
+    const [x, y] = leastErrors({ errorsAt, weights: [1e6, 1e6] }, [[-1, 1]]);
     expect([x, y]).toEqual([expect.closeTo(1, 2), expect.closeTo(1, 2)]);
   });
 
-  it('does not end where a simplex of many constants has collapsed', () => {
-    const valley = (point: readonly number[]): number =>
-      point.slice(1).reduce((sum, value, index) => {
-        const before = point[index] ?? 0;
-        return sum + (1 - before) ** 2 + 100 * (value - before * before) ** 2;
-      }, 0);
-    const found = minimise(
-      valley,
-      Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? -1 : 1)),
-    );
-    expect(valley(found)).toBeLessThan(1e-6);
+  it('draws to the origin what few errors show, and follows many errors rather than one that is far off', () => {
+    const meanOf = (measured: readonly number[], weight: number): number => {
+      const errorsAt = ([x = 0]: readonly number[]) => measured.map((value) => 0.02 * (x - value));
+      const [found = Number.NaN] = leastErrors({ errorsAt, weights: measured.map(() => weight) }, [[0]]);
+      return found;
+    };
+    expect(meanOf([1], 1)).toBeCloseTo(0.5, 2);
+    expect(meanOf([1], 99)).toBeCloseTo(0.99, 2);
+    expect(meanOf([1, 1, 1, 1, 100], 99)).toBeLessThan(1.3);
+  });
+
+  it('looks on all sides of a hill', () => {
+    const errorsAt = ([x = 0]: readonly number[]) => [x * x - 1, 0.02 * (x - 1)];
+    const problem = { errorsAt, weights: [1, 1] };
+    const [left, right] = [leastErrors(problem, [[-1]]), leastErrors(problem, [[-1], ...startsAround(1)])];
+    expect([...left, ...right]).toEqual([expect.closeTo(-1, 1), expect.closeTo(1, 1)]);
+    expect(costAt(problem, right)).toBeLessThan(costAt(problem, left));
+  });
+
+  it('begins at the origin and on either side of each constant', () => {
+    const starts = startsAround(5);
+    expect(starts[0]).toEqual([0, 0, 0, 0, 0]);
+    expect(starts).toHaveLength(9);
+    for (const axis of [0, 1, 2, 3, 4]) {
+      expect(new Set(starts.slice(1).map((start) => start[axis]))).toEqual(new Set([1, -1]));
+    }
+    expect(startsAround(0)).toEqual([[]]);
   });
 
   it('finds the constants of an engine again from what it would have shown', async () => {
@@ -276,6 +299,73 @@ describe('the fit', () => {
       const error = predictTtft(predicted, entry) / predictTtft(engine, entry) - 1;
       expect(Math.abs(error), JSON.stringify(entry)).toBeLessThan(0.02);
     }
+  });
+
+  it('counts each recording the same, and moves nothing that no case shows', async () => {
+    const base = profileFile('h200');
+    const cold = (seconds: number): TtftCase => ({
+      kind: 'ttft',
+      engine: 'baseline',
+      promptTokens: 8000,
+      cachedIn: 'none',
+      cachedTokens: 0,
+      samples: [seconds],
+    });
+    const fitted = async (recordings: readonly Recording[], paths: readonly string[]) =>
+      fitProfile(base, recordings, constantsOf(base, paths), 'a test');
+    const one = recordingOf([cold(0.4)]);
+    const other = recordingOf([cold(0.44)]);
+    const twice = recordingOf([cold(0.4), cold(0.4), cold(0.4)]);
+    const gemm = ['step.gemmEfficiency', 'connector.lookupSeconds'];
+    const [even, uneven] = [await fitted([one, other], gemm), await fitted([twice, other], gemm)];
+    const found = [even, uneven].map((file) => constantAt(file, 'step.gemmEfficiency') ?? Number.NaN);
+    expect((found[0] ?? 0) / (found[1] ?? 0)).toBeCloseTo(1, 2);
+    expect(even.connector).toEqual(base.connector);
+    expect(even.step.gemmEfficiency.source).toBe('a test');
+  });
+
+  it('comes to the same constants of prompts and loads from where the profile is and from far off', async () => {
+    const base = profileFile('h200');
+    const names = ['h200', 'h200-blind/qwen3-14b', 'h200-blind/qwen3-8b'];
+    const singles = names.flatMap((name) => {
+      const own = fileURLToPath(new URL(`../fixtures/recordings/${name}/`, import.meta.url));
+      return readdirSync(own).flatMap((file) => (file.startsWith('single-') ? [join(own, file)] : []));
+    });
+    const recordings = openRecordings(singles, { profile: profileOf(base) });
+    expect(recordings.map(({ name }) => name)).toEqual(names);
+    const constants = constantsOf(base, [
+      'step.gemmEfficiency',
+      'step.attentionEfficiency',
+      'api.requestSeconds',
+      'api.distinctTokenSeconds',
+      'transfer.loadBytesPerSecond',
+    ]);
+    const farOff = withConstants(
+      base,
+      new Map(constants.map(({ path, scale }) => [path, (constantAt(base, path) ?? 0) * Math.exp(scale)])),
+      'far off',
+    );
+    const [near, far] = [
+      await fitProfile(base, recordings, constants, 'a test'),
+      await fitProfile(farOff, recordings, constants, 'a test'),
+    ];
+    for (const { path } of constants) {
+      expect((constantAt(far, path) ?? 0) / (constantAt(near, path) ?? 0), path).toBeGreaterThan(0.95);
+      expect((constantAt(far, path) ?? 0) / (constantAt(near, path) ?? 0), path).toBeLessThan(1.05);
+    }
+  });
+
+  it('has a round say how fast a GPU is that computes prompts without a pause', async () => {
+    const base = profileFile('h200');
+    const recordings = openRecordings([`${FIXTURES}longdoc-baseline-warmup.csv`], { profile: profileOf(base) });
+    const slow = withConstants(base, new Map([['step.gemmEfficiency', 0.6]]), 'too slow');
+    const fitted = await fitProfile(slow, recordings, constantsOf(slow, ['step.gemmEfficiency']), 'a test');
+    expect(constantAt(fitted, 'step.gemmEfficiency')).toBeGreaterThan(0.67);
+    expect(constantAt(fitted, 'step.gemmEfficiency')).toBeLessThan(0.8);
+    // Left out, it has no say: the profile stays too slow, and nothing of it counts as training.
+    const [compared] = await crossValidate(slow, [...recordings, recordingOf([])], FITTED_CONSTANTS);
+    expect(compared?.comparisons.map(({ part }) => part)).toEqual(['validation']);
+    expect(compared?.comparisons[0]?.error).toBeGreaterThan(0.1);
   });
 
   it('predicts by formula what the engine does step by step', async () => {
