@@ -54,17 +54,19 @@ export function describeCrossValidation(all: readonly ComparedRecording[]): stri
   const columns: readonly (readonly [string, (entry: Comparison) => boolean])[] = [
     ['TTFT, cold', ({ group, label }) => group === 'TTFT' && label.endsWith('cold')],
     ...groups.map((name) => [name, ({ group }: Comparison) => group === name] as const),
+    ['query TTFT', ({ label }) => label.endsWith('queries, TTFT')],
   ];
+  const shown = columns.filter(([, belongs]) => all.some(({ comparisons }) => comparisons.some(belongs)));
   const rows = all.map(({ recording, comparisons }) => [
     recording.name,
-    ...columns.map(([, belongs]) => {
+    ...shown.map(([, belongs]) => {
       const { median, worst } = errorsOf(comparisons.filter(belongs));
       return Number.isNaN(worst) ? '' : `${percent(median)}, ${percent(worst)}`;
     }),
   ]);
   const table = textTable(
-    [['left out', ...columns.map(([title]) => title)], ...rows],
-    columns.map((_, index) => index + 1),
+    [['left out', ...shown.map(([title]) => title)], ...rows],
+    shown.map((_, index) => index + 1),
   );
   return `fitted on all recordings but one, errors of that one: median, worst\n\n${table}`;
 }

@@ -40,22 +40,23 @@ export function readRecording(file: string): readonly RecordedCase[] {
   const kind = KINDS.find((known) => name.startsWith(`${known}-`));
   if (body.length === 0) throw new Error(`"${file}" holds no recordings`);
   if (kind === 'decode') return decodeCases(engineOf(name, file), head, body, file);
+  if (kind === undefined && !head.startsWith('kind,')) {
+    throw new Error(
+      `"${file}" is no recording: its name must begin with ${KINDS.map((known) => `${known}-`).join(', ')}, or its columns with kind`,
+    );
+  }
   const rows = body.map((line) => rowOf(head.split(','), line, file));
   switch (kind) {
+    case undefined:
+      return rows.map((row) => smallCase(row, file));
     case 'single':
     case 'ids':
       return ttftCases(rows, kind === 'ids', file);
     case 'arrivals':
       return [arrivalsCase(name, rows, file)];
-    case 'longdoc':
-    case 'bench':
-      return [roundCase(name, rows, file)];
     default:
-      if (head.startsWith('kind,')) return rows.map((row) => smallCase(row, file));
+      return [roundCase(name, rows, file)];
   }
-  throw new Error(
-    `"${file}" is no recording: its name must begin with ${KINDS.map((known) => `${known}-`).join(', ')}, or its columns with kind`,
-  );
 }
 
 function rowOf(columns: readonly string[], line: string, file: string): Row {

@@ -114,6 +114,7 @@ describe('recordings', () => {
 
   it.each([
     ['other.csv', 'a,b\n1,2\n', /is no recording/],
+    ['README.md', 'Recorded here,\nand there\n', /is no recording/],
     ['single-x.csv', '', /holds no recordings/],
     ['bench-vllm.csv', 'i,start\n1,2\n', /names neither engine/],
     ['decode-lmcache.csv', 'head\n1,0,5\n', /without token times/],
