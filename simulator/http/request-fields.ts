@@ -111,6 +111,26 @@ export const CHAT_FIELDS = tableOf({
   ...TRANSFER,
 });
 
+/** Those of its ResponsesRequest that OpenAI's own API does not have, or that are simple. */
+export const RESPONSES_FIELDS = tableOf({
+  logit_bias: 'dict[float]?',
+  include_reasoning: 'bool',
+  skip_special_tokens: 'bool',
+  include_stop_str_in_output: 'bool',
+  prompt_cache_key: 'str?',
+  request_id: 'str',
+  media_io_kwargs: 'dict[dict[any]]?',
+  mm_processor_kwargs: 'dict[any]?',
+  priority: 'int64',
+  enable_response_messages: 'bool',
+  repetition_penalty: 'float?',
+  seed: 'int64?',
+  stop: '(str|list[str])?',
+  ignore_eos: 'bool',
+  ...TRANSFER,
+  chat_template_kwargs: 'dict[any]?',
+});
+
 /** @throws ApiError 400 with every field whose value is not of its type, in pydantic's words */
 export function checkFields(table: FieldTable, body: JsonObject): void {
   const problems: SchemaProblem[] = [];

@@ -29,15 +29,24 @@ export interface ResponseFacts {
   readonly request: ResponsesRequest;
   /** What the answer may have, the context's rest if the client did not say. */
   readonly maxOutputTokens: number;
+  /** Prompt and answer as tokens, once the answer is there; null: nobody asked (enable_response_messages). */
+  readonly rawMessages: (() => RawMessages) | null;
+}
+
+export interface RawMessages {
+  readonly promptIds: readonly number[];
+  readonly text: string;
+  readonly outputIds: readonly number[];
 }
 
 /** @param usage null until there is one. */
 export function responseObject(
-  { id, createdAt, model, request, maxOutputTokens }: ResponseFacts,
+  { id, createdAt, model, request, maxOutputTokens, rawMessages }: ResponseFacts,
   status: ResponseStatus,
   output: readonly OutputItem[],
   usage: Usage | null,
 ): ResponseObject {
+  const raw = usage === null ? null : (rawMessages?.() ?? null);
   const wantsLogprobs = request.include?.includes('message.output_text.logprobs') ?? false;
   return {
     id,
@@ -70,9 +79,13 @@ export function responseObject(
     frequency_penalty: request.frequency_penalty ?? 0,
     kv_transfer_params: null,
     ec_transfer_params: null,
-    input_messages: null,
-    output_messages: null,
+    input_messages: raw && [rawMessage('', raw.promptIds)],
+    output_messages: raw && [rawMessage(raw.text, raw.outputIds)],
   };
+}
+
+function rawMessage(message: string, tokens: readonly number[]): unknown {
+  return { message, tokens, type: 'raw_message_tokens' };
 }
 
 const EMPTY_REASONING = { context: null, effort: null, generate_summary: null, mode: null, summary: null };

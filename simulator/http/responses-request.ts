@@ -3,6 +3,7 @@ import { badValue, valueError } from './api-error.js';
 import { booleanField, integerField, noneOf, numberField } from './field-schemas.js';
 import type { JsonObject } from './request-body.js';
 import { parseFields } from './request-body.js';
+import { checkFields, RESPONSES_FIELDS } from './request-fields.js';
 
 const partField = z.looseObject({ type: z.string(), text: z.string().optional() });
 const contentField = z.union([z.string(), z.array(partField)]);
@@ -106,6 +107,7 @@ const responsesSchema = z.looseObject({
   seed: integerField.nullish(),
   stop: z.union([z.string(), z.array(z.string())]).nullish(),
   ignore_eos: booleanField.optional(),
+  enable_response_messages: booleanField.optional(),
 });
 
 export type ResponsesRequest = z.infer<typeof responsesSchema>;
@@ -124,6 +126,7 @@ export function parseResponsesRequest(given: JsonObject): ResponsesRequest {
   if (body.background && (body.store === false || body.store === null)) {
     throw valueError('background can only be used when `store` is true', 'background', body);
   }
+  checkFields(RESPONSES_FIELDS, body);
   const fields = parseFields(responsesSchema, body);
   if (fields.text?.format && body.structured_outputs) {
     throw badValue('Cannot specify both structured_outputs and text.format', 'structured_outputs', null);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { Sequence } from '../engine/sequence.js';
 import { pathParameters } from '../route-pattern.js';
 import type { ServedModel } from '../served-model.js';
 import { invalidRequest, schemaError } from './api-error.js';
@@ -7,6 +8,7 @@ import type { BackgroundRun, Dialect } from './dialect.js';
 import { checkModel } from './generate.js';
 import { parseChatRequest } from './generation-request.js';
 import type { Reply } from './reply.js';
+import type { RawMessages } from './response-object.js';
 import { ResponseStore } from './response-store.js';
 import { type ChatDraft, chatBody, chatDrafts } from './responses-chat.js';
 import { ResponsesFormat } from './responses-format.js';
@@ -39,7 +41,15 @@ export class Responses {
       answerId: () => request.request_id ?? `resp_${randomBytes(8).toString('hex')}`,
       format: ({ id, created, model }, [sequence]) =>
         new ResponsesFormat({
-          facts: { id, createdAt: created, model, request, maxOutputTokens: sequence?.options.maxTokens ?? 0 },
+          facts: {
+            id,
+            createdAt: created,
+            model,
+            request,
+            maxOutputTokens: sequence?.options.maxTokens ?? 0,
+            rawMessages:
+              request.enable_response_messages && sequence !== undefined ? () => rawMessages(sequence, served) : null,
+          },
           hasParser,
           onFinished: (response) => {
             if (served.storesResponses && request.store !== false) this.#store.complete(response, messages);
@@ -104,6 +114,12 @@ export class Responses {
       return log;
     };
   }
+}
+
+/** Prompt and answer as they were to the engine. */
+function rawMessages({ promptIds, outputIds }: Sequence, { tokenizer }: ServedModel): RawMessages {
+  const said = outputIds.filter((id, index) => id !== tokenizer.eosTokenId || index < outputIds.length - 1);
+  return { promptIds, outputIds, text: tokenizer.decode(said, { skipSpecialTokens: false }) };
 }
 
 function partsOf(

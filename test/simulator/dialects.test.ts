@@ -140,6 +140,13 @@ const responseSchema = z.looseObject({
     .looseObject({ input_tokens: z.number(), input_tokens_details: z.looseObject({ cached_tokens: z.number() }) })
     .nullable(),
 });
+const rawMessagesSchema = z.array(z.object({ message: z.string(), tokens: z.array(z.number()), type: z.string() }));
+const rawSchema = z.looseObject({
+  ...responseSchema.shape,
+  usage: z.looseObject({ input_tokens: z.number(), output_tokens: z.number() }),
+  input_messages: rawMessagesSchema,
+  output_messages: rawMessagesSchema,
+});
 const respond = async (body: unknown) => {
   const response = await post('parsing', '/v1/responses', body);
   expect(response.status).toBe(200);
@@ -182,6 +189,20 @@ describe('responses', () => {
     expect(next.output[0]?.content).toEqual(byHand.output[0]?.content);
     expect(next.usage?.input_tokens).toBe(byHand.usage?.input_tokens);
     expect(next.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(90);
+  });
+
+  it('tell of prompt and answer as tokens where they are asked to', async () => {
+    const body = { ...brief, input: 'x', enable_response_messages: true };
+    const answer = await (await post('parsing', '/v1/responses', body)).json();
+    const { input_messages: prompt, output_messages: said, output, usage } = rawSchema.parse(answer);
+    expect(said).toEqual([
+      { message: output[0]?.content[0]?.text, tokens: expect.any(Array), type: 'raw_message_tokens' },
+    ]);
+    expect(said[0]?.tokens).toHaveLength(usage.output_tokens);
+    expect(prompt).toEqual([{ message: '', tokens: expect.any(Array), type: 'raw_message_tokens' }]);
+    expect(prompt[0]?.tokens).toHaveLength(usage.input_tokens);
+    const refused = await post('parsing', '/v1/responses', { ...body, enable_response_messages: 'some' });
+    expect(await refused.text()).toContain('"param":"body.enable_response_messages"');
   });
 
   it('are kept only where they are asked to be', async () => {
