@@ -3,7 +3,7 @@ import type { ChatMessage } from '../contracts.js';
 import { type AnswerShape, parseAnswerShape } from './answer-shape.js';
 import { badRequest, badValue, bodyError, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
-import { decodeError } from './json-error.js';
+import { checkCacheSalt, checkLogprobs, checkStreamOptions, isEmptyList, readArguments } from './generation-checks.js';
 import type { LogprobsWanted } from './logprobs-format.js';
 import { schemaInPrompt } from './prompt-schema.js';
 import { type JsonObject, parseFields } from './request-body.js';
@@ -125,6 +125,7 @@ const MEDIA_PARTS = new Set([
   'video_url',
 ]);
 const CONTINUED = 'Cannot set both `continue_final_message` and `add_generation_prompt` to True.';
+const FENCE = '```json';
 const NO_TOOLS: ToolChoice = { tools: [], kind: 'none', name: null };
 
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -215,89 +216,22 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
   };
 }
 
-/** Read once more by the template. @throws ApiError 400 in the words of Python's json */
-function readArguments(given: unknown): unknown {
-  if (typeof given !== 'string' || given === '') return given;
-  try {
-    JSON.parse(given);
-  } catch {
-    throw badRequest(decodeError(given), null);
-  }
-  return given;
-}
-
-/** A model that has to write any object writes the one that its prompt describes. */
+/**
+ * A model that has to write any object writes the one that its prompt describes; so does one that is free, where the last
+ * message wants it in a code block, as an instructed model obeys.
+ */
 function asPromptSays(
   shape: AnswerShape | null,
   { response_format: format }: JsonObject,
   messages: readonly ChatMessage[],
 ): AnswerShape | null {
+  if (shape === null && messages.at(-1)?.content.includes(FENCE)) {
+    const schema = schemaInPrompt(messages.map(({ content }) => content));
+    return schema === null ? null : { kind: 'json', schema, before: `${FENCE}\n`, after: '\n```' };
+  }
   const isAnyObject = typeof format === 'object' && format !== null && Reflect.get(format, 'type') === 'json_object';
   if (!isAnyObject || shape?.kind !== 'json') return shape;
   return { ...shape, schema: schemaInPrompt(messages.map(({ content }) => content)) ?? shape.schema };
-}
-
-function checkCacheSalt(body: JsonObject): void {
-  const salt = body.cache_salt ?? null;
-  if (salt === null || (typeof salt === 'string' && salt !== '')) return;
-  throw valueError("Parameter 'cache_salt' must be a non-empty string if provided.", 'cache_salt', body);
-}
-
-function isEmptyList(value: unknown): boolean {
-  return Array.isArray(value) && value.length === 0;
-}
-
-function checkStreamOptions(body: JsonObject): void {
-  if (body.stream_options && !body.stream) {
-    throw valueError('Stream options can only be defined when `stream=True`.', 'stream_options', body);
-  }
-}
-
-/** How many log probabilities may be asked for, as far as the body alone tells. */
-function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_logprobs'): void {
-  checkNamedTokens(body, parameter === 'logprobs');
-  const { prompt_logprobs: ofPrompt, [parameter]: ofAnswer } = body;
-  if (typeof ofPrompt === 'string' || typeof ofAnswer === 'string') {
-    throw badRequest("'<' not supported between instances of 'str' and 'int'", null);
-  }
-  if (typeof ofPrompt === 'number') {
-    if (body.stream && (ofPrompt > 0 || ofPrompt === -1)) {
-      throw valueError('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs', body);
-    }
-    if (ofPrompt < -1) {
-      throw valueError('`prompt_logprobs` must be a positive value or -1.', 'prompt_logprobs', body, ofPrompt);
-    }
-  }
-  if (typeof ofAnswer !== 'number') return;
-  if (parameter === 'logprobs') {
-    if (ofAnswer < 0) throw valueError('`logprobs` must be a positive value.', 'logprobs', body, ofAnswer);
-    return;
-  }
-  if (ofAnswer < -1) {
-    throw valueError('`top_logprobs` must be a positive value or -1.', 'top_logprobs', body, ofAnswer);
-  }
-  if (ofAnswer !== 0 && !body.logprobs) {
-    throw valueError('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs', body);
-  }
-}
-
-/** Tokens whose log probabilities are wanted by name. */
-function checkNamedTokens(body: JsonObject, isCompletion: boolean): void {
-  const name = 'logprob_token_ids';
-  const { [name]: ids, logprobs } = body;
-  if (!ids || isEmptyList(ids)) return;
-  if (body.use_beam_search) throw valueError('`logprob_token_ids` is not supported with beam search.', name, body);
-  if (isCompletion && body.echo && body.max_tokens === 0) {
-    const text =
-      '`logprob_token_ids` is not supported when `echo=True` and `max_tokens=0` because no output tokens are generated.';
-    throw valueError(text, name, body);
-  }
-  if (isCompletion && (logprobs ?? null) === null) {
-    throw valueError('when using `logprob_token_ids`, `logprobs` must be set.', name, body);
-  }
-  if (!isCompletion && !logprobs) {
-    throw valueError('when using `logprob_token_ids`, `logprobs` must be set to true.', name, body);
-  }
 }
 
 function promptsOf(prompt: z.infer<typeof completionSchema>['prompt']): PromptInput[] {

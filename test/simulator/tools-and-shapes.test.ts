@@ -205,6 +205,12 @@ describe('the shape of an answer', () => {
     const format = { response_format: { type: 'json_object' } };
     const typed = await chat({ ...format, messages: [{ role: 'system', content: described }, ...messages] });
     expect(parameters.safeParse(JSON.parse(typed.message.content ?? '')).error).toBeUndefined();
+    // Nothing but the prompt asks for it, as an instructed model would see.
+    const fence = { role: 'user', content: 'Return the correct JSON response within a ```json codeblock.' };
+    const free = (await chat({ messages: [{ role: 'system', content: described }, fence] })).message.content ?? '';
+    const [, inside = ''] = /^```json\n(.*)\n```$/s.exec(free) ?? [];
+    expect(parameters.safeParse(JSON.parse(inside)).error).toBeUndefined();
+    expect((await chat({ messages: [fence], max_tokens: 9 })).message.content).not.toContain('`');
     const choices = ['ja', 'größer als 東京 🌧'];
     const seen = new Set<string | null>();
     for (const content of 'abcdefgh') {
