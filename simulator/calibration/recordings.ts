@@ -75,6 +75,13 @@ function number(row: Row, column: string, file: string): number {
   return value;
 }
 
+/** What a prediction is divided by. */
+function duration(row: Row, column: string, file: string): number {
+  const value = number(row, column, file);
+  if (value === 0) throw new Error(`"${file}": "${row[column]}" in column "${column}" is no time that anything takes`);
+  return value;
+}
+
 /** Servers that do not tell leave it empty. */
 function cachedTokensOf(row: Row, file: string): number {
   return row.cached_tokens === '' ? 0 : number(row, 'cached_tokens', file);
@@ -107,7 +114,7 @@ function ttftCases(rows: readonly Row[], cameAsIds: boolean, file: string): read
       ...(cameAsIds ? { cameAsIds } : {}),
       cachedIn: cacheOf(first.mode ?? '', file),
       cachedTokens: cachedTokensOf(first, file),
-      samples: group.map((row) => number(row, 'ttft', file)).toSorted((left, right) => left - right),
+      samples: group.map((row) => duration(row, 'ttft', file)).toSorted((left, right) => left - right),
     };
   });
 }
@@ -135,12 +142,18 @@ function decodeCases(engine: EngineKind, head: string, lines: readonly string[],
     const steady = all.map(({ times }) => times.filter((time) => time >= from && time <= to));
     const gaps = steady.flatMap((times) => times.slice(1).map((time, index) => time - (times[index] ?? 0)));
     const tokens = mean(steady.map((times) => times.length));
+    const gap = median(gaps);
+    if (!(gap > 0)) {
+      throw new Error(
+        `"${file}": tokens of batch ${batch} came several at a time, or no two while all ran: record it anew, with more tokens and the client alone on its machine`,
+      );
+    }
     return {
       kind: 'step',
       engine,
       batch,
       contextTokens: Math.round(promptTokens + tokens / 2),
-      seconds: median(gaps) / 1000,
+      seconds: gap / 1000,
     };
   });
 }
@@ -187,7 +200,7 @@ function requestsOf(
 
 function smallCase(row: Row, file: string): RecordedCase {
   const engine = engineOf(row.engine ?? '', file);
-  const seconds = number(row, 'ms', file) / 1000;
+  const seconds = duration(row, 'ms', file) / 1000;
   if (row.kind === 'step') {
     const sizes = { batch: number(row, 'batch', file), contextTokens: number(row, 'context_tokens', file) };
     return { kind: 'step', engine, ...sizes, seconds };
