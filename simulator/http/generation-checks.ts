@@ -32,7 +32,8 @@ export function checkStreamOptions(body: JsonObject): void {
 /** How many log probabilities may be asked for, as far as the body alone tells. */
 export function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_logprobs'): void {
   checkNamedTokens(body, parameter === 'logprobs');
-  const { prompt_logprobs: ofPrompt, [parameter]: ofAnswer } = body;
+  const ofPrompt = asCount(body.prompt_logprobs);
+  const ofAnswer = asCount(body[parameter]);
   if (typeof ofPrompt === 'string' || typeof ofAnswer === 'string') {
     throw badRequest("'<' not supported between instances of 'str' and 'int'", null);
   }
@@ -55,6 +56,11 @@ export function checkLogprobs(body: JsonObject, parameter: 'logprobs' | 'top_log
   if (ofAnswer !== 0 && !body.logprobs) {
     throw valueError('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs', body);
   }
+}
+
+/** In Python a boolean is a number. */
+function asCount(value: unknown): unknown {
+  return typeof value === 'boolean' ? Number(value) : value;
 }
 
 /** Tokens whose log probabilities are wanted by name. */

@@ -5,6 +5,7 @@ import { badRequest, badValue, bodyError, valueError } from './api-error.js';
 import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
 import { checkCacheSalt, checkLogprobs, checkStreamOptions, isEmptyList, readArguments } from './generation-checks.js';
 import type { LogprobsWanted } from './logprobs-format.js';
+import { checkMessages } from './message-checks.js';
 import { schemaInPrompt } from './prompt-schema.js';
 import { type JsonObject, parseFields } from './request-body.js';
 import { CHAT_FIELDS, COMPLETION_FIELDS, checkFields } from './request-fields.js';
@@ -179,7 +180,7 @@ export function parseChatRequest(body: JsonObject): GenerationRequest {
   checkLogprobs(body, 'top_logprobs');
   checkFields(CHAT_FIELDS, body);
   const given = parseAnswerShape(body);
-  if (body.messages === null) throw badRequest("'NoneType' object is not iterable", null);
+  checkMessages(body.messages);
   const fields = parseFields(chatSchema, body);
   const messages = fields.messages.map(({ role, content, tool_calls: calls }) => ({
     role,
