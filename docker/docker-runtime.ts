@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EngineStartError, SurvivorError } from '../engines/errors.js';
 import type { LaunchSpec } from '../engines/launch-spec.js';
 import type { EngineRuntime, StartedEngine } from '../engines/runtime.js';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { containerExit } from './container-exit.js';
 import type { ContainerHost } from './container-host.js';
 import { ContainerLog } from './container-log.js';
@@ -41,7 +41,7 @@ export class DockerRuntime implements EngineRuntime {
     try {
       const request = createRequest(spec, labels);
       // The daemon would make a missing directory as root; ours belongs to the user. A remote daemon makes its own.
-      await Promise.all(spec.container.mounts.map(({ source }) => mkdir(source, { recursive: true }).catch(() => {})));
+      for (const { source } of spec.container.mounts) makeOurs(source);
       id = await this.#host.createContainer(request);
       const { ended } = await this.#host.attachOutput(id, log, following.signal);
       endLog = endOfLog(log, ended, following);
@@ -126,6 +126,15 @@ class StartedContainer implements StartedEngine {
     ]);
     timer.abort();
     return ended;
+  }
+}
+
+/** Where that cannot be, the daemon says what is wrong with the mount. */
+function makeOurs(source: string): void {
+  try {
+    makeFolder(source);
+  } catch {
+    // Said above.
   }
 }
 

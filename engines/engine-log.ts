@@ -1,10 +1,11 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { secrets } from '../results-schema/secrets.js';
 import { EngineStartError } from './errors.js';
 import type { LaunchSpec, LogFiles } from './launch-spec.js';
@@ -60,7 +61,7 @@ export interface EngineLog {
  * @throws when its directory cannot be written.
  */
 export async function openEngineLog(logPath: string): Promise<EngineLog> {
-  await mkdir(path.dirname(logPath), { recursive: true });
+  makeFolder(path.dirname(logPath));
   const file: WriteStream = createWriteStream(logPath, { flags: 'a' });
   await new Promise<void>((resolve, reject) => {
     file.once('open', () => resolve());

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { EngineStartError } from './errors.js';
 import { type KeeperAnswer, type KeeperRequestBody, keeperAnswerSchema } from './keeper-protocol.js';
 
@@ -49,7 +50,7 @@ function keeperMainPath(): string {
  */
 export function spawnKeeper(options: { readonly registryDir: string; readonly logPath: string | null }): KeeperClient {
   const logPath = options.logPath ?? '/dev/null';
-  mkdirSync(path.dirname(logPath), { recursive: true });
+  makeFolder(path.dirname(logPath));
   const errors = openSync(logPath, 'a');
   try {
     const child = spawn(process.execPath, [keeperMainPath(), options.registryDir], {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { writeWholeSync } from '../results-schema/whole-file.js';
 import { BuildIdTakenError, SeveralLiveRunsError } from './errors.js';
 import { withFileLock } from './file-lock.js';
@@ -75,7 +76,7 @@ export function openRegistry(directory: string = defaultRegistryDirectory()): Re
         `(${longestSocketPath - socketName('').length - 1} bytes at most): set XDG_RUNTIME_DIR to a shorter one.`,
     );
   }
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeFolder(directory, 0o700);
   const stats = lstatSync(directory);
   if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o077) !== 0) {
     throw new Error(

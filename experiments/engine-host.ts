@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import type { GpuRequirements, ReleaseReport } from '../engines/fleet.js';
 import type { LaunchSpec, LogFiles } from '../engines/launch-spec.js';
@@ -6,6 +6,7 @@ import { createFleet } from '../engines/live-fleet.js';
 import type { ReservedGpu } from '../engines/live-run.js';
 import { identifySelf } from '../engines/process-identity.js';
 import type { RunFleet } from '../engines/run-fleet.js';
+import { makeFolder } from '../results-schema/make-folder.js';
 import type { EngineBootstrapper } from './engine-bootstrapper.js';
 import { EngineProcess } from './engine-process.js';
 
@@ -98,7 +99,7 @@ class LiveEngineHost implements EngineHost {
     for (const file of Object.values(files)) {
       if (this.#begun.has(file)) continue;
       this.#begun.add(file);
-      mkdirSync(directory, { recursive: true });
+      makeFolder(directory);
       // Names in /tmp are easy to guess: a link that somebody has laid there is not followed.
       const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
       closeSync(openSync(file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644));

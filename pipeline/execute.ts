@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import stripAnsi from 'strip-ansi';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { secrets } from '../results-schema/secrets.js';
 import type { OwnedProcessOptions, OwnedProcessResult } from '../steps/step.js';
 import { settlesWithin } from './settles-within.js';
@@ -107,7 +107,7 @@ export async function executeOwned(
 }
 
 async function openLog(logPath: string) {
-  await mkdir(path.dirname(logPath), { recursive: true });
+  makeFolder(path.dirname(logPath));
   const log = createWriteStream(logPath, { flags: 'a' });
   // A disk that is full loses lines of the log, never the program or the run.
   log.on('error', () => undefined);

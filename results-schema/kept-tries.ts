@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
+import { makeFolder } from './make-folder.js';
 
 /** What belongs to the run, not to one try of a step. */
 const runFiles = new Set(['run.json', 'events.jsonl', 'orchestrator-lost.json']);
@@ -24,7 +25,7 @@ export async function setAside(root: string, name: string, sinceMs: number): Pro
   if (written.length === 0) return null;
   const folder = await freeFolder(root, name);
   for (const file of written) {
-    await mkdir(dirname(join(root, folder, file)), { recursive: true, mode: 0o755 });
+    makeFolder(dirname(join(root, folder, file)), 0o755);
     await rename(join(root, file), join(root, folder, file));
   }
   return folder.split(sep).join('/');
@@ -32,7 +33,7 @@ export async function setAside(root: string, name: string, sinceMs: number): Pro
 
 /** `tries/lm-eval-1`, `tries/lm-eval-2`, ... */
 async function freeFolder(root: string, name: string): Promise<string> {
-  await mkdir(join(root, 'tries'), { recursive: true, mode: 0o755 });
+  makeFolder(join(root, 'tries'), 0o755);
   for (let number = 1; ; number++) {
     const folder = join('tries', `${name}-${number}`);
     try {

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publishedSchemas } from './json-schemas.js';
+import { makeFolder } from './make-folder.js';
 
 /** Writes results-schema/json/ anew: `npm run schemas`. */
 const directory = join(packageRoot(), 'results-schema', 'json');
 const schemas = publishedSchemas();
-await mkdir(directory, { recursive: true });
+makeFolder(directory);
 for (const { fileName, text } of schemas) await writeFile(join(directory, fileName), text);
 const current = new Set(schemas.map(({ fileName }) => fileName));
 for (const name of await readdir(directory)) if (!current.has(name)) await rm(join(directory, name));

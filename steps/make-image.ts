@@ -1,10 +1,10 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { BuildEvent } from '../docker/build-progress.js';
 import type { ContainerHost, PullProgress } from '../docker/container-host.js';
 import { type BuildRequest, buildImage } from '../docker/image-build.js';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { secrets } from '../results-schema/secrets.js';
 import type { StepResult } from '../results-schema/step-result.js';
 import { assembleContext, type ImageContent } from '../simulator/image/image-context.js';
@@ -108,7 +108,7 @@ async function asBuild(context: Context, image: string, work: () => Promise<Step
 
 async function build(context: Context, host: ContainerHost, request: BuildRequest): Promise<StepResult> {
   const logPath = context.results.path('logs', 'build-image.log');
-  await mkdir(path.dirname(logPath), { recursive: true });
+  makeFolder(path.dirname(logPath));
   const log = createWriteStream(logPath);
   // The build matters more than its log.
   log.on('error', (error) => context.progress.warn(`"${logPath}" cannot be written: ${error.message}`));

@@ -1,7 +1,10 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { withFileLock } from '../engines/file-lock.js';
+import { isDiskFull } from '../results-schema/disk-full.js';
+import { makeFolder } from '../results-schema/make-folder.js';
 import { writeWhole } from '../results-schema/whole-file.js';
 import { findPython, type Python, requirePython } from './python-interpreter.js';
 import { installPackages, type PackageTools } from './python-packages.js';
@@ -44,7 +47,7 @@ export async function setupVenv(options: VenvOptions): Promise<Venv> {
   if (present !== null) {
     return present;
   }
-  await mkdir(path.dirname(directory), { recursive: true });
+  makeRoom(directory);
   return await withFileLock(
     `${directory}.lock`,
     async () => (await usableVenv(options, directory)) ?? (await makeVenv(options, directory)),
@@ -102,12 +105,28 @@ async function makeVenv(options: VenvOptions, directory: string): Promise<Venv> 
   return venv;
 }
 
+/** For the environment, and the lock beside it. @throws StepFailure where nothing can be made */
+function makeRoom(directory: string): void {
+  const parent = path.dirname(directory);
+  try {
+    makeFolder(parent);
+    rmdirSync(mkdtempSync(path.join(parent, '.writable-')));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `VENV_DIR "${directory}" cannot be made: ${why}. Choose another VENV_DIR.`;
+    const failure = isDiskFull(error)
+      ? ({ reason: 'infrastructure', failureCause: 'disk' } as const)
+      : ({ reason: 'configuration', failureCause: 'bad-value' } as const);
+    throw new StepFailure(message, { ...failure, cause: error });
+  }
+}
+
 /** An empty environment. The stamp is there before anything else, so that an abandoned one is known as ours. */
 async function createEnvironment(
   options: VenvOptions,
   directory: string,
 ): Promise<{ readonly python: Python; readonly tools: PackageTools }> {
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   await writeStamp(directory, { state: 'building', ours: true, python: '', packages: [] });
   const uv = await findUv(options);
   const base = uv === null ? await requirePython(options.execute) : await findPython(options.execute);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { isLoadedInProduction, isOwnProductionFile } from './contents.js';
 
 /** The newest Node 22; its package in the npm registry holds the binary of nodejs.org for glibc 2.28 or later. */
@@ -54,7 +55,7 @@ export async function makeBundle(
     await chmod(binary, 0o755);
     await copyFile(path.join(root, 'ci', 'bundle', 'lmcache-ci.sh'), path.join(folder, 'lmcache-ci'));
     await chmod(path.join(folder, 'lmcache-ci'), 0o755);
-    await mkdir(options.outDirectory, { recursive: true });
+    makeFolder(options.outDirectory);
     const archive = path.join(options.outDirectory, `${name}.tar.xz`);
     // The same content makes the same archive, whoever packs it and when.
     await execute('tar', [
@@ -130,7 +131,7 @@ async function copyFiles(source: string, target: string, wanted: (file: string) 
       const file = inside === '' ? entry.name : `${inside}/${entry.name}`;
       if (entry.isDirectory() && entry.name !== 'node_modules') await visit(file);
       if (!entry.isFile() || !wanted(file)) continue;
-      if (!isMade) await mkdir(path.join(target, inside), { recursive: true });
+      if (!isMade) makeFolder(path.join(target, inside));
       isMade = true;
       await copyFile(path.join(source, file), path.join(target, file));
     }

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import type { Anonymiser } from './anonymise.js';
 
 /** Of a longer file only its beginning and its end are taken: engines repeat themselves in between. */
@@ -54,7 +55,7 @@ export async function collect(
         leftOut.push(`${name} ${content.length}`);
         continue;
       }
-      await mkdir(path.dirname(path.join(work, name)), { recursive: true });
+      makeFolder(path.dirname(path.join(work, name)));
       await writeFile(path.join(work, name), content);
     }
     if (leftOut.length > 0) await writeFile(path.join(work, 'LEFT-OUT.txt'), `${leftOut.join('\n')}\n`);

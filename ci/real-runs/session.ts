@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFileSync, createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, createWriteStream, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { fetchPage, nvidiaSmi, readEvents, type SeenEvent, until } from './machine.js';
 
 export interface SessionOptions {
@@ -61,7 +62,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    mkdirSync(options.directory, { recursive: true });
+    makeFolder(options.directory);
   }
 
   get seconds(): number {
@@ -80,7 +81,7 @@ export class Session {
   /** A folder beside the run's results, for what is seen from outside. */
   beside(id: string): string {
     const folder = path.join(this.options.directory, 'beside', id);
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     return folder;
   }
 

@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineStartError } from '../../engines/errors.js';
 import type { ReservedGpu } from '../../engines/live-run.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import type { EngineBootstrapper } from '../engine-bootstrapper.js';
 import type { EngineHost } from '../engine-host.js';
 import { ExternalEngine } from '../external-engine.js';
@@ -49,7 +50,7 @@ export interface PlanOptions {
  */
 export async function planEngines(configurations: readonly Engine[], options: PlanOptions): Promise<PlannedEngines> {
   const { host, launch, directory } = options;
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const reserved = await reserveGpus(configurations, options);
   const servers = new SharedServers(launch);
   let nextGpu = 0;
@@ -122,12 +123,12 @@ function cacheFiles({ lmcache }: StartedEngineConfiguration, directory: string):
   if (!lmcache || lmcache.server !== undefined) return { settings: {}, file: null, directories: [] };
   const given = lmcache.config;
   const settings = typeof given === 'string' ? readLmcacheFile(given) : given;
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const file = typeof given === 'string' ? path.resolve(given) : path.join(directory, 'lmcache.yaml');
   if (typeof given !== 'string') writeFileSync(file, writeLmcacheYaml(settings));
   const disks = [settings.local_device, settings.local_disk].flatMap((device) =>
     typeof device === 'string' && device.startsWith('file://') ? [fileURLToPath(device)] : [],
   );
-  for (const disk of disks) mkdirSync(disk, { recursive: true });
+  for (const disk of disks) makeFolder(disk);
   return { settings, file, directories: [path.dirname(file), ...disks] };
 }

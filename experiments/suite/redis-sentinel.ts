@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findFreePorts } from '../../engines/free-ports.js';
 import { findPortOwner } from '../../engines/port-owner.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import type { ServerSpec } from '../engine-host.js';
 import { isLocalHost } from './lmcache-configuration.js';
 
@@ -34,7 +35,7 @@ export function neededSentinel(url: string | null | undefined, serviceName: stri
 
 /** Debian's redis-server as the master, then once as each sentinel. Nothing is kept on disk. */
 export async function redisSpecs(needed: RedisSentinel, directory: string): Promise<readonly ServerSpec[]> {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const [masterPort = 0] = await findFreePorts(1);
   const quorum = Math.floor(needed.sentinelPorts.length / 2) + 1;
   return [

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { ExperimentNotes } from '../../results-schema/experiment-notes.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { writeWholeSync } from '../../results-schema/whole-file.js';
 import type { Target } from '../../workloads/target.js';
 import { type Difference, differencesOf, type MeasuredExperiment } from './differences.js';
@@ -102,7 +102,7 @@ function casesOf(made: TestCase | readonly TestCase[] | null | undefined): reado
 
 /** Runs the functions one after the other. A failed experiment is noted, the others go on. */
 export async function runSuite(options: SuiteOptions): Promise<readonly FunctionResult[]> {
-  mkdirSync(options.outputDirectory, { recursive: true });
+  makeFolder(options.outputDirectory);
   const ratios = new Map<string, Promise<number>>();
   // Asked once a model: its engines have one tokenizer.
   const ratioOf = (target: Target): Promise<number> => {

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { ReservedGpu } from '../../engines/live-run.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import type { ServerSpec } from '../engine-host.js';
 import { cacheServerSpec, type LaunchPlan, lmcacheServerSpec } from './engine-launch.js';
 import { isLocalHost, type LmcacheConfiguration, type LmcacheSettings, remoteServer } from './lmcache-configuration.js';
@@ -31,7 +31,7 @@ export class SharedServers {
     }
     const remote = remoteServer(settings.remote_url);
     if (remote !== null && isLocalHost(remote.host)) {
-      if (path.isAbsolute(device)) mkdirSync(device, { recursive: true });
+      if (path.isAbsolute(device)) makeFolder(device);
       this.#add(remote.port, `lm:// on ${device}`, cacheServerSpec(remote, device, this.#plan));
     }
     const serviceName = lmcache.environment?.['REDIS_SERVICE_NAME'] ?? 'redismaster';

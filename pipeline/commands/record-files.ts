@@ -1,6 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { writeWhole } from '../../results-schema/whole-file.js';
 import type { SimulatedBy } from '../../workloads/target.js';
 import { UsageError } from '../usage-error.js';
@@ -65,7 +66,7 @@ export function openRecordingFolder(folder: string, names: readonly string[]): v
     );
   }
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     readDescription(folder);
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type SweepDefinition, sweepDefaults } from '../../experiments/sweep/load-sweep.js';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import { defaultShape, generateConversations } from '../../workloads/traces/generate-conversations.js';
 import { writeConversationCsv } from '../../workloads/traces/write-csv.js';
 import { UsageError } from '../usage-error.js';
@@ -12,7 +12,7 @@ const requests = 120;
 export async function demoDefinition(): Promise<SweepDefinition> {
   const file = path.resolve(directory, 'demo_conversations.csv');
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     const conversations = generateConversations({ ...defaultShape, seed: 1, maxRequests: requests });
     await writeConversationCsv(file, conversations, 0);
   } catch (error) {

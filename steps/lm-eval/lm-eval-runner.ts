@@ -1,5 +1,6 @@
-import { copyFile, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { makeFolder } from '../../results-schema/make-folder.js';
 import type { StepContext } from '../step.js';
 import { StepFailure } from '../step-failure.js';
 import type { ChosenTask } from './choose-task.js';
@@ -96,7 +97,7 @@ async function runPass(
   // A step that runs again must not find the samples of the last time.
   await rm(directory, { recursive: true, force: true });
   const logPath = results.path('logs', `lm-eval.${pass}.log`);
-  await mkdir(path.dirname(logPath), { recursive: true });
+  makeFolder(path.dirname(logPath));
   await rm(logPath, { force: true });
   const watch = setInterval(() => void showProgress(logPath, pass, progress), watchPauseMs);
   let exitCode: number;

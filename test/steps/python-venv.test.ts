@@ -189,4 +189,15 @@ describe('mergeRequirements', () => {
   it('replaces a requirement for the same project, however it is spelled', () => {
     expect(mergeRequirements(['lm_eval[api]==0.4.12', 'b'], ['lm-eval==0.4.13'])).toEqual(['b', 'lm-eval==0.4.13']);
   });
+
+  it('says so at once where nothing can be made', async () => {
+    const { options } = await setScene();
+    for (const directory of ['/proc/lmcache-ci', '/proc/lmcache-ci/deep/venv'])
+      await expect(setupVenv({ ...options('lm_eval'), directory })).rejects.toMatchObject({
+        reason: 'configuration',
+        message: expect.stringMatching(
+          new RegExp(`^VENV_DIR "${directory}" cannot be made: E[A-Z]+: .*Choose another VENV_DIR`),
+        ),
+      });
+  });
 });
