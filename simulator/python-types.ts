@@ -33,6 +33,7 @@ export interface TypeProblem {
 /** Values out of JSON are named as JSON names them where pydantic itself has read it, as it does flags. */
 export type Wording = 'python' | 'json';
 
+const NONE: readonly TypeProblem[] = [];
 const INT64: readonly Bound[] = [
   { sign: '>=', limit: -(2 ** 63) },
   { sign: '<=', limit: 2 ** 63 - 1 },
@@ -111,8 +112,42 @@ function readBare(tokens: readonly string[], start: number): Read {
   }
 }
 
+/** Of the type without being made so; a false tells nothing yet. Prompts are lists of tens of thousands of numbers. */
+function isPlainly(type: PythonType, value: unknown): boolean {
+  switch (type.kind) {
+    case 'str':
+      return typeof value === 'string';
+    case 'int':
+      return isPlainInteger(value, type.bounds);
+    case 'list': {
+      const { of } = type;
+      if (!Array.isArray(value)) return false;
+      if (of.kind === 'int') return value.every((item) => isPlainInteger(item, of.bounds));
+      return value.every((item) => isPlainly(of, item));
+    }
+    case 'optional':
+      return value === null || isPlainly(type.of, value);
+    case 'union':
+      for (const choice of type.choices) if (isPlainly(choice, value)) return true;
+      return false;
+    default:
+      return false;
+  }
+}
+
+function isPlainInteger(value: unknown, bounds: readonly Bound[]): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && !bounds.some((bound) => breaks(value, bound));
+}
+
+/** 2 ** 63 - 1 is no number of JavaScript's: the next one stands for it. */
+function breaks(value: number, { sign, limit }: Bound): boolean {
+  if (sign === '>') return value <= limit;
+  return sign === '>=' ? value < limit : value >= limit;
+}
+
 /** What pydantic, not being strict, finds wrong with a value; nothing: it is of the type, or can be made so. */
 export function typeProblems(type: PythonType, value: unknown, wording: Wording = 'python'): readonly TypeProblem[] {
+  if (isPlainly(type, value)) return NONE;
   const here = (name: string, message: string, context?: string): readonly TypeProblem[] => [
     { location: [], type: name, message, input: value, ...(context === undefined ? {} : { context }) },
   ];
@@ -179,10 +214,7 @@ function integerProblems(value: unknown, bounds: readonly Bound[], report: Repor
   if (!Number.isInteger(number)) {
     return report('int_from_float', 'Input should be a valid integer, got a number with a fractional part');
   }
-  const broken = bounds.find(({ sign, limit }) =>
-    // 2 ** 63 - 1 is no number of JavaScript's: the next one stands for it.
-    sign === '>' ? number <= limit : sign === '>=' ? number < limit : number >= limit,
-  );
+  const broken = bounds.find((bound) => breaks(number, bound));
   if (broken === undefined) return [];
   const { name, words, key } = BOUND_WORDS[broken.sign];
   const limit = wholeText(broken.limit, broken.sign === '<=');

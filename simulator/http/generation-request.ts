@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ChatMessage } from '../contracts.js';
 import { type AnswerShape, parseAnswerShape } from './answer-shape.js';
 import { badRequest, badValue, bodyError, valueError } from './api-error.js';
-import { booleanField, integerField, numberField, tokenIdsField } from './field-schemas.js';
+import { booleanField, integerField, numberField } from './field-schemas.js';
 import { checkCacheSalt, checkLogprobs, checkStreamOptions, isEmptyList, readArguments } from './generation-checks.js';
 import type { LogprobsWanted } from './logprobs-format.js';
 import { checkMessages } from './message-checks.js';
@@ -38,9 +38,13 @@ export const samplingFields = {
   truncation_side: z.enum(['left', 'right']).nullish(),
 };
 
+/** What COMPLETION_FIELDS lets pass; where there is a number, all are ids, however they are written. */
+type CheckedPrompt = string | readonly (string | number | boolean | readonly number[])[];
+
 const completionSchema = z.looseObject({
   ...samplingFields,
-  prompt: z.union([z.string(), tokenIdsField, z.array(z.string()), z.array(tokenIdsField)]),
+  // Looked at once is enough for what may be tens of thousands of ids.
+  prompt: z.custom<CheckedPrompt>(),
   max_tokens: integerField.nullish(),
   logprobs: integerField.nullish(),
   echo: booleanField.nullish(),
@@ -235,16 +239,15 @@ function asPromptSays(
   return { ...shape, schema: schemaInPrompt(messages.map(({ content }) => content)) ?? shape.schema };
 }
 
-function promptsOf(prompt: z.infer<typeof completionSchema>['prompt']): PromptInput[] {
+function promptsOf(prompt: CheckedPrompt): PromptInput[] {
   if (typeof prompt === 'string') return [{ kind: 'text', text: prompt }];
-  const ids: number[] = [];
-  const prompts: PromptInput[] = [];
-  for (const item of prompt) {
-    if (typeof item === 'number') ids.push(item);
-    else if (typeof item === 'string') prompts.push({ kind: 'text', text: item });
-    else prompts.push({ kind: 'ids', ids: item });
+  const [first] = prompt;
+  if (typeof first === 'number' || prompt.some((item) => typeof item === 'number' || typeof item === 'boolean')) {
+    return [{ kind: 'ids', ids: prompt.map(Number) }];
   }
-  return prompts.length > 0 ? prompts : [{ kind: 'ids', ids }];
+  return prompt.map((item) =>
+    typeof item === 'object' ? { kind: 'ids', ids: item } : { kind: 'text', text: String(item) },
+  );
 }
 
 type SamplingFields = z.infer<z.ZodObject<typeof samplingFields>>;
