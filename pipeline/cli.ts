@@ -105,6 +105,9 @@ const commands = [
 
 const simulate = 'simulate <engine..>';
 
+/** All work is done: what still ends in order ends at once. */
+const leftOpenMs = 3000;
+
 /** A bug of ours, or a machine that is not as it should be, says nothing about the code under test. */
 const withoutVerdict = 3;
 
@@ -218,6 +221,8 @@ export async function main(given: readonly string[]): Promise<void> {
         refused.push(...findBadSwitches(args, options));
         if (refused.length > 0) throw await withBadValues(refused, async () => asked.check?.(settled));
         process.exitCode = await asked.run(settled);
+        // What is left open by somebody's test file, or by a step that did not listen, must not keep us.
+        setTimeout(() => process.exit(), leftOpenMs).unref();
       },
     });
   }

@@ -6,8 +6,9 @@ import type { Step } from '../steps/step.js';
 import { type Run, stepContext } from './run.js';
 import { identifyRun, unknownIdentity } from './run-identity.js';
 import { settingValues } from './run-plan.js';
-import { runStep } from './run-step.js';
+import { runStep, stopGraceMs } from './run-step.js';
 import type { SessionWork } from './session.js';
+import { settlesWithin } from './settles-within.js';
 
 export interface PipelineOptions {
   /** Run the remaining tests after one has failed. */
@@ -110,13 +111,21 @@ class Preparations {
     });
   }
 
+  /** Until all are done. One that hangs gets as long as a test does, which then meets the same. */
   async settled(): Promise<void> {
-    await Promise.all(this.#pending);
+    const limitSeconds = Number(settingValues(this.#run.plan.settings)['TEST_TIMEOUT_SECONDS']);
+    const aborted = new Promise<void>((resolve) => {
+      if (this.#signal.aborted) resolve();
+      this.#signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    const limitMs = Math.min(limitSeconds * 1000, 2 ** 31 - 1);
+    if (await settlesWithin(Promise.race([Promise.all(this.#pending), aborted]), limitMs)) return;
+    this.#run.reporter.warn(null, `Preparing the tests was not done after TEST_TIMEOUT_SECONDS=${limitSeconds}.`);
   }
 
-  /** Ends what nobody will use any more. */
+  /** Ends what nobody will use any more; what does not listen is left behind, as a step is. */
   async abandon(): Promise<void> {
     this.#abandoned.abort(new Error('The tests are over.'));
-    await this.settled();
+    await settlesWithin(Promise.all(this.#pending), stopGraceMs);
   }
 }

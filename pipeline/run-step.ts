@@ -91,7 +91,7 @@ async function resultOf(run: Run, step: Step, signal: AbortSignal): Promise<Step
 /** A test whose engine has died may end by itself, and say more than we can. */
 const lastWordsMs = 1500;
 /** Time to end for a step that was told to: its children get 5 s after SIGTERM. */
-const stopGraceMs = 15_000;
+export const stopGraceMs = 15_000;
 
 const limitSetting = {
   setup: 'SETUP_TIMEOUT_SECONDS',

@@ -57,6 +57,12 @@ describe('lmcache-ci experiments', () => {
     const some = await run([shipped, '-l', '-f', 'cachegen']);
     expect(some.stdout).toBe('test_lmcache_cachegen_distributed\ntest_lmcache_remote_cachegen\n');
 
+    writeFileSync(
+      path.join(directory, 'open.ts'),
+      'setInterval(() => {}, 1000);\nexport function test_a() { return []; }\n',
+    );
+    expect(await run([path.join(directory, 'open.ts'), '-l'])).toMatchObject({ code: 0, stdout: 'test_a\n' });
+
     const unknown = await run([shipped, '-f', 'test_lmcache_local_cpus']);
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain('matches "test_lmcache_local_cpus", did you mean test_lmcache_local_cpu?');
@@ -78,7 +84,7 @@ describe('lmcache-ci experiments', () => {
       [[file, '-f', 'nothing'], 'matches "nothing". It has: helper, test_long,'],
       [[file, '-m', ''], '-m "": expected a model name'],
       [[file, '--cache-port', '9000', '9000'], '--cache-port "9000" stands there twice'],
-      [[file, '-o', file], `-o "${file}" cannot be written to: ENOTDIR`],
+      [[file, '-o', file], `-o "${file}" cannot be written to: EEXIST`],
     ] as const)
       expect(await run(args)).toMatchObject({ code: 2, stderr: expect.stringContaining(said) });
     expect(await run([file, '-f', '['])).toMatchObject({ code: 2, stderr: expect.stringContaining('-f "["') });
