@@ -20,8 +20,22 @@ export const profileFileSchema = z.strictObject({
   step: z.strictObject({
     peakFlops: sourced,
     memoryBytesPerSecond: sourced,
-    gemmEfficiency: sourced,
-    weightEfficiency: sourced,
+    /** Matrix products reach these shares of the peak in computing and in reading weights ... */
+    gemmEfficiency: sourced.optional(),
+    weightEfficiency: sourced.optional(),
+    /**
+     * ... or come in tiles of one size: a round of them over the multiprocessors takes, for each number that is summed
+     * up, secondsPerDepth, and the more of emptyRowsSecondsPerDepth the fewer of the tiles' rows are used.
+     */
+    tiles: z
+      .strictObject({
+        rows: sourced,
+        columns: sourced,
+        multiprocessors: sourced,
+        secondsPerDepth: sourced,
+        emptyRowsSecondsPerDepth: sourced,
+      })
+      .optional(),
     attentionEfficiency: sourced,
     /** A prompt's token costs as if it saw so many more: short contexts leave a part of the GPU idle. */
     attentionStartTokens: sourced,

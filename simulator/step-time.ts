@@ -1,4 +1,5 @@
 import type { EngineStep, ModelShape, StepTimeModel, StepTimeOptions } from './contracts.js';
+import { createMatmulTime } from './matmul-time.js';
 import type { ProfileFile } from './profile-schema.js';
 
 const BYTES_PER_WEIGHT = 2;
@@ -6,7 +7,7 @@ const GIB = 1024 ** 3;
 
 /**
  * The time of one engine step as a sum of what the GPU does in it: matrix multiplications (bound by compute or by
- * reading the weights, blended in the 4th power), output head, prefill attention, reading of KV while decoding,
+ * reading the weights, blended in the 4th power; or tile by tile), output head, prefill attention, reading of KV while decoding,
  * element-wise kernels, launches and bookkeeping. Constants come from the profile, shapes from the model.
  */
 export function createStepTimeModel(profile: ProfileFile, model: ModelShape, options: StepTimeOptions): StepTimeModel {
@@ -14,12 +15,7 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
   const { step, api, connector } = profile;
   const flops = step.peakFlops.value * gpus;
   const bandwidth = step.memoryBytesPerSecond.value * gpus;
-  const gemmSecondsPerToken = (2 * model.layerParameters) / (flops * step.gemmEfficiency.value);
-  const layerWeightBytes = (model.bytesPerLayerWeight ?? BYTES_PER_WEIGHT) * model.layerParameters;
-  const weightSeconds = layerWeightBytes / (bandwidth * step.weightEfficiency.value);
-  const headParameters = model.vocabularySize * model.hiddenSize;
-  const headSecondsPerRow = (2 * headParameters) / (flops * step.gemmEfficiency.value);
-  const headWeightSeconds = (BYTES_PER_WEIGHT * headParameters) / (bandwidth * step.weightEfficiency.value);
+  const matmul = createMatmulTime(step, model, gpus);
   const attentionSecondsPerPair =
     (4 * model.layers * model.attentionHeads * model.headSize) / (flops * step.attentionEfficiency.value);
   const kvSecondsPerToken = model.kvBytesPerToken / (bandwidth * step.kvReadEfficiency.value);
@@ -73,7 +69,9 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
     return ramp ** 2 / (2 * rampSeconds.value) + Math.max(0, until - afterSeconds.value - rampSeconds.value);
   };
 
-  const weightBytes = layerWeightBytes + BYTES_PER_WEIGHT * (model.tiedEmbeddings ? 1 : 2) * headParameters;
+  const weightBytes =
+    (model.bytesPerLayerWeight ?? BYTES_PER_WEIGHT) * model.layerParameters +
+    BYTES_PER_WEIGHT * (model.tiedEmbeddings ? 1 : 2) * model.vocabularySize * model.hiddenSize;
   return {
     stepSeconds({ prefills, decodes, sustainedPrefillSeconds = 0 }: EngineStep): number {
       const requests = prefills.length + decodes.length;
@@ -88,10 +86,10 @@ export function createStepTimeModel(profile: ProfileFile, model: ModelShape, opt
         attentionSeconds += Math.max(pairs * attentionSecondsPerPair, contextTokens * prefillKvSecondsPerToken);
       }
       const tokens = prefillTokens + decodes.length;
-      const gemm = ((tokens * gemmSecondsPerToken) ** 4 + weightSeconds ** 4) ** 0.25;
+      const gemm = matmul.layersSeconds(tokens);
       const gpuSeconds =
         gemm +
-        Math.max(requests * headSecondsPerRow, headWeightSeconds) +
+        matmul.headSeconds(requests) +
         attentionSeconds +
         kvReadSeconds(decodes) +
         tokens * (elementwiseSecondsPerToken + communicationSecondsPerToken) +

@@ -34,6 +34,8 @@ const CONNECTOR_CONSTANTS: readonly FreeConstant[] = [
 /** Shown by decode steps and rounds. */
 const DECODE_CONSTANTS: readonly FreeConstant[] = [
   { path: 'step.weightEfficiency', scale: 0.02 },
+  { path: 'step.tiles.secondsPerDepth', scale: 0.1 },
+  { path: 'step.tiles.emptyRowsSecondsPerDepth', scale: 0.2 },
   { path: 'step.sequenceKvBytesPerSecond', scale: 0.1 },
 ];
 
@@ -43,6 +45,7 @@ const DECODE_CONSTANTS: readonly FreeConstant[] = [
  */
 export const LOADED_CONSTANTS: readonly string[] = [
   'step.gemmEfficiency',
+  'step.tiles.secondsPerDepth',
   'step.sustainedPrefill.slowdown',
   'step.weightEfficiency',
   'step.sequenceKvBytesPerSecond',

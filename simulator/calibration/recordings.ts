@@ -126,17 +126,21 @@ function ttftCases(rows: readonly Row[], cameAsIds: boolean, file: string): read
  */
 function decodeCases(engine: EngineKind, head: string, lines: readonly string[], file: string): readonly StepCase[] {
   const saysPrompt = head.split(',')[2] === 'prompt_tokens';
+  let round = 0;
   const streams = lines.map((line) => {
-    const [batch = 0, , ...cells] = line.split(',').map(Number);
+    const [batch = 0, stream = 0, ...cells] = line.split(',').map(Number);
     const promptTokens = saysPrompt ? (cells[0] ?? 0) : DECODE_PROMPT_TOKENS;
     const times = saysPrompt ? cells.slice(1) : cells;
     if (times.length < 2 || [batch, ...cells].some(Number.isNaN)) {
       throw new Error(`"${file}": a stream without token times`);
     }
-    return { batch, promptTokens, times };
+    // Prompts of a batch may differ by some tokens; its stream 0 begins it.
+    if (stream === 0) round += 1;
+    return { batch, round, promptTokens, times };
   });
-  return groupBy(streams, ({ batch, promptTokens }) => `${batch} ${promptTokens}`).map((all) => {
-    const { batch, promptTokens } = all[0] ?? { batch: 0, promptTokens: 0 };
+  return groupBy(streams, (stream) => String(stream.round)).map((all) => {
+    const batch = all[0]?.batch ?? 0;
+    const promptTokens = mean(all.map((stream) => stream.promptTokens));
     const from = Math.max(...all.map(({ times }) => times[0] ?? 0));
     const to = Math.min(...all.map(({ times }) => times.at(-1) ?? 0));
     const steady = all.map(({ times }) => times.filter((time) => time >= from && time <= to));
