@@ -9,11 +9,17 @@ import { SILENT_LOG } from './log.js';
 import type { ServedModel } from './served-model.js';
 import type { SimControlState } from './sim-control.js';
 
+interface Round {
+  readonly streams: number;
+  readonly tokens: number;
+}
+
+/** Enough for V8 to have compiled whatever a token passes through, and for its heap to have grown. */
+const STREAMING: Round = { streams: 64, tokens: 250 };
+/** The same for a request. */
+const BURST: Round = { streams: 256, tokens: 4 };
 /** Code that was compiled for the one engine it had seen is thrown away at the second; the third finds it ready. */
-const ROUNDS = 2;
-/** Enough for V8 to have compiled whatever a request and a token pass through, and for its heap to have grown. */
-const STREAMS = 64;
-const TOKENS = 250;
+const ROUNDS = [STREAMING, STREAMING, BURST, BURST, BURST, BURST, BURST, BURST];
 const SPEED = 2;
 /** A prompt's, of made-up ids. */
 const PROMPT_TOKENS = 4;
@@ -30,8 +36,8 @@ export async function rehearse(served: ServedModel, limitMs: number, signal: Abo
   const timer = setTimeout(end, limitMs);
   signal.addEventListener('abort', end);
   try {
-    for (let round = 0; round < ROUNDS && !ending.signal.aborted; round += 1) {
-      await rehearseOnce(served, ending.signal);
+    for (const round of ROUNDS) {
+      if (!ending.signal.aborted) await rehearseOnce(served, round, ending.signal);
     }
   } finally {
     clearTimeout(timer);
@@ -39,7 +45,7 @@ export async function rehearse(served: ServedModel, limitMs: number, signal: Abo
   }
 }
 
-async function rehearseOnce(model: ServedModel, signal: AbortSignal): Promise<void> {
+async function rehearseOnce(model: ServedModel, { streams, tokens }: Round, signal: AbortSignal): Promise<void> {
   const served = { ...model, options: { ...model.options, connector: null, apiKeys: [] } };
   const control: SimControlState = { profile: model.profile.name, role: 'baseline', speed: SPEED, fault: NO_FAULTS };
   const clock = new RealTimeClock(SPEED);
@@ -59,8 +65,8 @@ async function rehearseOnce(model: ServedModel, signal: AbortSignal): Promise<vo
     await once(server.listen({ host: HOST, port: 0 }), 'listening');
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const max_tokens = Math.min(TOKENS, served.maxModelLen - PROMPT_TOKENS);
-    const bodies = Array.from({ length: STREAMS }, (_, stream) =>
+    const max_tokens = Math.min(tokens, served.maxModelLen - PROMPT_TOKENS);
+    const bodies = Array.from({ length: streams }, (_, stream) =>
       JSON.stringify({ model: served.name, prompt: [1, 2, 3, stream], max_tokens, ignore_eos: true, stream: true }),
     );
     sockets.push(...bodies.map((body) => post(port, body)));

@@ -71,6 +71,11 @@ export class Arrivals {
     return this.#queue;
   }
 
+  /** No request is being read. */
+  get areRead(): boolean {
+    return this.#announced.length === 0;
+  }
+
   /** When the next one is due; infinite when none is there. */
   get nextAt(): number {
     return this.#queue[0]?.times.queued ?? Number.POSITIVE_INFINITY;

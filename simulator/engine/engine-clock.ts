@@ -9,7 +9,7 @@ export interface EngineClock extends SimulatedClock {
    * of them are then as much too early as the others are too late.
    */
   leadSeconds(tokens: number): number;
-  /** Nothing is due until then. */
+  /** Nothing is to be done until then. */
   idleUntil(simulatedTime: number): void;
   /** Calls back once, as soon as `now()` has reached the simulated time; replaces the wake-up asked for before. */
   wakeAt(simulatedTime: number, callback: () => void): void;

@@ -233,7 +233,8 @@ export class EngineLoop {
     this.#polledAt = this.#time + Math.min(seconds, stepTime.launchSeconds(scheduled.shape));
     const endsAt = this.#time + seconds;
     this.#step = { scheduled, endsAt };
-    this.#options.clock.idleUntil(this.#delivery.beginAt(endsAt, scheduled.entries.length));
+    const preparesAt = this.#delivery.beginAt(endsAt, scheduled.entries.length);
+    if (this.#arrivals.areRead) this.#options.clock.idleUntil(preparesAt);
     return true;
   }
 

@@ -142,15 +142,19 @@ describe('EngineLoop', () => {
     expect(left.map(round)).toEqual([0.13, 0.14, 0.151]);
   });
 
-  it('says once a step until when nothing is due', async () => {
+  it('says once a step until when nothing is to be done, unless a request is being read', async () => {
     const { clock, loop, sequence } = setUp();
     const idle: string[] = [];
     const idleUntil = (time: number): void => void idle.push(`${round(clock.now())} to ${round(time)}`);
     Object.assign(clock, { idleUntil, preparationSeconds: () => 0.004 });
-    clock.at(0, () => loop.submit([sequence(1, 10, 2)], 0));
+    clock.at(0, () => loop.submit([sequence(1, 10, 4)], 0));
     clock.at(0.115, () => loop.catchUp());
+    clock.at(0.131, () => {
+      const read = loop.announce(0.131);
+      clock.at(0.135, read);
+    });
     await clock.run();
-    expect(idle).toEqual(['0.1 to 0.118', '0.122 to 0.128']);
+    expect(idle).toEqual(['0.1 to 0.118', '0.122 to 0.128', '0.142 to 0.148']);
   });
 
   it('keeps the schedule when the process is late', async () => {
