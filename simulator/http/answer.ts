@@ -150,7 +150,9 @@ export class Answer {
     const { request, format } = this.#context;
     const { sequence, index } = choice;
     const newIds = tokenId === null ? [] : [tokenId];
-    const promptIds = !choice.started && request.returnTokenIds ? sequence.promptIds : null;
+    // Whoever has the prompt echoed gets its ids too, asked for or not.
+    const tellsPrompt = !choice.started && (request.returnTokenIds || request.echo);
+    const promptIds = tellsPrompt ? sequence.promptIds : null;
     const usageOf = (tokens: number): Usage | null =>
       request.continuousUsage
         ? { promptTokens: sequence.promptIds.length, completionTokens: tokens, details: null }

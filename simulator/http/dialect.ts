@@ -42,7 +42,11 @@ export const anyOpenAiDialect: Dialect = (body, served) => {
 function openAi(request: GenerationRequest, { options }: ServedModel): Generation {
   const prefix = request.endpoint === 'chat' ? 'chatcmpl' : 'cmpl';
   return {
-    request: { ...request, includeUsage: request.includeUsage || options.forceIncludeUsage },
+    request: {
+      ...request,
+      includeUsage: request.includeUsage || options.forceIncludeUsage,
+      continuousUsage: request.continuousUsage || options.forceIncludeUsage,
+    },
     answerId: (requestId) => `${prefix}-${requestId}`,
     format: (head) => new OpenAiFormat(head),
     tellsCachedTokens: options.promptTokensDetails,

@@ -64,7 +64,9 @@ function startAnswer(generation: Generation, context: GenerationContext, reply: 
       openSequences(context, request, prompt, request.endpoint === 'chat' ? answerId : `${answerId}-${index}`),
     ),
   );
-  const echoes = request.echo ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
+  // Where ids are asked for, they stand for the echo.
+  const echoes =
+    request.echo && !request.returnTokenIds ? sequences.map(({ promptIds }) => served.tokenizer.decode(promptIds)) : [];
   const created = Math.floor(Date.now() / 1000);
   const head = {
     endpoint: request.endpoint,

@@ -284,7 +284,7 @@ function sampling(
     includeStop: fields.include_stop_str_in_output ?? false,
     stream: fields.stream ?? false,
     includeUsage: fields.stream_options?.include_usage ?? false,
-    continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
+    continuousUsage: (fields.stream_options?.include_usage && fields.stream_options.continuous_usage_stats) ?? false,
     returnTokenIds: fields.return_token_ids ?? false,
   };
 }

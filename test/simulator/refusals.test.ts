@@ -53,3 +53,61 @@ describe('what vLLM 0.26 refuses', () => {
     expect(cases.filter(({ body }) => body !== undefined).length).toBeGreaterThan(280);
   });
 });
+
+/** The events of a stream but its end. */
+const events = (text: string) =>
+  text
+    .split('\n\n')
+    .filter((event) => event.startsWith('data: {'))
+    .map((event) => JSON.parse(event.slice('data: '.length)));
+
+describe('streams with little asked options', () => {
+  const stream = async (base: string, body: object) => {
+    const response = await fetch(`${base}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'hi', max_tokens: 2, stream: true, ...body }),
+    });
+    return events(await response.text());
+  };
+
+  it('tell usage all the time only with usage at the end, or where the server was started so', async () => {
+    const alone = await stream(server.baseUrl, { stream_options: { continuous_usage_stats: true } });
+    expect(alone.filter((event) => 'usage' in event)).toEqual([]);
+    const both = await stream(server.baseUrl, {
+      stream_options: { continuous_usage_stats: true, include_usage: true },
+    });
+    expect(both.every((event) => 'usage' in event)).toBe(true);
+    const forced = await serveInProcess(['--enable-force-include-usage']);
+    try {
+      expect((await stream(forced.baseUrl, {})).every((event) => 'usage' in event)).toBe(true);
+    } finally {
+      await forced.stop();
+    }
+  });
+
+  it('tell the ids of a prompt that is echoed, and nothing but the ids where these are asked for', async () => {
+    const [first, second] = await stream(server.baseUrl, { echo: true });
+    expect(first.choices[0].text.startsWith('hi')).toBe(true);
+    expect(first.choices[0].prompt_token_ids).toEqual(expect.arrayContaining([expect.any(Number)]));
+    expect(second.choices[0].prompt_token_ids).toBeNull();
+    const [ids] = await stream(server.baseUrl, { echo: true, return_token_ids: true });
+    expect(ids.choices[0].text.startsWith('hi')).toBe(false);
+  });
+});
+
+describe('truncate_prompt_tokens', () => {
+  it('keeps the end of a prompt, or its beginning', async () => {
+    const kept = async (body: object) => {
+      const response = await fetch(`${server.baseUrl}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: [5, 6, 7, 8], max_tokens: 1, return_token_ids: true, ...body }),
+      });
+      return JSON.parse(await response.text()).choices[0].prompt_token_ids;
+    };
+    expect(await kept({ truncate_prompt_tokens: 2 })).toEqual([7, 8]);
+    expect(await kept({ truncate_prompt_tokens: 2, truncation_side: 'right' })).toEqual([5, 6]);
+    expect(await kept({ truncate_prompt_tokens: -1 })).toEqual([5, 6, 7, 8]);
+  });
+});
