@@ -48,13 +48,14 @@ test('a turn of a conversation counts from its timestamp, on the clock of the wh
   // The answer before came 0.1 s later: only from then on it could be sent.
   expect(second?.readyAt).toBeGreaterThanOrEqual(first?.endedAt ?? Number.NaN);
   expect(second?.readyAt).toBeGreaterThan(0.09);
-  expect(third?.readyAt).toBeCloseTo(0.3, 9);
+  // Never before its time; a machine under load may have the answer before it a little later.
+  expect(third?.readyAt).toBeGreaterThanOrEqual(0.3);
   for (const [index, { sentAt, readyAt }] of records.entries())
     expect(((sentAt ?? Number.NaN) - readyAt) * 1000).toBeCloseTo(lagsMs[index] ?? Number.NaN, 3);
 });
 
 test('what the client takes to serialise a turn that is late counts as its lag', async () => {
-  const { lagsMs } = await send([turn(0), turn(0)], 40);
-  expect(lagsMs[0]).toBeLessThan(40);
-  expect(lagsMs[1]).toBeGreaterThan(40);
+  const { lagsMs } = await send([turn(0), turn(0)], 100);
+  expect(lagsMs[0]).toBeLessThan(100);
+  expect(lagsMs[1]).toBeGreaterThan(100);
 });
