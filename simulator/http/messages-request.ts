@@ -56,6 +56,7 @@ const messagesSchema = z.looseObject({
   ...conversationFields,
   max_tokens: integerField.pipe(z.number().check(mustHold((count) => count > 0, 'max_tokens must be positive'))),
   metadata: objectField.nullish(),
+  kv_transfer_params: objectField.nullish(),
   output_config: z
     .looseObject({
       effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),

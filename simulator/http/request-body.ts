@@ -180,6 +180,11 @@ function kindProblem(
     case 'array':
       return { type: 'list_type', message: 'Input should be a valid list' };
     case 'object':
+      // A class of pydantic's; records are dictionaries.
+      return {
+        type: 'model_attributes_type',
+        message: 'Input should be a valid dictionary or object to extract fields from',
+      };
     case 'record':
       return { type: 'dict_type', message: 'Input should be a valid dictionary' };
     default:

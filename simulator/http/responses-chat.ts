@@ -82,7 +82,9 @@ export function chatBody(
     frequency_penalty: request.frequency_penalty,
     repetition_penalty: body.repetition_penalty,
     seed: request.seed,
-    stop: request.stop,
+    // An empty one is none to vLLM here.
+    stop: request.stop === '' ? undefined : request.stop,
+    logit_bias: body.logit_bias,
     include_stop_str_in_output: body.include_stop_str_in_output,
     ignore_eos: request.ignore_eos,
     structured_outputs: body.structured_outputs,

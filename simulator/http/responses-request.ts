@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { badValue, valueError } from './api-error.js';
+import { badValue, schemaError, valueError } from './api-error.js';
 import { booleanField, integerField, noneOf, numberField } from './field-schemas.js';
+import { isJsonObject } from './pydantic-report.js';
 import type { JsonObject } from './request-body.js';
 import { parseFields } from './request-body.js';
 import { checkFields, RESPONSES_FIELDS } from './request-fields.js';
@@ -127,11 +128,20 @@ export function parseResponsesRequest(given: JsonObject): ResponsesRequest {
     throw valueError('background can only be used when `store` is true', 'background', body);
   }
   checkFields(RESPONSES_FIELDS, body);
+  checkStructuredOutputs(body.structured_outputs);
   const fields = parseFields(responsesSchema, body);
   if (fields.text?.format && body.structured_outputs) {
     throw badValue('Cannot specify both structured_outputs and text.format', 'structured_outputs', null);
   }
   return fields;
+}
+
+function checkStructuredOutputs(input: unknown): void {
+  if (input === undefined || input === null || isJsonObject(input)) return;
+  const className = 'StructuredOutputsParams';
+  const message = `Input should be a dictionary or an instance of ${className}`;
+  const context = `{'class_name': '${className}'}`;
+  throw schemaError([{ type: 'dataclass_type', location: ['body', 'structured_outputs'], message, input, context }]);
 }
 
 /** Without tools there is no choice; it is written into the body, as later errors show. */
