@@ -1,26 +1,18 @@
 import { type Comparison, errorsOf } from '../simulator/calibration/compare.js';
-import type { RecordingSet } from './recorded-comparisons.js';
-
-/** Comparisons of each set of recordings. */
-export type AccuracyData = Readonly<Record<RecordingSet, readonly Comparison[]>>;
+import type { ComparedSet, Series } from './recorded-comparisons.js';
 
 const BEGIN = '<!-- accuracy:begin (npm run docs:simulator) -->';
 const END = '<!-- accuracy:end -->';
-const SETS = [
-  ['h200', 'default kernels'],
-  ['h200-batch-invariant', 'batch-invariant kernels'],
-  ['h200-l2-mock', 'default kernels, mock L2'],
-  ['h200-blind/qwen3-14b', 'third machine, Qwen3-14B'],
-  ['h200-blind/qwen3-8b', 'third machine, Qwen3-8B'],
-] as const;
 const GROUPS = ['TTFT', 'decode step', 'arrivals', 'long-doc QA', 'bench'] as const;
-const COLOURS: Readonly<Record<RecordingSet, string>> = {
-  h200: '#1f6feb',
-  'h200-batch-invariant': '#c4432b',
-  'h200-l2-mock': '#2c8a4b',
-  'h200-blind/qwen3-14b': '#8250df',
-  'h200-blind/qwen3-8b': '#bf8700',
+const COLOURS: Readonly<Record<Series, string>> = {
+  'first machine': '#1f6feb',
+  'third machine': '#8250df',
+  'fourth machine': '#bf8700',
+  'batch-invariant': '#c4432b',
+  'mock L2': '#2c8a4b',
+  'fifth: blind': '#111111',
 };
+const SERIES = Object.entries(COLOURS);
 
 /** The page with its tables replaced. @throws Error when the page has no place for them. */
 export function withAccuracy(page: string, tables: string): string {
@@ -30,24 +22,24 @@ export function withAccuracy(page: string, tables: string): string {
 }
 
 /** Two Markdown tables: the errors of each kind of case, and the figures of whole rounds. */
-export function renderAccuracy(data: AccuracyData): string {
-  const errors = SETS.flatMap(([set, name]) =>
+export function renderAccuracy(data: readonly ComparedSet[]): string {
+  const errors = data.flatMap((set) =>
     GROUPS.flatMap((group) => {
-      const own = data[set].filter((entry) => entry.group === group);
-      return [...new Set(own.map(({ part }) => wordFor(set, group, part)))].toSorted().map((word) => {
-        const cases = own.filter(({ part }) => wordFor(set, group, part) === word);
+      const own = set.comparisons.filter((entry) => entry.group === group);
+      return [...new Set(own.map((entry) => wordFor(set, entry)))].toSorted().map((word) => {
+        const cases = own.filter((entry) => wordFor(set, entry) === word);
         const { median, worst } = errorsOf(cases);
-        return `| ${name} | ${group} | ${word} | ${cases.length} | ${percent(median)} | ${percent(worst)} |`;
+        return `| ${set.title} | ${group} | ${word} | ${cases.length} | ${percent(median)} | ${percent(worst)} |`;
       });
     }),
   );
-  const rounds = SETS.flatMap(([set, name]) =>
-    data[set]
+  const rounds = data.flatMap((set) =>
+    set.comparisons
       .filter(({ group }) => group !== 'TTFT' && group !== 'decode step')
-      .map(
-        ({ group, label, part, predicted, measured, unit, error }) =>
-          `| ${name} | ${group}: ${label} | ${wordFor(set, group, part, label)} | ${shown(predicted)} ${unit} | ${shown(measured)} ${unit} | ${percent(error, error === predicted / measured - 1)} |`,
-      ),
+      .map((entry) => {
+        const { group, label, predicted, measured, unit, error } = entry;
+        return `| ${set.title} | ${group}: ${label} | ${wordFor(set, entry)} | ${shown(predicted)} ${unit} | ${shown(measured)} ${unit} | ${percent(error, error === predicted / measured - 1)} |`;
+      }),
   );
   return [
     '| Recording | What | Used for | Cases | Median error | Worst error |',
@@ -60,14 +52,11 @@ export function renderAccuracy(data: AccuracyData): string {
   ].join('\n');
 }
 
-/** Recordings whose decode steps, of all batches, are what the constants of decoding were fitted to by hand. */
-const DECODING_FITTED_TO: readonly RecordingSet[] = ['h200', 'h200-blind/qwen3-14b'];
-
-/** One constant of a profile comes from what loads under load showed: their TTFT is half a validation. */
-function wordFor(set: RecordingSet, group: Comparison['group'], part: Comparison['part'], label = ''): string {
-  if (group === 'decode step' && DECODING_FITTED_TO.includes(set)) return 'training, by hand';
-  const isLoad = set === 'h200-l2-mock' || label === 'lmcache, queries, TTFT';
-  return isLoad ? 'validation but for one constant' : part;
+/** What a case was for the constants: all decode steps of the sets that are not blind were fitted on. */
+function wordFor({ blind }: ComparedSet, { group, part, label }: Comparison): string {
+  if (blind) return 'blind validation';
+  if (group === 'decode step') return 'training';
+  return label === 'lmcache, queries, TTFT' ? 'validation, in sight' : part;
 }
 
 function percent(share: number, signed = false): string {
@@ -87,7 +76,7 @@ const MOST_MS = 3000;
 const TICKS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000];
 
 /** Predicted over measured, both in ms on logarithmic axes, as an SVG. */
-export function renderAccuracyPlot(data: AccuracyData): string {
+export function renderAccuracyPlot(data: readonly ComparedSet[]): string {
   const ticks = TICKS_MS.map((tick) => {
     const [x, y] = [xOf(tick), yOf(tick)];
     return [
@@ -98,8 +87,8 @@ export function renderAccuracyPlot(data: AccuracyData): string {
   });
   const band = (share: number, dash: string): string =>
     [1 + share, 1 / (1 + share)].map((factor) => line(factor, `stroke="#999" stroke-dasharray="${dash}"`)).join('');
-  const points = SETS.flatMap(([set]) =>
-    data[set].filter(({ unit }) => unit !== 'tok/s').map((entry) => point(set, entry)),
+  const points = data.flatMap((set) =>
+    set.comparisons.filter(({ unit }) => unit !== 'tok/s').map((entry) => point(set, entry)),
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="12" fill="#222">`,
@@ -119,10 +108,11 @@ export function renderAccuracyPlot(data: AccuracyData): string {
   ].join('\n');
 }
 
-function point(set: RecordingSet, { group, part, predicted, measured, unit, label }: Comparison): string {
+function point(set: ComparedSet, entry: Comparison): string {
+  const { group, predicted, measured, unit, label } = entry;
   const scale = unit === 's' ? 1000 : 1;
   const [x, y] = [xOf(measured * scale), yOf(predicted * scale)];
-  return mark(x, y, group, COLOURS[set], wordFor(set, group, part).startsWith('training'), label);
+  return mark(x, y, group, COLOURS[set.series], wordFor(set, entry) === 'training', `${set.title}: ${label}`);
 }
 
 function mark(
@@ -151,10 +141,10 @@ function legend(): readonly string[] {
   const row = (index: number): number => PLOT.top + 14 + index * 22;
   const text = (index: number, words: string): string => `<text x="${x + 14}" y="${row(index) + 4}">${words}</text>`;
   const grey = '#555';
-  const kinds = SETS.length + 1;
+  const kinds = SERIES.length + 1;
   const uses = kinds + 4;
   return [
-    ...SETS.flatMap(([set, name], index) => [mark(x, row(index), 'TTFT', COLOURS[set], false, ''), text(index, name)]),
+    ...SERIES.flatMap(([name, colour], index) => [mark(x, row(index), 'TTFT', colour, false, ''), text(index, name)]),
     ...(['TTFT', 'decode step', 'long-doc QA'] as const).flatMap((group, index) => [
       mark(x, row(kinds + index), group, grey, false, ''),
       text(kinds + index, group === 'TTFT' ? 'TTFT of one prompt' : group === 'decode step' ? group : 'under load'),

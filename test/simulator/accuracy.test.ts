@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { comparisonsOf, type RecordingSet } from '../../docs/recorded-comparisons.js';
+import { comparisonsOf, RECORDING_SETS } from '../../docs/recorded-comparisons.js';
 import { renderAccuracy, renderAccuracyPlot, withAccuracy } from '../../docs/simulator-accuracy.js';
 import { type Comparison, errorsOf } from '../../simulator/calibration/compare.js';
 
@@ -12,8 +12,8 @@ const describeError = ({ label, predicted, measured, unit, error }: Comparison):
   `${label}: ${predicted} ${unit} predicted, ${measured} measured, ${(error * 100).toFixed(1)} %`;
 
 /** Computed once for all tests of this file. */
-const known = new Map<RecordingSet, Promise<readonly Comparison[]>>();
-const comparisons = (set: RecordingSet): Promise<readonly Comparison[]> => {
+const known = new Map<string, Promise<readonly Comparison[]>>();
+const comparisons = (set: string): Promise<readonly Comparison[]> => {
   const found = known.get(set) ?? comparisonsOf(set);
   known.set(set, found);
   return found;
@@ -141,14 +141,60 @@ describe.each([
   });
 });
 
+/**
+ * Recordings of a fourth machine, which the constants were fitted to beside the others, and of a fifth one, taken when all
+ * was fixed. TTFT out of caches hangs on the host, which differs by machine and by process; the rest is held to the limits
+ * of the first machine, but for what is named here.
+ */
+describe.each([
+  { folder: 'h200-fourth/qwen3-14b', ttft: [0.1, 0.4] },
+  { folder: 'h200-fourth/qwen3-14b-baseline', ttft: [0.07, 0.25] },
+  { folder: 'h200-fourth/llama-3.1-8b', ttft: [0.06, 0.3], arrivals: 0.08 },
+  { folder: 'h200-fourth/qwen3-4b', ttft: [0.07, 0.5], arrivals: 0.12 },
+  { folder: 'h200-fourth-batch-invariant/qwen3-14b', ttft: [0.07, 0.3], queries: 0.08 },
+  { folder: 'h200-fourth-batch-invariant/qwen3-8b', ttft: [0.1, 0.25], queries: 0.1 },
+  { folder: 'h200-fifth/qwen3-14b', ttft: [0.05, 0.15] },
+  { folder: 'h200-fifth/qwen3-8b', ttft: [0.05, 0.3], arrivals: 0.12, queries: 0.09 },
+  { folder: 'h200-fifth/qwen3-32b', ttft: [0.05, 0.25] },
+  { folder: 'h200-fifth-batch-invariant/qwen3-8b', ttft: [0.05, 0.25] },
+] as const)('$folder', ({ folder, ...limits }) => {
+  const { ttft, arrivals, queries } = { arrivals: 0.05, queries: 0.05, ...limits };
+  let all: readonly Comparison[] = [];
+  beforeAll(async () => {
+    all = await comparisons(folder);
+  });
+  const worstOf = (pick: (entry: Comparison) => boolean): number => errorsOf(all.filter(pick)).worst;
+
+  it('meets cold TTFTs with a median error of at most 5 %, and all of them within its limits', () => {
+    const texts = all.filter(({ group, label }) => group === 'TTFT' && label.includes(' tokens, '));
+    expect(texts.length).toBeGreaterThan(11);
+    expect(errorsOf(texts.filter(({ label }) => label.endsWith('cold'))).median).toBeLessThanOrEqual(0.05);
+    const { median, worst } = errorsOf(texts);
+    expect(median).toBeLessThanOrEqual(ttft[0]);
+    expect(worst).toBeLessThanOrEqual(ttft[1]);
+  });
+
+  it('meets decode steps within 8 %, half of them within 5', () => {
+    const { median, worst } = errorsOf(all.filter(({ group }) => group === 'decode step'));
+    expect(median).toBeLessThanOrEqual(0.05);
+    expect(worst).toBeLessThanOrEqual(0.08);
+  });
+
+  it('meets rounds under load: ITL and round times within 5 %, mean TTFT within its limits', () => {
+    const loaded = all.filter(({ group }) => group === 'arrivals' || group === 'long-doc QA');
+    const late = loaded.filter(({ label }) => !label.includes('TTFT'));
+    for (const entry of late) expect(Math.abs(entry.error), describeError(entry)).toBeLessThanOrEqual(0.05);
+    if (loaded.length === 0) return;
+    expect(worstOf(({ label }) => label.endsWith('mean TTFT'))).toBeLessThanOrEqual(arrivals);
+    if (!loaded.some(({ group }) => group === 'long-doc QA')) return;
+    expect(worstOf(({ label }) => label.endsWith('queries, TTFT'))).toBeLessThanOrEqual(queries);
+  });
+});
+
 it('is what docs/simulator.md and its plot show (else: npm run docs:simulator)', async () => {
-  const data = {
-    h200: await comparisons('h200'),
-    'h200-batch-invariant': await comparisons('h200-batch-invariant'),
-    'h200-l2-mock': await comparisons('h200-l2-mock'),
-    'h200-blind/qwen3-14b': await comparisons('h200-blind/qwen3-14b'),
-    'h200-blind/qwen3-8b': await comparisons('h200-blind/qwen3-8b'),
-  };
+  const data = await Promise.all(
+    RECORDING_SETS.map(async (set) => ({ ...set, comparisons: await comparisons(set.folder) })),
+  );
   const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
   const page = read('simulator.md');
   expect(withAccuracy(page, renderAccuracy(data))).toBe(page);
