@@ -74,15 +74,15 @@ describe('lmcache-ci simulate record', () => {
     const decode = { 'decode-prompt-tokens': '200', 'decode-output-tokens': '8' };
     const arrivals = { arrivals: ['poisson:20:5', 'burst:3'], 'arrival-prompt-tokens': '50-90' };
     const longdoc = { documents: '3', 'document-length': '600', 'output-len': '4', 'repeat-count': '2' };
+    const url = await serve(WITH_LMCACHE, DEVELOPMENT);
     const lmcache = await record({
-      ...{
-        engine: 'lmcache',
-        url: await serve(WITH_LMCACHE, DEVELOPMENT),
-        parts: 'longdoc,ids,single,decode,arrivals',
-      },
-      ...{ ...small, ...decode, ...arrivals, ...longdoc, 'arrival-output-tokens': '2-5', seed: '5' },
+      ...{ engine: 'lmcache', url, parts: 'longdoc,ids,single,arrivals' },
+      ...{ ...small, ...arrivals, ...longdoc, 'arrival-output-tokens': '2-5', seed: '5' },
     });
     expect(lmcache).toMatchObject({ code: 0, err: '' });
+    // Steps of 50 us would come several at a time.
+    await fetch(`${url}/sim/control`, { method: 'POST', body: '{"speed": 5}' });
+    expect(await record({ engine: 'lmcache', url, parts: 'decode', ...small, ...decode })).toMatchObject({ code: 0 });
     expect(lmcache.out).toContain('SIMULATED (profile "h200", speed x200)');
     expect(lmcache.out).toContain("1,800 tokens of documents fit into the GPU's KV of");
     const baseline = await record({
@@ -143,10 +143,11 @@ describe('lmcache-ci simulate record', () => {
     expect(described.numGpuBlocks).toBeGreaterThan(1000);
     expect(described.recordings).toMatchObject([
       { engine: 'lmcache', interrupted: false, options: { seed: 5 }, versions: { server: '0.26.0' } },
+      { engine: 'lmcache', files: ['decode-lmcache.csv'], simulated: { speed: 5 } },
       { engine: 'baseline', files: ['single-baseline.csv'] },
     ]);
     expect(described.recordings[0].files).toEqual([
-      ...['single-lmcache.csv', 'ids-lmcache.csv', 'decode-lmcache.csv', 'arrivals-lmcache-poisson-20.csv'],
+      ...['single-lmcache.csv', 'ids-lmcache.csv', 'arrivals-lmcache-poisson-20.csv'],
       ...['arrivals-lmcache-burst.csv', 'longdoc-lmcache-warmup.csv', 'longdoc-lmcache-query.csv'],
     ]);
   });
@@ -163,6 +164,7 @@ describe('lmcache-ci simulate record', () => {
     });
     await vi.waitUntil(
       () => readdirSync(folder).includes('single-baseline.csv') && rowsOf('single-baseline.csv').length > 3,
+      { timeout: 20_000 },
     );
     process.listeners('SIGINT').at(-1)?.('SIGINT');
     const { code, err } = await recording;
