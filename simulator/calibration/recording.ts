@@ -53,7 +53,9 @@ export function openRecordings(
   const folders = new Map<string, { files: string[]; model: string | null }>();
   for (const given of paths) {
     const { place, model: named } = splitModel(given);
-    const isFolder = statSync(place).isDirectory();
+    const stats = statSync(place, { throwIfNoEntry: false });
+    if (stats === undefined) throw new Error(`"${place}" is no recording: there is no such file or folder`);
+    const isFolder = stats.isDirectory();
     const folder = isFolder ? place.replace(/(?<=.)\/+$/, '') : path.dirname(place);
     const known = folders.get(folder) ?? { files: [], model: null };
     if (known.model !== null && named !== null && known.model !== named) {

@@ -193,6 +193,7 @@ describe('a recording', () => {
   it('of no files, of no folder, or of two models is refused', () => {
     mkdirSync(join(folder, 'empty'));
     expect(() => open([join(folder, 'empty')])).toThrow(/empty" holds no recordings/);
+    expect(() => open([join(folder, 'nowhere')])).toThrow(/nowhere" is no recording: there is no such file or folder/);
     expect(() => open([join(folder, 'nowhere')])).toThrow(/nowhere/);
     const own = folderOf('h', null);
     expect(() => open([`${own}:Qwen/Qwen3-8B`, `${own}:Qwen/Qwen3-14B`])).toThrow(/one model, not of/);
