@@ -8,16 +8,19 @@ const NO_LORA = 'LoRA is not enabled. Use --enable-lora to enable LoRA.';
 const NO_PROFILER =
   "Profiling is not enabled. Please set --profiler-config to enable profiling. Example: '--profiler-config.profiler=torch --profiler-config.torch_profiler_dir=YOUR_DIR_PATH_TO_DUMP_TRACE'";
 
+/** What each worker answers, or why the call fails. */
+type Outcome = { readonly result: unknown } | { readonly failure: string };
+
 interface WorkerMethod {
   /** Python's class that has it. */
   readonly owner: 'Worker' | 'WorkerWrapperBase';
   readonly required: readonly string[];
   readonly optional: readonly string[];
-  readonly outcome: { readonly result: unknown } | { readonly failure: string };
+  readonly outcome: Outcome;
 }
 
 function method(
-  outcome: WorkerMethod['outcome'],
+  outcome: Outcome,
   { owner = 'Worker', required = [], optional = [] }: Partial<Omit<WorkerMethod, 'outcome'>> = {},
 ): WorkerMethod {
   return { owner, required, optional, outcome };
@@ -50,21 +53,20 @@ const METHODS: ReadonlyMap<string, WorkerMethod> = new Map([
   ['update_weights', method({ failure: NO_TRANSFER }, { required: ['update_info'] })],
 ]);
 
+/** What vLLM says of a name that its workers do not know (`run_method` in vllm/v1/serial_utils.py). */
+const unknownToWorkers = (name: string): Outcome => ({ failure: `Method '${name}' is not implemented.` });
+
 /**
- * POST /collective_rpc: calls a method by name on every worker. Names that are not listed get the answer that vLLM gives for
- * one that its workers do not know (`run_method` in vllm/v1/serial_utils.py, in its words).
+ * POST /collective_rpc: calls a method by name on every worker.
  * @returns the answer of each worker.
  * @throws ApiError 400 without a method; 500 where it fails
  */
 export function callWorkers({ method: name = null, args, kwargs }: JsonObject, workers: number): readonly unknown[] {
   if (name === null) throw httpException(400, "Missing 'method' in request body");
-  const called = METHODS.get(String(name));
   const given = { positional: Array.isArray(args) ? args.length : 0, named: Object.keys(Object(kwargs ?? {})) };
-  const failure =
-    called === undefined ? `Method '${String(name)}' is not implemented.` : failureOf(String(name), called, given);
-  if (failure !== null) throw engineCallFailed('collective_rpc', failure, workers);
-  const result = called !== undefined && 'result' in called.outcome ? called.outcome.result : null;
-  return Array.from({ length: workers }, () => result);
+  const outcome = outcomeOf(String(name), given);
+  if ('failure' in outcome) throw engineCallFailed('collective_rpc', outcome.failure, workers);
+  return Array.from({ length: workers }, () => outcome.result);
 }
 
 interface Arguments {
@@ -72,8 +74,11 @@ interface Arguments {
   readonly named: readonly string[];
 }
 
-function failureOf(name: string, called: WorkerMethod, given: Arguments): string | null {
-  return argumentProblem(name, called, given) ?? ('failure' in called.outcome ? called.outcome.failure : null);
+function outcomeOf(name: string, given: Arguments): Outcome {
+  const called = METHODS.get(name);
+  if (called === undefined) return unknownToWorkers(name);
+  const problem = argumentProblem(name, called, given);
+  return problem === null ? called.outcome : { failure: problem };
 }
 
 /** Python's TypeError for arguments that do not fit; `self` counts. */
