@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { bootstrap } from '../pipeline/bootstrap.mjs';
 
 bootstrap();
@@ -11,12 +12,15 @@ bootstrap();
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const projects = process.argv.slice(2);
 const counts = { passed: 0, failed: 0 };
+const failures = [];
 // One after the other: what measures must not share the cores with what does not.
 for (const project of projects.length > 0 ? projects : ['unit', 'end-to-end', 'measuring']) {
   const { passed, failed } = runProject(project);
   counts.passed += passed;
   counts.failed += failed;
 }
+// Once more at the end: who reads a CI log from its tail must not search hundreds of lines for the reason.
+for (const failure of failures) process.stdout.write(`FAILED ${failure}\n`);
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
 process.exitCode = counts.failed === 0 ? 0 : 1;
 
@@ -38,6 +42,7 @@ function runProject(project) {
       [files.filter(isBroken).length, 'files that could not be loaded or did not end well'],
     ].filter(([count]) => count > 0);
     if (states.length === 0 && problems.length === 0) problems.push([1, 'there was no test']);
+    failures.push(...files.flatMap((file) => failuresOf(project, file)));
     const end = signal ?? `exit code ${status}`;
     if (status !== 0 && failed === 0 && problems.length === 0)
       problems.push([1, `vitest ended with ${end}, see above`]);
@@ -46,6 +51,21 @@ function runProject(project) {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The file's failed tests, or what kept it from running any, each with the beginning of its reason. */
+function failuresOf(project, { name, status, message, assertionResults }) {
+  const file = path.relative(root, name);
+  const tests = assertionResults
+    .filter((test) => test.status === 'failed')
+    .map((test) => `${project}: ${file}: ${test.fullName}${reasonOf(test.failureMessages.join('\n'))}`);
+  return isBroken({ status, assertionResults }) ? [`${project}: ${file}${reasonOf(message)}`] : tests;
+}
+
+function reasonOf(message) {
+  const lines = stripVTControlCharacters(message).trimEnd().split('\n');
+  const telling = lines.filter((line) => !line.includes('/node_modules/')).slice(0, 15);
+  return telling.map((line) => `\n    ${line.slice(0, 300)}`).join('');
 }
 
 /** A file that failed although none of its tests did. */
