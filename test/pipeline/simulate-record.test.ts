@@ -80,8 +80,8 @@ describe('lmcache-ci simulate record', () => {
       ...{ ...small, ...arrivals, ...longdoc, 'arrival-output-tokens': '2-5', seed: '5' },
     });
     expect(lmcache).toMatchObject({ code: 0, err: '' });
-    // Steps of 50 us would come several at a time.
-    await fetch(`${url}/sim/control`, { method: 'POST', body: '{"speed": 5}' });
+    // Steps of 50 us would come several at a time, those of 2 ms where the machine stands still for a moment.
+    await fetch(`${url}/sim/control`, { method: 'POST', body: '{"speed": 1}' });
     expect(await record({ engine: 'lmcache', url, parts: 'decode', ...small, ...decode })).toMatchObject({ code: 0 });
     expect(lmcache.out).toContain('SIMULATED (profile "h200", speed x200)');
     expect(lmcache.out).toContain("1,800 tokens of documents fit into the GPU's KV of");
@@ -143,7 +143,7 @@ describe('lmcache-ci simulate record', () => {
     expect(described.numGpuBlocks).toBeGreaterThan(1000);
     expect(described.recordings).toMatchObject([
       { engine: 'lmcache', interrupted: false, options: { seed: 5 }, versions: { server: '0.26.0' } },
-      { engine: 'lmcache', files: ['decode-lmcache.csv'], simulated: { speed: 5 } },
+      { engine: 'lmcache', files: ['decode-lmcache.csv'], simulated: { speed: 1 } },
       { engine: 'baseline', files: ['single-baseline.csv'] },
     ]);
     expect(described.recordings[0].files).toEqual([

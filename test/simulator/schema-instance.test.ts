@@ -84,9 +84,9 @@ describe('an instance of a schema', () => {
     { type: 'string', minLength: 1e9 },
     { $ref: '#/nowhere/%' },
   ])('is soon there for a hostile schema: %j', (schema) => {
-    const started = performance.now();
+    const before = process.cpuUsage();
     schemaInstance(schema, draws([3, 1]));
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(process.cpuUsage(before).user).toBeLessThan(1_000_000);
   });
 
   it('is written as Python writes JSON', () => {

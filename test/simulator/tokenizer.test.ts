@@ -79,14 +79,6 @@ describe('the built-in tokenizer', () => {
     ]);
   });
 
-  it('tokenises a 10,000-token chat in well under 30 ms', () => {
-    const content = document(7);
-    tokenizer.applyChatTemplate([{ role: 'user', content }]);
-    const startedAt = performance.now();
-    for (let round = 0; round < 5; round += 1) tokenizer.applyChatTemplate([{ role: 'user', content }]);
-    expect((performance.now() - startedAt) / 5).toBeLessThan(30);
-  });
-
   it('refuses a vocabulary too small for its entries', () => {
     expect(() => createBuiltInTokenizer(1000)).toThrow(/at least 16384, got "1000"/);
   });
