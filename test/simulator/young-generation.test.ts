@@ -5,7 +5,7 @@ import { collectYoungGeneration } from '../../simulator/young-generation.js';
 test('young garbage, and it alone, is collected when asked for', async () => {
   const kinds: unknown[] = [];
   const observer = new PerformanceObserver((list) => {
-    for (const { detail } of list.getEntries()) kinds.push(Object(detail).kind);
+    for (const entry of list.getEntries()) kinds.push('detail' in entry && Object(entry.detail).kind);
   });
   observer.observe({ entryTypes: ['gc'] });
   onTestFinished(() => observer.disconnect());
