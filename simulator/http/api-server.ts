@@ -19,7 +19,7 @@ import { checkModel } from './generate.js';
 import { pauseRoutes } from './pause-routes.js';
 import { PromptCache } from './prompt-cache.js';
 import { Reply } from './reply.js';
-import { parseJsonObject, readBody } from './request-body.js';
+import { parseFieldsFirst, parseObject, readBody } from './request-body.js';
 import { everyMethod, findRoute, type Handler, type Methods, pathOf, type Routes, redirectOf } from './routing.js';
 import { scaleOutRoutes } from './scale-out-routes.js';
 import { ServerLoad } from './server-load.js';
@@ -145,8 +145,6 @@ function isAuthorized(served: ServedModel, path: string, request: IncomingMessag
 function createRoutes(options: ApiServerOptions): Routes {
   const { served, control, engine } = options;
   const context = { served, control, engine, prompts: new PromptCache(), turns: new TurnQueue() };
-  const body = async (request: IncomingMessage) =>
-    parseJsonObject(request.headers['content-type'], await readBody(request));
   const load = new ServerLoad(served.options.loadTracking);
   const empty: Handler = (_, reply) => reply.send(200, '', null);
   const metrics: Handler = async (_, reply) =>
@@ -164,7 +162,7 @@ function createRoutes(options: ApiServerOptions): Routes {
       '/tokenize',
       {
         POST: async (request, reply) => {
-          const fields = await body(request);
+          const fields = parseFieldsFirst(request, await readBody(request));
           checkModel(served, typeof fields.model === 'string' ? fields.model : null);
           reply.json(tokenize(served, fields));
         },
@@ -174,7 +172,7 @@ function createRoutes(options: ApiServerOptions): Routes {
       '/detokenize',
       {
         POST: async (request, reply) => {
-          const fields = await body(request);
+          const fields = parseObject(request, await readBody(request));
           checkModel(served, typeof fields.model === 'string' ? fields.model : null);
           reply.json(detokenize(served, fields));
         },

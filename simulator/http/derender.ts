@@ -9,7 +9,7 @@ import { checkModel } from './generate.js';
 import { parseChatRequest } from './generation-request.js';
 import type { CompletionLogprobs } from './logprobs-format.js';
 import { isJsonObject } from './pydantic-report.js';
-import { type JsonObject, parseFields, parseJsonObject, readBody } from './request-body.js';
+import { type JsonObject, parseFields, parseObject, readBody } from './request-body.js';
 import type { Handler } from './routing.js';
 import { MAX_LOGPROBS, MAX_SEQUENCES } from './sampling-checks.js';
 import { ToolCallReader } from './tool-call-reader.js';
@@ -112,7 +112,7 @@ export function derenderCompletion(served: ServedModel): Methods {
 }
 
 async function bodyOf(http: IncomingMessage): Promise<JsonObject> {
-  return parseJsonObject(http.headers['content-type'], await readBody(http));
+  return parseObject(http, await readBody(http));
 }
 
 /** @throws ApiError 400 */

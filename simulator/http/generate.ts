@@ -17,7 +17,7 @@ import type { GenerationRequest, PromptInput } from './generation-request.js';
 import type { PromptCache } from './prompt-cache.js';
 import { pythonRepr } from './python-text.js';
 import type { Reply } from './reply.js';
-import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import { type JsonObject, type ParseBody, readBody } from './request-body.js';
 import { internalError } from './route-errors.js';
 import { checkSampling } from './sampling-checks.js';
 import { checkToolParser } from './tool-choice.js';
@@ -37,6 +37,7 @@ const WRONG_TEXT_SALT = 1;
 /** A POST of any dialect that wants text. @throws ApiError */
 export async function handleGeneration(
   dialect: Dialect,
+  parseBody: ParseBody,
   context: GenerationContext,
   http: IncomingMessage,
   reply: Reply,
@@ -45,8 +46,7 @@ export async function handleGeneration(
   try {
     const body = await readBody(http);
     await context.turns.run(() => {
-      const fields = parseJsonObject(http.headers['content-type'], body);
-      startAnswer(dialect(fields, context.served), context, reply, http);
+      startAnswer(dialect(parseBody(http, body), context.served), context, reply, http);
     });
   } finally {
     arrived();

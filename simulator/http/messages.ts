@@ -5,7 +5,7 @@ import { admit, encodePrompts, type GenerationContext } from './generate.js';
 import { MessagesFormat } from './messages-format.js';
 import { parseCountRequest, parseMessagesRequest, wordMessagesError } from './messages-request.js';
 import type { Reply } from './reply.js';
-import { parseJsonObject, readBody } from './request-body.js';
+import { parseObject, readBody } from './request-body.js';
 
 /** POST /v1/messages, the API of Anthropic's clients. @throws ApiError */
 export const messagesDialect: Dialect = (body, served) => ({
@@ -23,7 +23,7 @@ export async function countMessagesTokens(
   http: IncomingMessage,
   reply: Reply,
 ): Promise<void> {
-  const body = parseJsonObject(http.headers['content-type'], await readBody(http));
+  const body = parseObject(http, await readBody(http));
   const request = parseCountRequest(body, context.served);
   let isRaised = false;
   try {

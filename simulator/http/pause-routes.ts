@@ -3,9 +3,9 @@ import type { EngineService } from '../engine-service.js';
 import type { ServedModel } from '../served-model.js';
 import { badRequest } from './api-error.js';
 import { decodeError } from './json-error.js';
-import { pythonType } from './python-text.js';
-import { type JsonObject, readBody, requireJson } from './request-body.js';
-import { engineCallFailed, httpException, internalError, queryBooleanError, queryChoiceError } from './route-errors.js';
+import { isJsonObject } from './pydantic-report.js';
+import { fieldless, type JsonObject, readBody, requireJson } from './request-body.js';
+import { engineCallFailed, httpException, queryBooleanError, queryChoiceError } from './route-errors.js';
 import type { Handler } from './routing.js';
 import { callWorkers, NO_TRANSFER } from './worker-methods.js';
 
@@ -190,6 +190,6 @@ async function bodyObject(request: IncomingMessage, refusal: (text: string) => s
   } catch {
     throw httpException(400, refusal(text));
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  throw internalError(`'${pythonType(value)}' object has no attribute 'get'`);
+  if (isJsonObject(value)) return value;
+  throw fieldless(value);
 }

@@ -4,7 +4,7 @@ import { badRequest } from './api-error.js';
 import { admit, encodePrompts, type GenerationContext } from './generate.js';
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from './generation-request.js';
 import { isJsonObject } from './pydantic-report.js';
-import { type JsonObject, parseJsonObject, readBody } from './request-body.js';
+import { type JsonObject, parseFieldsFirst, readBody } from './request-body.js';
 import type { Handler } from './routing.js';
 import { samplingParamsOf } from './sampling-params.js';
 
@@ -37,7 +37,7 @@ export function renderCompletion(context: GenerationContext): Methods {
 }
 
 async function bodyOf(http: IncomingMessage): Promise<JsonObject> {
-  return parseJsonObject(http.headers['content-type'], await readBody(http));
+  return parseFieldsFirst(http, await readBody(http));
 }
 
 /** @throws ApiError 400 */

@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import { type ApiError, type SchemaProblem, schemaError, unsupportedMediaType } from './api-error.js';
 import { typeNames } from './field-schemas.js';
 import { pythonJsonError } from './json-error.js';
-import { pythonFloat, pythonRepr } from './python-text.js';
+import { isJsonObject } from './pydantic-report.js';
+import { pythonFloat, pythonRepr, pythonType } from './python-text.js';
+import { internalError } from './route-errors.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -21,24 +23,34 @@ export function requireJson(contentType: string | undefined): void {
   if (mediaType !== 'application/json') throw unsupportedMediaType();
 }
 
-/** The body as a JSON object. @throws ApiError as FastAPI and vLLM answer. */
-export function parseJsonObject(contentType: string | undefined, text: string): JsonObject {
-  requireJson(contentType);
-  if (text === '') {
-    throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
-  }
-  const value = parseJson(text);
-  if (value === null)
-    throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  throw schemaError([
-    {
-      type: 'model_attributes_type',
-      location: ['body'],
-      message: 'Input should be a valid dictionary or object to extract fields from',
-      input: value,
-    },
-  ]);
+/** Makes an object of a request's body. @throws ApiError as FastAPI and vLLM answer. */
+export type ParseBody = (http: IncomingMessage, text: string) => JsonObject;
+
+/** For classes whose fields pydantic checks before they do. */
+export const parseObject: ParseBody = (http, text) => {
+  const input = parseValue(http, text);
+  if (isJsonObject(input)) return input;
+  const message = 'Input should be a valid dictionary or object to extract fields from';
+  throw schemaError([{ type: 'model_attributes_type', location: ['body'], message, input }]);
+};
+
+/** For classes that look at fields before pydantic does, and fail in Python where there are none. */
+export const parseFieldsFirst: ParseBody = (http, text) => {
+  const value = parseValue(http, text);
+  if (isJsonObject(value)) return value;
+  throw fieldless(value);
+};
+
+/** Python's failure where a dictionary is taken for granted. */
+export function fieldless(value: unknown): ApiError {
+  return internalError(`'${pythonType(value)}' object has no attribute 'get'`);
+}
+
+function parseValue({ headers }: IncomingMessage, text: string): unknown {
+  requireJson(headers['content-type']);
+  const value = text === '' ? null : parseJson(text);
+  if (value !== null) return value;
+  throw schemaError([{ type: 'missing', location: ['body'], message: 'Field required', input: null }]);
 }
 
 function parseJson(text: string): unknown {

@@ -54,6 +54,60 @@ describe('what vLLM 0.26 refuses', () => {
   });
 });
 
+describe('JSON that is no object', () => {
+  const FIELDS_FIRST =
+    '/tokenize /v1/completions /v1/chat/completions /v1/chat/completions/batch /v1/responses /v1/chat/completions/render /v1/completions/render';
+  const CHECKED_FIRST =
+    '/detokenize /v1/messages /v1/messages/count_tokens /v1/chat/completions/derender /v1/completions/derender /inference/v1/generate';
+  const BODIES = [
+    ['[1]', 'list', 'list indices must be integers or slices, not str'],
+    ['"x"', 'str', "'str' object does not support item assignment"],
+    ['3', 'int', "argument of type 'int' is not iterable"],
+    ['1.5', 'float', "argument of type 'float' is not iterable"],
+    ['true', 'bool', "argument of type 'bool' is not iterable"],
+  ] as const;
+  const ask = async (path: string, body: string, headers = {}) => {
+    const request = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body };
+    const response = await fetch(server.baseUrl + path, request);
+    return { status: response.status, body: await response.text() };
+  };
+  const error = (status: number, message: string, type: string, param: string | null = null) => ({
+    status,
+    body: JSON.stringify({ error: { message, type, param, code: status } }),
+  });
+
+  it.each(FIELDS_FIRST.split(' '))('fails in Python at %s, where fields are looked at first', async (path) => {
+    for (const [body, type] of BODIES) {
+      const expected = error(500, `'${type}' object has no attribute 'get'`, 'InternalServerError');
+      expect([body, await ask(path, body)]).toEqual([body, expected]);
+    }
+    expect((await ask(path, 'null')).body).toContain("'msg': 'Field required', 'input': None");
+  });
+
+  it.each(CHECKED_FIRST.split(' '))('is refused at %s, where pydantic looks first', async (path) => {
+    for (const [body] of BODIES) {
+      const answer = await ask(path, body);
+      expect([body, answer.status]).toEqual([body, 400]);
+      expect(answer.body).toContain('Input should be a valid dictionary or object to extract fields from');
+    }
+  });
+
+  it('fails where /invocations writes the model into it', async () => {
+    for (const [body, , message] of [...BODIES, ['null', '', "argument of type 'NoneType' is not iterable"] as const]) {
+      expect([body, await ask('/invocations', body)]).toEqual([body, error(400, message, 'BadRequestError')]);
+    }
+    const noJson = 'JSON decode error: Expecting value: line 1 column 1 (char 0)';
+    expect(await ask('/invocations', '')).toEqual(error(400, noJson, 'Bad Request'));
+  });
+
+  it('asks /invocations for the model that a header names, not the body', async () => {
+    const body = JSON.stringify({ model: 'nope', prompt: 'hi', max_tokens: 1 });
+    expect((await ask('/invocations', body)).status).toBe(200);
+    const named = await ask('/invocations', body, { 'X-Amzn-SageMaker-Adapter-Identifier': 'mine' });
+    expect(named).toEqual(error(404, 'The model `mine` does not exist.', 'NotFoundError', 'model'));
+  });
+});
+
 /** The events of a stream but its end. */
 const events = (text: string) =>
   text
