@@ -54,3 +54,39 @@ describe('every endpoint of the recorded servers', () => {
     expect(await missing(engine.baseUrl, recorded.engine)).toEqual([]);
   });
 });
+
+/** Recorded, less what has no meaning here. */
+const RECORDED_CONFIG =
+  "model='MODEL', speculative_config=None, tokenizer='MODEL', skip_tokenizer_init=False, tokenizer_mode=auto, revision=None, tokenizer_revision=None, trust_remote_code=False, dtype=torch.bfloat16, max_seq_len=40960, download_dir=None, load_format=dummy, tensor_parallel_size=1, pipeline_parallel_size=1, data_parallel_size=1, quantization=None, enforce_eager=False, kv_cache_dtype=auto, device_config=cuda, seed=0, served_model_name=Qwen/Qwen3-14B, enable_prefix_caching=True, enable_chunked_prefill=True";
+
+describe('/server_info', () => {
+  const configSchema = z.object({
+    vllm_config: z.object({
+      model_config: z.object({ model: z.string(), max_model_len: z.number() }),
+      cache_config: z.object({ block_size: z.number() }),
+      scheduler_config: z.object({ max_num_seqs: z.number() }),
+    }),
+  });
+
+  it('tells the configuration as text in the recorded words', async () => {
+    const { vllm_config: text } = z
+      .object({ vllm_config: z.string() })
+      .parse(await (await fetch(`${engine.baseUrl}/server_info`)).json());
+    const expected = RECORDED_CONFIG.replaceAll('MODEL', 'Qwen/Qwen3-14B')
+      .replace('load_format=dummy', 'load_format=simulated')
+      .replace('device_config=cuda', 'device_config=simulated');
+    expect(text).toBe(expected);
+  });
+
+  it('tells it as JSON where the query asks for that, and refuses other formats', async () => {
+    const answer = await fetch(`${engine.baseUrl}/server_info?config_format=json`);
+    const { vllm_config: config } = configSchema.parse(await answer.json());
+    expect(config.model_config).toEqual({ model: 'Qwen/Qwen3-14B', max_model_len: 40960 });
+    expect(config.cache_config.block_size).toBe(16);
+    const refused = await fetch(`${engine.baseUrl}/server_info?config_format=yaml`);
+    expect([refused.status, await refused.text()]).toEqual([
+      400,
+      `{"error":{"message":"1 validation error:\\n  {'type': 'literal_error', 'loc': ('query', 'config_format'), 'msg': \\"Input should be 'text' or 'json'\\", 'input': 'yaml', 'ctx': {'expected': \\"'text' or 'json'\\"}}","type":"Bad Request","param":"query.config_format","code":400}}`,
+    ]);
+  });
+});
