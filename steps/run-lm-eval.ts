@@ -21,6 +21,7 @@ import {
   watchCaches,
 } from './cache-proof.js';
 import { judgeWithEngines } from './engine-guard.js';
+import { emptyCaches, firstRunGate } from './lm-eval/first-run.js';
 import { localProblems, localPrompt, localTaskMaxTokens, localTaskName } from './lm-eval/local-task.js';
 import { type LmEvalSettingValues, lmEvalSettings } from './lm-eval/settings.js';
 import { startRunner } from './lm-eval/start-runner.js';
@@ -78,12 +79,15 @@ async function evaluate(context: Context, runner: TaskRunner): Promise<StepResul
     return file;
   };
 
+  await emptyCaches(context, vllm);
+  const caches = watchCaches(context);
+  const atStart = await caches.read();
   const firstFile = await runPass('first_run', vllm, 'vllm');
+  const firstRise = await caches.riseSince(atStart, () => true);
   const reset = await resetPrefixCache(vllm, signal);
   if (!reset.ok) {
     progress.warn(`The engine's own prefix cache was not reset: ${reset.message}`);
   }
-  const caches = watchCaches(context);
   const before = await caches.read();
   // Samples are read while the next pass runs: nothing here measures time.
   const [first, secondFile] = await Promise.all([readSamples(firstFile), runPass('second_run', vllm, 'vllm')]);
@@ -110,7 +114,12 @@ async function evaluate(context: Context, runner: TaskRunner): Promise<StepResul
   const expected = runner.task === localTaskName ? settings.LIMIT : Math.min(settings.LIMIT, gsm8kDocuments);
   const proof = proofGates(rise, wanted, caches.lmcacheHasHttp, reset.ok ? null : reset.message);
   return conclude({
-    gates: [...proof, ...sampleGates(first, second, expected), ...againstBaseline.gates],
+    gates: [
+      ...proof,
+      ...sampleGates(first, second, expected),
+      firstRunGate(firstRise, wanted.tokens),
+      ...againstBaseline.gates,
+    ],
     reported: [...againstBaseline.reported, reportGpuHits(rise), ...reportScores(first, runner.task), ...passes],
     message: `${second.documents} samples of ${runner.task} (${runner.label}) identical in both runs`,
   });

@@ -16,6 +16,7 @@ export interface FakeContextOptions<Values> {
   readonly unexpectedExit?: () => UnexpectedExit | null;
   readonly signal?: AbortSignal;
   readonly engine?: 'vllm' | 'sim';
+  readonly runtime?: 'process' | 'external';
   readonly execute?: (command: readonly string[], options?: OwnedProcessOptions) => Promise<OwnedProcessResult>;
   readonly setupVenv?: StepContext<Values>['setupVenv'];
 }
@@ -49,7 +50,12 @@ export async function fakeContext<Values>(options: FakeContextOptions<Values>): 
   const events: RunEventInput[] = [];
   return {
     settings: options.settings,
-    run: { buildId: 'test', engine: options.engine ?? 'sim', runtime: 'process', workspace: parent },
+    run: {
+      buildId: 'test',
+      engine: options.engine ?? 'sim',
+      runtime: options.runtime ?? 'process',
+      workspace: parent,
+    },
     results,
     fleet: fakeFleet(options),
     progress: { log: (line) => lines.push(line), warn: (line) => lines.push(`warning: ${line}`), update: () => {} },

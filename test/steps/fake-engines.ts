@@ -55,6 +55,12 @@ export class FakeLmcache {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    // By the name that it has in older releases.
+    if (request.method === 'POST' && request.url === '/clear-cache') {
+      this.stored.clear();
+      response.writeHead(200).end();
+      return;
+    }
     if (request.url !== '/metrics') {
       response.writeHead(404).end();
       return;

@@ -86,6 +86,30 @@ describe.concurrent('lm-eval step', () => {
     expect(evidence).toMatch(/Right .* ≠ +Wrong/);
   });
 
+  it('finds the same wrong answers again when it is run again on engines that stay up', async (test) => {
+    const { expect } = test;
+    const { context } = await setScene(test, { faults: { wrongTextFromCache: true, withoutOwnCache: true } });
+    await step.run(context);
+    const again = await step.run(context);
+    expect(again).toMatchObject({ outcome: 'failed', reason: 'incorrect-output' });
+    expect(verdict(again, 'first_run_hit_tokens')).toMatchObject({ outcome: 'passed', measured: 0 });
+  });
+
+  it('does not pass on equal answers that both came from the cache of a server that is not its own', async (test) => {
+    const { expect } = test;
+    const { context, lmcache } = await setScene(test, {
+      faults: { wrongTextFromCache: true, withoutOwnCache: true },
+      context: { runtime: 'external' },
+    });
+    await step.run(context);
+    const held = lmcache.stored.size;
+    const again = await step.run(context);
+    expect(again).toMatchObject({ outcome: 'failed', reason: 'unknown' });
+    expect(again.outcome === 'failed' && again.message).toMatch(/The first run was itself answered from caches/);
+    expect(verdict(again, 'differing_samples')).toMatchObject({ outcome: 'passed' });
+    expect(lmcache.stored.size).toBe(held);
+  });
+
   it('fails as not exercised when nothing comes from LMCache, whatever the texts', async (test) => {
     const { expect } = test;
     const result = await runScene(test, { faults: { missesAlways: true } });
