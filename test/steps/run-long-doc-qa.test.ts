@@ -1,10 +1,22 @@
 import { readFile } from 'node:fs/promises';
-import { describe, it, type TestContext } from 'vitest';
+import { describe, it, type TestContext, vi } from 'vitest';
 import type { StepResult } from '../../results-schema/step-result.js';
 import type { LongDocQaSettingValues } from '../../steps/long-doc-qa/settings.js';
 import { step } from '../../steps/run-long-doc-qa.js';
+import type { ClientHealth } from '../../workloads/client-health.js';
 import { fakeContext, settingsFor } from './fake-context.js';
 import { type EngineFaults, startFakes } from './fake-engines.js';
+
+// A machine that stands still while these requests are sent is not what the step is judged by here.
+vi.mock('../../workloads/client-health.js', async (original) => {
+  const real = await original<typeof import('../../workloads/client-health.js')>();
+  class KeptUp extends real.ClientWatch {
+    override stop(...measured: Parameters<InstanceType<typeof real.ClientWatch>['stop']>): ClientHealth {
+      return { ...super.stop(...measured), overloaded: false, remedy: null };
+    }
+  }
+  return { ...real, ClientWatch: KeptUp };
+});
 
 interface Scene {
   readonly faults?: EngineFaults;

@@ -19,8 +19,13 @@ afterEach(() => rm(directory, { recursive: true }));
 
 async function write(path: string, rows: readonly ColumnarRow[], blockTokens: number | null) {
   const writer = await ColumnarWriter.create(path, blockTokens);
-  for (const row of rows) if (writer.add(row)) await writer.flush();
-  await writer.finish({ conversations: 9, startedAt: 1.5, distinctBlocks: 7, timesMade: true });
+  try {
+    for (const row of rows) if (writer.add(row)) await writer.flush();
+    await writer.finish({ conversations: 9, startedAt: 1.5, distinctBlocks: 7, timesMade: true });
+  } catch (error) {
+    await writer.discard();
+    throw error;
+  }
 }
 
 async function readRows(path: string): Promise<ColumnarRow[]> {
