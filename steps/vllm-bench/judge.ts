@@ -8,6 +8,8 @@ import type { VllmBenchSettingValues } from './settings.js';
 const implausibleGainPercent = 10;
 /** Tokenizers and chat templates add or lose a token here and there. */
 const inputTolerancePercent = 1;
+/** What new prompts may find in caches: the beginning that a chat template gives them, and their own after a preemption. */
+const cachedTolerancePercent = 50;
 
 /** What is judged of a result file. */
 export type BenchFigures = Pick<VllmBenchFile, 'completed' | 'total_input_tokens' | 'total_token_throughput'>;
@@ -21,7 +23,10 @@ export interface BenchMeasurement {
 }
 
 export interface VllmBenchMeasurements {
-  readonly settings: Pick<VllmBenchSettingValues, 'NUM_PROMPTS' | 'RANDOM_INPUT_LEN' | 'MAX_SLOWDOWN_PERCENT'>;
+  readonly settings: Pick<
+    VllmBenchSettingValues,
+    'NUM_PROMPTS' | 'RANDOM_INPUT_LEN' | 'RANDOM_SEED' | 'MAX_SLOWDOWN_PERCENT'
+  >;
   readonly baseline: BenchMeasurement;
   readonly lmcache: BenchMeasurement;
   /** Counters over the timed part on LMCache. */
@@ -50,34 +55,42 @@ export function judgeVllmBench(measurements: VllmBenchMeasurements): StepResult 
       measured: figures.total_token_throughput,
       ...(note === null ? {} : { note }),
     });
+  const completion = [
+    completed('baseline', baseline, settings.NUM_PROMPTS),
+    completed('lmcache', lmcache, settings.NUM_PROMPTS),
+  ];
+  const fresh = newPrompts(measurements);
+  const ofNewPrompts = [
+    ...proof(measurements),
+    inputTokens('baseline', baseline.figures, settings),
+    inputTokens('lmcache', lmcache.figures, settings),
+    throughputGate(settings.MAX_SLOWDOWN_PERCENT, gain),
+  ];
   return conclude({
-    gates: [
-      completed('baseline', baseline, settings.NUM_PROMPTS),
-      completed('lmcache', lmcache, settings.NUM_PROMPTS),
-      ...proof(measurements),
-      inputTokens('baseline', baseline.figures, settings),
-      inputTokens('lmcache', lmcache.figures, settings),
-      {
-        verdict: judge({
-          name: 'throughput_of_baseline',
-          title: 'Token throughput with LMCache',
-          unit: '% of baseline',
-          measured: gain === null ? null : 100 + gain,
-          comparison: '>=',
-          threshold: 100 - settings.MAX_SLOWDOWN_PERCENT,
-        }),
-        reason: 'regression',
-        cause: 'threshold',
-        timed: true,
-        meaning: 'LMCache slows the engine down.',
-      },
-    ],
+    gates: [...completion, fresh, ...(fresh.verdict.outcome === 'passed' ? ofNewPrompts : [])],
     reported: [
       throughput('baseline_throughput', 'Token throughput, baseline', baseline.figures),
       throughput('lmcache_throughput', 'Token throughput, LMCache', lmcache.figures),
     ],
     doubts: findDoubts(measurements, gain),
   });
+}
+
+function throughputGate(maxSlowdownPercent: number, gain: number | null): Gate {
+  return {
+    verdict: judge({
+      name: 'throughput_of_baseline',
+      title: 'Token throughput with LMCache',
+      unit: '% of baseline',
+      measured: gain === null ? null : 100 + gain,
+      comparison: '>=',
+      threshold: 100 - maxSlowdownPercent,
+    }),
+    reason: 'regression',
+    cause: 'threshold',
+    timed: true,
+    meaning: 'LMCache slows the engine down.',
+  };
 }
 
 function findDoubts({ baseline, lmcache }: VllmBenchMeasurements, gain: number | null): readonly Doubt[] {
@@ -91,7 +104,7 @@ function findDoubts({ baseline, lmcache }: VllmBenchMeasurements, gain: number |
     doubts.push({
       reason: 'noise',
       message:
-        `With LMCache the throughput was ${gain.toFixed(1)} % higher although no prompt could come from the cache: ` +
+        `With LMCache the throughput was ${gain.toFixed(1)} % higher although the prompts were new: ` +
         'the baseline was disturbed or cold. Run it again on a quiet machine.',
     });
   }
@@ -135,6 +148,35 @@ function inputTokens(
     reason: 'unknown',
     cause: 'threshold',
     meaning: 'The prompts did not have the length that was asked for, so the throughput says nothing.',
+  };
+}
+
+/**
+ * Prompts that were sent before are in the caches: nothing is stored then, and what is timed is the cache. A seed that is
+ * set makes the same ones again.
+ */
+function newPrompts({ settings, lmcache, timedRise }: VllmBenchMeasurements): Gate {
+  const { externalHitTokens, gpuHitTokens } = timedRise;
+  const found = (externalHitTokens ?? 0) + (gpuHitTokens ?? 0);
+  const sent = lmcache.figures.total_input_tokens;
+  const { RANDOM_SEED: seed } = settings;
+  return {
+    verdict: judge({
+      name: 'timed_hit_tokens',
+      title: 'Timed tokens that were in caches before',
+      unit: '%',
+      // Without any prompt token the gates around it fail.
+      measured: found === 0 ? 0 : (found / sent) * 100,
+      comparison: '<=',
+      threshold: cachedTolerancePercent,
+      note: `${found} tokens`,
+    }),
+    ...(seed === null ? { reason: 'unknown', cause: 'threshold' } : { reason: 'configuration', cause: 'bad-value' }),
+    meaning: `The prompts were to be new, and were not.${
+      seed === null
+        ? ''
+        : ` These engines have answered RANDOM_SEED=${seed} before: leave it out, choose another, or launch them anew.`
+    }`,
   };
 }
 

@@ -303,10 +303,10 @@ describe('who is to blame', () => {
       l1EvictedChunks: 0,
     };
     const slower = judgeVllmBench({
-      settings: { NUM_PROMPTS: 5, RANDOM_INPUT_LEN: 1000, MAX_SLOWDOWN_PERCENT: 5 },
+      settings: { NUM_PROMPTS: 5, RANDOM_INPUT_LEN: 1000, RANDOM_SEED: null, MAX_SLOWDOWN_PERCENT: 5 },
       baseline: bench(10_000),
       lmcache: bench(9000),
-      timedRise: rise,
+      timedRise: { ...rise, externalHitTokens: 0 },
       replay: { prompts: 5, rise, resetProblem: null },
       lmcacheHasHttp: true,
       note: null,

@@ -20,7 +20,7 @@ const replay = { prompts: 5, rise: { ...rise, externalHitTokens: 49_920 }, reset
 
 function judgeOf(changed: Partial<VllmBenchMeasurements>) {
   return judgeVllmBench({
-    settings: { NUM_PROMPTS: 50, RANDOM_INPUT_LEN: 10_000, MAX_SLOWDOWN_PERCENT: 5 },
+    settings: { NUM_PROMPTS: 50, RANDOM_INPUT_LEN: 10_000, RANDOM_SEED: null, MAX_SLOWDOWN_PERCENT: 5 },
     // As recorded on an H200.
     baseline: measurement(20_107),
     lmcache: measurement(19_818),
@@ -94,6 +94,19 @@ describe('judgeVllmBench', () => {
   ])('fails as not exercised when %s, however good the throughput', (_, changed) => {
     const result = judgeOf({ ...changed, lmcache: measurement(20_107) });
     expect(result).toMatchObject({ outcome: 'failed', reason: 'cache-not-exercised' });
+  });
+
+  it('blames the seed, not LMCache, for prompts that the caches held before', () => {
+    const settings = { NUM_PROMPTS: 50, RANDOM_INPUT_LEN: 10_000, RANDOM_SEED: 7, MAX_SLOWDOWN_PERCENT: 5 };
+    const found = { ...rise, externalHitTokens: 250_000, gpuHitTokens: 2, l1WriteChunks: 0 };
+    const again = judgeOf({ settings, timedRise: found, lmcache: measurement(40_000) });
+    expect(again).toMatchObject({ outcome: 'failed', reason: 'configuration', cause: 'bad-value' });
+    expect(again.outcome === 'failed' && again.message).toMatch(/^The prompts were to be new.* RANDOM_SEED=7 .*\.$/);
+    // Half of the tokens, as an odd template or preemptions may bring about; and a seed that nobody has set.
+    expect(judgeOf({ settings, timedRise: { ...found, gpuHitTokens: 1, l1WriteChunks: 1950 } })).toMatchObject({
+      outcome: 'passed',
+    });
+    expect(judgeOf({ timedRise: found })).toMatchObject({ outcome: 'failed', reason: 'unknown' });
   });
 
   it('outweighs a doubt by a proof that fails', () => {
