@@ -54,11 +54,12 @@ export default defineConfig({
           testTimeout: 60_000,
         },
       },
-      // Needs a Docker daemon, and fails without one.
+      // Needs a Docker daemon, and fails without one. Whole programs again: one that the machine has stalled may run once more.
       {
         extends: true,
         test: {
           name: 'docker-e2e',
+          retry: 1,
           include: ['test/docker-e2e/**/*.test.ts'],
           fileParallelism: false,
           sequence: { groupOrder: 4 },

