@@ -58,16 +58,18 @@ interface Read {
 }
 
 function readUnion(tokens: readonly string[], start: number): Read {
-  const choices: PythonType[] = [];
+  const values: (string | number)[] = [];
+  const others: PythonType[] = [];
   let next = start - 1;
   do {
+    const isGroup = tokens[next + 1] === '(';
     const read = readOne(tokens, next + 1);
-    choices.push(read.type);
+    if (read.type.kind === 'literal' && !isGroup) values.push(...read.type.values);
+    else others.push(read.type);
     next = read.next;
   } while (tokens[next] === '|');
-  const values = choices.flatMap((choice) => (choice.kind === 'literal' ? choice.values : []));
   const literal: readonly PythonType[] = values.length > 0 ? [{ kind: 'literal', values }] : [];
-  const joined = [...literal, ...choices.filter(({ kind }) => kind !== 'literal')];
+  const joined = [...literal, ...others];
   const [only] = joined;
   return { type: joined.length === 1 && only !== undefined ? only : { kind: 'union', choices: joined }, next };
 }
@@ -269,7 +271,7 @@ function within(key: string | number, problems: readonly TypeProblem[]): readonl
 }
 
 /** `'a', 'b' or 'c'` */
-function listed(values: readonly string[]): string {
+export function listed(values: readonly string[]): string {
   const last = values.at(-1) ?? '';
   return values.length === 1 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
 }

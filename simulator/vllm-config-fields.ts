@@ -5,7 +5,7 @@
 export const CONFIG_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   AttentionConfig: {
     backend: 'attention-backend',
-    backend_per_kind: 'any',
+    backend_per_kind: 'backend-per-kind',
     flash_attn_version: '(2|3|4)?',
     use_prefill_decode_attention: 'bool',
     flash_attn_max_num_splits_for_cuda_graph: 'int',
@@ -53,7 +53,7 @@ export const CONFIG_FIELDS: Readonly<Record<string, Readonly<Record<string, stri
     fast_moe_cold_start: 'bool?',
   },
   DynamicShapesConfig: {
-    type: 'any',
+    type: 'dynamic-shapes',
     evaluate_guards: 'bool',
     assume_32_bit_indexing: 'bool',
   },
@@ -81,8 +81,8 @@ export const CONFIG_FIELDS: Readonly<Record<string, Readonly<Record<string, stri
     communicator: "('torch_nccl'|'torch_gloo'|'nixl'|'pynccl')?",
   },
   IrOpPriorityConfig: {
-    rms_norm: 'any',
-    fused_add_rms_norm: 'any',
+    rms_norm: 'kernel-order',
+    fused_add_rms_norm: 'kernel-order',
   },
   KVEventsConfig: {
     enable_kv_cache_events: 'bool',
@@ -139,7 +139,7 @@ export const CONFIG_FIELDS: Readonly<Record<string, Readonly<Record<string, stri
   },
   PoolerConfig: {
     task: "('embed'|'classify'|'token_embed'|'token_classify'|'plugin'|'embed&token_classify')?",
-    pooling_type: "('CLS'|'LAST'|'MEAN'|'ALL'|'STEP')?",
+    pooling_type: "(('CLS'|'LAST'|'MEAN')|('ALL'|'STEP'))?",
     seq_pooling_type: "('CLS'|'LAST'|'MEAN')?",
     tok_pooling_type: "('ALL'|'STEP')?",
     use_activation: 'bool?',
@@ -170,9 +170,13 @@ export const CONFIG_FIELDS: Readonly<Record<string, Readonly<Record<string, stri
     wait_iterations: 'int>=0',
   },
   QuantizationConfigArgs: {
-    linear: 'any',
-    moe: 'any',
+    linear: 'quantization',
+    moe: 'quantization',
     ignore: 'list[str]',
+  },
+  QuantSpec: {
+    weight: 'quantization-name',
+    activation: 'quantization-name',
   },
   ReasoningConfig: {
     reasoning_parser: 'str',
