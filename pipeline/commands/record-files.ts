@@ -1,23 +1,16 @@
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { z } from 'zod';
 import { makeFolder } from '../../results-schema/make-folder.js';
 import { writeWhole } from '../../results-schema/whole-file.js';
+import { blockCountsOf, DESCRIPTION, readDescription, simulatorOf } from '../../simulator/calibration/description.js';
+import type { RecordedEngine } from '../../workloads/recording/recording-session.js';
 import type { SimulatedBy } from '../../workloads/target.js';
 import { UsageError } from '../usage-error.js';
-
-const DESCRIPTION = 'recording.json';
-/** What `simulate calibrate` reads, and a line for each call. */
-const descriptionSchema = z.looseObject({
-  model: z.string().optional(),
-  numGpuBlocks: z.int().positive().optional(),
-  simulated: z.unknown().optional(),
-  recordings: z.array(z.looseObject({})).default([]),
-});
 
 /** What one call has recorded. */
 export interface RecordingEntry {
   readonly model: string;
+  readonly engine: RecordedEngine;
   /** Blocks of KV that the engine has; null: it does not tell. */
   readonly numGpuBlocks: number | null;
   readonly simulated: SimulatedBy | null;
@@ -79,12 +72,13 @@ export function openRecordingFolder(folder: string, names: readonly string[]): v
  * @throws UsageError where it is one of another
  */
 export function checkSameRecording(folder: string, entry: Pick<RecordingEntry, 'model' | 'simulated'>): void {
-  const { model, recordings, simulated } = readDescription(folder);
+  const { model, recordings = [], ...known } = readDescription(folder);
+  const wasSimulated = simulatorOf(known) !== null;
   const another =
     model !== undefined && model !== entry.model
       ? `of "${model}", not of "${entry.model}"`
-      : recordings.length > 0 && isSimulated(simulated) !== isSimulated(entry.simulated)
-        ? `of ${isSimulated(simulated) ? 'simulated' : 'real'} engines, and this one is not`
+      : recordings.length > 0 && wasSimulated !== (entry.simulated !== null)
+        ? `of ${wasSimulated ? 'simulated' : 'real'} engines, and this one is not`
         : null;
   if (another === null) return;
   throw new UsageError(`--out "${folder}" holds a recording ${another}: name another folder.\nNothing was started.`);
@@ -93,33 +87,20 @@ export function checkSameRecording(folder: string, entry: Pick<RecordingEntry, '
 /** Says in `recording.json` what the folder is a recording of, and adds a line with what this call has recorded. */
 export async function describeRecordingFolder(folder: string, entry: RecordingEntry): Promise<void> {
   const known = readDescription(folder);
-  const { model, simulated, facts } = entry;
-  const blocks = [known.numGpuBlocks ?? null, entry.numGpuBlocks].filter((count) => count !== null);
-  const line = { model, numGpuBlocks: entry.numGpuBlocks, simulated, ...facts };
+  const { model, engine, numGpuBlocks, simulated, facts } = entry;
+  const pools = blockCountsOf(known);
+  const told = [pools[engine], numGpuBlocks].filter((count) => typeof count === 'number');
+  const line = { model, engine, numGpuBlocks, simulated, ...facts };
   const members = [
     ...Object.entries({
       ...known,
       model,
-      ...(blocks.length === 0 ? {} : { numGpuBlocks: Math.min(...blocks) }),
+      numGpuBlocks: told.length === 0 ? pools : { ...pools, [engine]: Math.min(...told) },
       simulated,
     })
       .filter(([name]) => name !== 'recordings')
       .map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`),
-    `"recordings": [\n${[...known.recordings, line].map((own) => `    ${JSON.stringify(own)}`).join(',\n')}\n  ]`,
+    `"recordings": [\n${[...(known.recordings ?? []), line].map((own) => `    ${JSON.stringify(own)}`).join(',\n')}\n  ]`,
   ];
   await writeWhole(path.join(folder, DESCRIPTION), `{\n${members.map((member) => `  ${member}`).join(',\n')}\n}\n`);
-}
-
-function isSimulated(told: unknown): boolean {
-  return told !== undefined && told !== null && told !== false;
-}
-
-function readDescription(folder: string): z.infer<typeof descriptionSchema> {
-  const file = path.join(folder, DESCRIPTION);
-  if (!existsSync(file)) return { simulated: null, recordings: [] };
-  try {
-    return descriptionSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
-  } catch {
-    throw new Error(`"${file}" is not what a recording writes there.`);
-  }
 }

@@ -99,11 +99,11 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
       if (files.length > 0)
         await describeRecordingFolder(settings.out, {
           model: model.id,
+          engine: settings.engine,
           numGpuBlocks: pool?.blocks ?? null,
           simulated: client.simulated,
           facts: {
             date: startedAt.toISOString(),
-            engine: settings.engine,
             url: settings.url,
             versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
             maxModelLen: model.maxModelLen,

@@ -1,17 +1,22 @@
 export type EngineKind = 'baseline' | 'lmcache';
 
-/** TTFT of one prompt of random tokens on an idle engine. */
+/** TTFT of prompts of random tokens, each alone on an idle engine. */
 export interface TtftCase {
   readonly kind: 'ttft';
   readonly engine: EngineKind;
-  readonly promptTokens: number;
-  /** The prompt was sent as token ids; false if left out. */
+  /** Prompts were sent as token ids; false if left out. */
   readonly cameAsIds?: boolean;
   /** Where the cached part came from. */
   readonly cachedIn: 'none' | 'gpu' | 'lmcache';
-  readonly cachedTokens: number;
-  /** All repetitions, ascending. */
-  readonly samples: readonly number[];
+  /** At least one, as they were recorded: prompts of one length differ by some tokens. */
+  readonly repetitions: readonly TtftRepetition[];
+}
+
+export interface TtftRepetition {
+  readonly promptTokens: number;
+  /** null: the server did not tell. */
+  readonly cachedTokens: number | null;
+  readonly seconds: number;
 }
 
 /** One decode step with all sequences running. */
@@ -31,7 +36,6 @@ export interface RecordedRequest {
   readonly end: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
-  readonly cachedTokens: number;
 }
 
 /** A whole round of a workload. */

@@ -3,6 +3,7 @@ import type { ArrivalsCase, RecordedCase, RoundCase } from './cases.js';
 import { median } from './median.js';
 import {
   figuresOf,
+  measuredTtft,
   type PredictedEngine,
   predictArrivals,
   predictRounds,
@@ -70,10 +71,12 @@ function quietComparison(predicted: PredictedEngine, entry: RecordedCase, part: 
     const pair = { predicted: predictStep(predicted, entry) * 1000, measured: entry.seconds * 1000 };
     return [complete({ group: 'decode step', label, engine, part, unit: 'ms', ...pair, spread: null })];
   }
-  const { samples, promptTokens, cachedIn, cameAsIds } = entry;
-  const label = `${engine}, ${promptTokens} ${cameAsIds ? 'token ids' : 'tokens'}, ${SOURCES[cachedIn]}`;
-  const pair = { predicted: predictTtft(predicted, entry) * 1000, measured: median(samples) * 1000 };
-  const spread = [Math.min(...samples) * 1000, Math.max(...samples) * 1000] as const;
+  const { repetitions, cachedIn, cameAsIds } = entry;
+  const length = Math.round(median(repetitions.map(({ promptTokens }) => promptTokens)));
+  const label = `${engine}, ${length} ${cameAsIds ? 'token ids' : 'tokens'}, ${SOURCES[cachedIn]}`;
+  const pair = { predicted: predictTtft(predicted, entry) * 1000, measured: measuredTtft(entry) * 1000 };
+  const samples = repetitions.map(({ seconds }) => seconds * 1000);
+  const spread = [Math.min(...samples), Math.max(...samples)] as const;
   return [complete({ group: 'TTFT', label, engine, part, unit: 'ms', ...pair, spread })];
 }
 

@@ -3,8 +3,7 @@ import { profileOf } from '../profiles.js';
 import type { RecordedCase, RoundCase, StepCase, TtftCase } from './cases.js';
 import { constantAt, type FreeConstant, LOADED_CONSTANTS, withConstants } from './constants.js';
 import { costAt, type ErrorProblem, leastErrors, startsAround } from './least-errors.js';
-import { median } from './median.js';
-import { figuresOf, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
+import { figuresOf, measuredTtft, type PredictedEngine, predictRounds, predictStep, predictTtft } from './predict.js';
 import type { Recording } from './recording.js';
 
 /** A round's figure is a mean over many requests. */
@@ -115,7 +114,7 @@ function quietErrors(file: ProfileFile, cases: readonly Weighed<QuietCase>[]): r
     engines.set(recording, engine);
     return entry.kind === 'step'
       ? Math.log(predictStep(engine, entry) / entry.seconds)
-      : Math.log(predictTtft(engine, entry) / median(entry.samples));
+      : Math.log(predictTtft(engine, entry) / measuredTtft(entry));
   });
 }
 

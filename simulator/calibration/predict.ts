@@ -2,7 +2,16 @@ import type { ModelShape, Profile, StepTimeModel } from '../contracts.js';
 import type { L2Adapter } from '../lmcache/l2-adapter.js';
 import { openStudyEngine } from '../study/study-engine.js';
 import type { VirtualEngine, VirtualRecord, VirtualRequest } from '../study/virtual-serving.js';
-import type { ArrivalsCase, EngineKind, RecordedRequest, RoundCase, StepCase, TtftCase } from './cases.js';
+import type {
+  ArrivalsCase,
+  EngineKind,
+  RecordedRequest,
+  RoundCase,
+  StepCase,
+  TtftCase,
+  TtftRepetition,
+} from './cases.js';
+import { median } from './median.js';
 
 const CHUNK_TOKENS = 256;
 /** What a client needs between an answer's end and its next request. */
@@ -15,8 +24,8 @@ const PROMPT_STRIDE = 2741;
 export interface PredictedEngine {
   readonly profile: Profile;
   readonly model: ModelShape;
-  /** Blocks of KV that the recorded engine had; by the memory, half of it used, if left out. */
-  readonly blockCount?: number;
+  /** Blocks of KV that the recorded engines had; by the memory, half of it used, of one that is left out. */
+  readonly blockCounts?: { readonly [engine in EngineKind]?: number | undefined };
   /** Second level of the cache server, where the recording had one; a new one for each prediction. */
   readonly l2?: () => readonly L2Adapter[];
 }
@@ -27,22 +36,40 @@ export function predictStep({ profile, model }: PredictedEngine, { engine, batch
   return stepTimeOf(profile, model, engine).stepSeconds({ prefills: [], decodes });
 }
 
-/** TTFT in seconds of one prompt on an idle engine: what the engine loop comes to, without running it. */
+/**
+ * TTFT in seconds of prompts on an idle engine, the median of a prediction for each as long as it was: what the engine loop
+ * comes to, without running it.
+ */
 export function predictTtft({ profile, model }: PredictedEngine, recorded: TtftCase): number {
-  const { engine, promptTokens, cachedIn, cameAsIds } = recorded;
-  const stepTime = stepTimeOf(profile, model, engine);
+  const stepTime = stepTimeOf(profile, model, recorded.engine);
+  return median(recorded.repetitions.map((repetition) => ttftOf(profile, stepTime, recorded, repetition)));
+}
+
+/** What is measured of the same prompts: the median. Seconds. */
+export function measuredTtft({ repetitions }: TtftCase): number {
+  return median(repetitions.map(({ seconds }) => seconds));
+}
+
+function ttftOf(
+  profile: Profile,
+  stepTime: StepTimeModel,
+  { cachedIn, cameAsIds }: TtftCase,
+  { promptTokens, cachedTokens }: TtftRepetition,
+): number {
   const { blockTokens, maxNumBatchedTokens, transfer } = profile;
   const longest = promptTokens - 1;
   let cached = 0;
+  let foundInLmcache = 0;
   let loadSeconds = 0;
-  const held = Math.min(Math.floor(promptTokens / CHUNK_TOKENS) * CHUNK_TOKENS, longest);
-  if (cachedIn === 'gpu') cached = Math.floor(longest / blockTokens) * blockTokens;
+  if (cachedIn !== 'none') foundInLmcache = Math.min(Math.floor(promptTokens / CHUNK_TOKENS) * CHUNK_TOKENS, longest);
+  if (cachedIn === 'gpu') cached = cachedTokens ?? Math.floor(longest / blockTokens) * blockTokens;
   if (cachedIn === 'lmcache') {
-    cached = held;
-    const bytes = Math.ceil(held / CHUNK_TOKENS) * CHUNK_TOKENS * stepTime.kvBytesPerToken;
-    loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
+    foundInLmcache = cachedTokens ?? foundInLmcache;
+    cached = foundInLmcache;
+    const bytes = Math.ceil(cached / CHUNK_TOKENS) * CHUNK_TOKENS * stepTime.kvBytesPerToken;
+    if (cached > 0) loadSeconds = transfer.loadOverheadSeconds + bytes / transfer.loadBytesPerSecond;
   }
-  const lookupSeconds = stepTime.lookupSeconds(cachedIn === 'none' ? 0 : held);
+  const lookupSeconds = stepTime.lookupSeconds(foundInLmcache);
   const { reading, tokenising, rest } = stepTime.apiSeconds(promptTokens, cameAsIds ? null : promptTokens);
   let seconds = reading + tokenising + rest + lookupSeconds + loadSeconds + stepTime.deliverySeconds;
   for (let done = cached, sustained = 0; done < promptTokens; ) {
@@ -98,7 +125,8 @@ export async function predictArrivals(
   );
 }
 
-function engineFor({ profile, model, blockCount, l2 }: PredictedEngine, engine: EngineKind): VirtualEngine {
+function engineFor({ profile, model, blockCounts, l2 }: PredictedEngine, engine: EngineKind): VirtualEngine {
+  const blockCount = blockCounts?.[engine];
   return openStudyEngine({
     profile,
     model,
@@ -132,7 +160,7 @@ async function predictRound(virtual: VirtualEngine, round: RoundCase, documents:
 }
 
 /** The figures of a recorded round, or of a predicted one. */
-export function figuresOf(requests: readonly Omit<RecordedRequest, 'prompt' | 'cachedTokens'>[]): RoundFigures {
+export function figuresOf(requests: readonly Omit<RecordedRequest, 'prompt'>[]): RoundFigures {
   const duration = Math.max(...requests.map(({ end }) => end));
   const tokens = requests.reduce((sum, { promptTokens, outputTokens }) => sum + promptTokens + outputTokens, 0);
   const gaps = requests

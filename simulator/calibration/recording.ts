@@ -1,26 +1,20 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { z } from 'zod';
 import type { ModelShape, Profile } from '../contracts.js';
 import { parseL2Adapter } from '../lmcache/l2-adapter.js';
 import { shapeFromFolder } from '../model-config.js';
 import type { RecordedCase } from './cases.js';
+import {
+  blockCountsOf,
+  DESCRIPTION,
+  type Description,
+  explained,
+  readDescription,
+  simulatorOf,
+} from './description.js';
 import type { PredictedEngine } from './predict.js';
 import { isRecordingName, readRecording } from './recordings.js';
 import { type Part, partsOf } from './split.js';
-
-/** Stands beside the recordings of a folder, and says what they are of. */
-const DESCRIPTION = 'recording.json';
-const descriptionSchema = z.looseObject({
-  model: z.string().min(1).optional(),
-  /** Blocks of KV that the engine had, as vLLM's log and `vllm:cache_config_info` have them. */
-  numGpuBlocks: z.int().positive().optional(),
-  /** The cache server's second level, as the JSON of --l2-adapter. */
-  l2Adapter: z.looseObject({}).optional(),
-  /** What a simulator says of itself, if one was recorded; null, false or left out: real hardware. */
-  simulated: z.union([z.null(), z.boolean(), z.string(), z.looseObject({ profile: z.string() })]).optional(),
-});
-type Description = z.infer<typeof descriptionSchema>;
 
 /** What was recorded of one model on one machine. */
 export interface Recording {
@@ -66,7 +60,7 @@ export function openRecordings(
   }
   const common = commonParent([...folders.keys()]);
   return [...folders].map(([folder, { files, model: named }]) => {
-    const description = descriptionOf(folder);
+    const description = readDescription(folder);
     const cases = [...new Set(files)].flatMap((file) => [...readRecording(file)]);
     return {
       name: path.relative(common, path.resolve(folder)),
@@ -94,21 +88,22 @@ export function leftOut(recording: Recording): Recording {
 }
 
 function engineOf(
-  { numGpuBlocks, l2Adapter }: Description,
+  description: Description,
   modelName: string,
   known: Profile,
   folder: string,
 ): Pick<Recording, 'model' | 'predictedBy'> {
   const model = shapeFromFolder(modelName) ?? known.model(modelName);
+  const { l2Adapter } = description;
   const openL2 = () => [parseL2Adapter(JSON.stringify(l2Adapter))];
   const hasL2 = l2Adapter !== undefined;
-  if (hasL2) explain(`"${path.join(folder, DESCRIPTION)}"`, openL2);
+  if (hasL2) explained(`"${path.join(folder, DESCRIPTION)}"`, openL2);
   return {
     model,
     predictedBy: (profile) => ({
       profile,
       model,
-      ...(numGpuBlocks === undefined ? {} : { blockCount: numGpuBlocks }),
+      blockCounts: blockCountsOf(description),
       ...(hasL2 ? { l2: openL2 } : {}),
     }),
   };
@@ -132,25 +127,4 @@ function filesOf(folder: string): readonly string[] {
   const names = readdirSync(folder).filter(isRecordingName).toSorted();
   if (names.length === 0) throw new Error(`"${folder}" holds no recordings: no file like single-lmcache.csv`);
   return names.map((name) => path.join(folder, name));
-}
-
-function descriptionOf(folder: string): Description {
-  const file = path.join(folder, DESCRIPTION);
-  if (!existsSync(file)) return {};
-  return explain(`"${file}"`, () => descriptionSchema.parse(JSON.parse(readFileSync(file, 'utf8'))));
-}
-
-function simulatorOf({ simulated }: Description): string | null {
-  if (simulated === undefined || simulated === null || simulated === false) return null;
-  if (simulated === true) return 'unknown';
-  return typeof simulated === 'string' ? simulated : simulated.profile;
-}
-
-function explain<T>(where: string, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : error;
-    throw new Error(`${where}: ${why}`);
-  }
 }

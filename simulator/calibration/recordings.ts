@@ -9,6 +9,7 @@ import type {
   RoundCase,
   StepCase,
   TtftCase,
+  TtftRepetition,
 } from './cases.js';
 import { median } from './median.js';
 
@@ -83,8 +84,11 @@ function duration(row: Row, column: string, file: string): number {
 }
 
 /** Servers that do not tell leave it empty. */
-function cachedTokensOf(row: Row, file: string): number {
-  return row.cached_tokens === '' ? 0 : number(row, 'cached_tokens', file);
+function cachedTokensOf(row: Row, promptTokens: number, file: string): number | null {
+  if (row.cached_tokens === '') return null;
+  const cached = number(row, 'cached_tokens', file);
+  if (cached < promptTokens) return cached;
+  throw new Error(`"${file}": "${cached}" in column "cached_tokens" is not less than the prompt's ${promptTokens}`);
 }
 
 function engineOf(text: string, file: string): EngineKind {
@@ -104,19 +108,18 @@ function ttftCases(rows: readonly Row[], cameAsIds: boolean, file: string): read
     rows.filter((row) => !row.error),
     (row) => `${row.engine} ${row.length} ${row.mode}`,
   );
-  return groups.flatMap((group) => {
-    const [first] = group;
-    if (first === undefined) return [];
-    return {
-      kind: 'ttft' as const,
-      engine: engineOf(first.engine ?? '', file),
-      promptTokens: number(first, 'prompt_tokens', file),
-      ...(cameAsIds ? { cameAsIds } : {}),
-      cachedIn: cacheOf(first.mode ?? '', file),
-      cachedTokens: cachedTokensOf(first, file),
-      samples: group.map((row) => duration(row, 'ttft', file)).toSorted((left, right) => left - right),
-    };
-  });
+  return groups.map((group) => ({
+    kind: 'ttft',
+    engine: engineOf(group[0]?.engine ?? '', file),
+    ...(cameAsIds ? { cameAsIds } : {}),
+    cachedIn: cacheOf(group[0]?.mode ?? '', file),
+    repetitions: group.map((row) => repetitionOf(row, duration(row, 'ttft', file), file)),
+  }));
+}
+
+function repetitionOf(row: Row, seconds: number, file: string): TtftRepetition {
+  const promptTokens = number(row, 'prompt_tokens', file);
+  return { promptTokens, cachedTokens: cachedTokensOf(row, promptTokens, file), seconds };
 }
 
 /**
@@ -198,7 +201,6 @@ function requestsOf(
       end: number(row, columns.end, file),
       promptTokens: number(row, 'prompt_tokens', file),
       outputTokens: number(row, 'completion_tokens', file),
-      cachedTokens: cachedTokensOf(row, file),
     }));
 }
 
@@ -210,14 +212,11 @@ function smallCase(row: Row, file: string): RecordedCase {
     return { kind: 'step', engine, ...sizes, seconds };
   }
   if (row.kind !== 'ttft') throw new Error(`"${file}": kind "${row.kind}" is neither "ttft" nor "step"`);
-  const cachedIn = cacheOf(row.cached_in ?? '', file);
   return {
     kind: 'ttft',
     engine,
-    promptTokens: number(row, 'prompt_tokens', file),
-    cachedIn,
-    cachedTokens: cachedIn === 'none' ? 0 : number(row, 'cached_tokens', file),
-    samples: [seconds],
+    cachedIn: cacheOf(row.cached_in ?? '', file),
+    repetitions: [repetitionOf(row, seconds, file)],
   };
 }
 

@@ -1,4 +1,4 @@
-import type { RecordedCase } from './cases.js';
+import type { RecordedCase, TtftCase } from './cases.js';
 
 /** Whether constants may be fitted on a case, or only held against it. */
 export type Part = 'training' | 'validation';
@@ -10,10 +10,10 @@ export type Part = 'training' | 'validation';
  * queries, and prompts that come at given times.
  */
 export function partsOf(cases: readonly RecordedCase[]): readonly Part[] {
-  const lengths = ranked(cases, (entry) => (entry.kind === 'ttft' ? roundLength(entry.promptTokens) : null));
+  const lengths = ranked(cases, (entry) => (entry.kind === 'ttft' ? lengthOf(entry) : null));
   const batches = ranked(cases, (entry) => (entry.kind === 'step' ? entry.batch : null));
   return cases.map((entry) => {
-    if (entry.kind === 'ttft') return partOf((lengths.get(roundLength(entry.promptTokens)) ?? 0) % 2 === 0);
+    if (entry.kind === 'ttft') return partOf((lengths.get(lengthOf(entry)) ?? 0) % 2 === 0);
     if (entry.kind === 'step') return partOf((batches.get(entry.batch) ?? 0) % 2 === 0);
     return partOf(entry.kind === 'round' && entry.engine === 'baseline' && entry.workload !== 'longdoc-query');
   });
@@ -23,9 +23,12 @@ function partOf(isTraining: boolean): Part {
   return isTraining ? 'training' : 'validation';
 }
 
-/** Prompts of one length differ by a token or two. */
-function roundLength(tokens: number): number {
-  return Math.round(tokens / 100);
+/**
+ * In hundreds of tokens, as prompts of one length differ by some. The first repetition tells: so were the cases parted that
+ * the shipped profiles are fitted to.
+ */
+function lengthOf({ repetitions }: TtftCase): number {
+  return Math.round((repetitions[0]?.promptTokens ?? 0) / 100);
 }
 
 function ranked(

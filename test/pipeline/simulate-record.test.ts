@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describeRecordingFolder } from '../../pipeline/commands/record-files.js';
 import { simulateRecordCommand } from '../../pipeline/commands/simulate-record.js';
 import { UsageError } from '../../pipeline/usage-error.js';
 import { readRecording } from '../../simulator/calibration/recordings.js';
@@ -74,7 +75,7 @@ describe('lmcache-ci simulate record', () => {
     const decode = { 'decode-prompt-tokens': '200', 'decode-output-tokens': '8' };
     const arrivals = { arrivals: ['poisson:20:5', 'burst:3'], 'arrival-prompt-tokens': '50-90' };
     const longdoc = { documents: '3', 'document-length': '600', 'output-len': '4', 'repeat-count': '2' };
-    const url = await serve(WITH_LMCACHE, DEVELOPMENT);
+    const url = await serve([...WITH_LMCACHE, '--num-gpu-blocks-override', '4000'], DEVELOPMENT);
     const lmcache = await record({
       ...{ engine: 'lmcache', url, parts: 'longdoc,ids,single,arrivals' },
       ...{ ...small, ...arrivals, ...longdoc, 'arrival-output-tokens': '2-5', seed: '5' },
@@ -86,7 +87,11 @@ describe('lmcache-ci simulate record', () => {
     expect(lmcache.out).toContain('SIMULATED (profile "h200", speed x200)');
     expect(lmcache.out).toContain("1,800 tokens of documents fit into the GPU's KV of");
     const baseline = await record({
-      ...{ engine: 'baseline', url: await serve(['--enable-prompt-tokens-details']), parts: 'single', ...small },
+      ...{
+        engine: 'baseline',
+        url: await serve(['--enable-prompt-tokens-details', '--num-gpu-blocks-override', '3000']),
+      },
+      ...{ parts: 'single', ...small },
     });
     expect(baseline).toMatchObject({ code: 0, err: '' });
     expect(baseline.out).not.toContain('fit into');
@@ -105,11 +110,15 @@ describe('lmcache-ci simulate record', () => {
       expect(Number(queue)).toBeGreaterThan(0);
     }
     const cases = (name: string) => readRecording(join(folder, name));
+    const twice = (promptTokens: number, cachedIn: string, cachedTokens: number) => {
+      const one = { promptTokens, cachedTokens };
+      return { cachedIn, repetitions: [one, one] };
+    };
     expect(cases('single-lmcache.csv')).toMatchObject(
       [300, 600].flatMap((promptTokens) => [
-        { kind: 'ttft', engine: 'lmcache', promptTokens, cachedIn: 'none', cachedTokens: 0, samples: { length: 2 } },
-        { promptTokens, cachedIn: 'gpu', cachedTokens: Math.floor((promptTokens - 1) / 16) * 16 },
-        { promptTokens, cachedIn: 'lmcache', cachedTokens: Math.floor(promptTokens / 256) * 256 },
+        { kind: 'ttft', engine: 'lmcache', ...twice(promptTokens, 'none', 0) },
+        twice(promptTokens, 'gpu', Math.floor((promptTokens - 1) / 16) * 16),
+        twice(promptTokens, 'lmcache', Math.floor(promptTokens / 256) * 256),
       ]),
     );
     expect(cases('ids-lmcache.csv')).toHaveLength(6);
@@ -140,7 +149,7 @@ describe('lmcache-ci simulate record', () => {
 
     const described = description();
     expect(described).toMatchObject({ model: 'Qwen/Qwen3-14B', simulated: { profile: 'h200', speed: 200 } });
-    expect(described.numGpuBlocks).toBeGreaterThan(1000);
+    expect(described.numGpuBlocks).toEqual({ lmcache: 4000, baseline: 3000 });
     expect(described.recordings).toMatchObject([
       { engine: 'lmcache', interrupted: false, options: { seed: 5 }, versions: { server: '0.26.0' } },
       { engine: 'lmcache', files: ['decode-lmcache.csv'], simulated: { speed: 1 } },
@@ -150,6 +159,20 @@ describe('lmcache-ci simulate record', () => {
       ...['single-lmcache.csv', 'ids-lmcache.csv', 'arrivals-lmcache-poisson-20.csv'],
       ...['arrivals-lmcache-burst.csv', 'longdoc-lmcache-warmup.csv', 'longdoc-lmcache-query.csv'],
     ]);
+  });
+
+  it('keeps the smallest KV pool of each engine, and of one number that it is of both', async () => {
+    const pools = async (engine: 'lmcache' | 'baseline', numGpuBlocks: number | null) => {
+      await describeRecordingFolder(folder, { model: 'm', engine, numGpuBlocks, simulated: null, facts: {} });
+      return description().numGpuBlocks;
+    };
+    expect(await pools('lmcache', null)).toEqual({});
+    expect(await pools('lmcache', 300)).toEqual({ lmcache: 300 });
+    expect(await pools('lmcache', 310)).toEqual({ lmcache: 300 });
+    expect(await pools('baseline', 500)).toEqual({ lmcache: 300, baseline: 500 });
+    expect(await pools('baseline', null)).toEqual({ lmcache: 300, baseline: 500 });
+    writeFileSync(join(folder, 'recording.json'), '{ "numGpuBlocks": 400 }');
+    expect(await pools('lmcache', 350)).toEqual({ lmcache: 350, baseline: 400 });
   });
 
   it('leaves complete rows and their description when it is interrupted', async () => {
@@ -279,7 +302,7 @@ describe('lmcache-ci simulate record', () => {
       for (const [text, message] of [
         ['{"model": "Qwen/Qwen3-8B"}', 'of "Qwen/Qwen3-8B", not of "Qwen/Qwen3-14B"'],
         ['{"model": "Qwen/Qwen3-14B", "recordings": [{}]}', 'of real engines, and this one is not'],
-        ['[]', 'recording.json" is not what a recording writes there'],
+        ['[]', 'recording.json": ✖ Invalid input: expected object'],
       ] as const) {
         writeFileSync(join(folder, 'recording.json'), text);
         const { code, err } = await record(flags);

@@ -1,33 +1,21 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { RecordedCase, StepCase, TtftCase } from '../../simulator/calibration/cases.js';
+import { compare } from '../../simulator/calibration/compare.js';
 import { constantAt, constantsOf, FITTED_CONSTANTS, withConstants } from '../../simulator/calibration/constants.js';
 import { crossValidate } from '../../simulator/calibration/cross-validate.js';
 import { fitProfile } from '../../simulator/calibration/fit.js';
 import { costAt, leastErrors, startsAround } from '../../simulator/calibration/least-errors.js';
 import { predictStep, predictTtft } from '../../simulator/calibration/predict.js';
 import { openRecordings, type Recording } from '../../simulator/calibration/recording.js';
-import { readRecording } from '../../simulator/calibration/recordings.js';
 import { partsOf } from '../../simulator/calibration/split.js';
 import { loadProfile, profileFile, profileOf } from '../../simulator/profiles.js';
 import { openStudyEngine } from '../../simulator/study/study-engine.js';
 import { runSuiteStudy } from '../../simulator/study/suite-study.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/recordings/h200/', import.meta.url));
-let folder = '';
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'calibration-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-const written = (name: string, content: string | Buffer): string => {
-  writeFileSync(join(folder, name), content);
-  return join(folder, name);
-};
 
 /** What was recorded of Qwen3-14B, all of it training. */
 function recordingOf(cases: readonly RecordedCase[]): Recording {
@@ -43,160 +31,33 @@ function recordingOf(cases: readonly RecordedCase[]): Recording {
   };
 }
 
-describe('recordings', () => {
-  it('of single prompts are one case a length and place, with all repetitions', () => {
-    const cases = readRecording(`${FIXTURES}single-lmcache.csv`);
-    expect(cases).toHaveLength(18);
-    expect(cases[2]).toEqual({
-      kind: 'ttft',
-      engine: 'lmcache',
-      promptTokens: 1001,
-      cachedIn: 'lmcache',
-      cachedTokens: 768,
-      samples: [0.04010057499999675, 0.04038583300001619, 0.04248632900004168],
-    });
+describe('a prediction of TTFT', () => {
+  const profile = loadProfile('h200');
+  const predicted = { profile, model: profile.model('Qwen/Qwen3-14B') };
+  const prompts = (
+    cachedIn: TtftCase['cachedIn'],
+    ...sizes: readonly (readonly [promptTokens: number, cachedTokens: number | null])[]
+  ): TtftCase => ({
+    kind: 'ttft',
+    engine: 'lmcache',
+    cachedIn,
+    repetitions: sizes.map(([promptTokens, cachedTokens]) => ({ promptTokens, cachedTokens, seconds: 1 })),
+  });
+  const ttft = (...given: Parameters<typeof prompts>): number => predictTtft(predicted, prompts(...given));
+
+  it('takes each repetition as long as it was, and of them the median', async () => {
+    const lengths = [9000, 4000, 3800, 4200].map((tokens) => [tokens, 0] as const);
+    const ownTtfts = [3800, 4000, 4200, 9000].map((tokens) => ttft('none', [tokens, 0]));
+    expect(ttft('none', ...lengths)).toBe(((ownTtfts[1] ?? 0) + (ownTtfts[2] ?? 0)) / 2);
+    const [comparison] = await compare(predicted, [prompts('none', ...lengths)], ['validation']);
+    expect(comparison?.label).toBe('lmcache, 4100 tokens, cold');
   });
 
-  it('of decoding are the steady part of each batch, packed or not', () => {
-    // One gap of the last stream is of a client that stood still.
-    const text = 'batch,stream,token arrival times\n2,0,10,20,30,40\n2,1,18,28,38,48\n1,0,5,12,19,60,67\n';
-    const wanted = [
-      { kind: 'step', engine: 'baseline', batch: 2, contextTokens: 2002, seconds: 0.01 },
-      { kind: 'step', engine: 'baseline', batch: 1, contextTokens: 2003, seconds: 0.007 },
-    ];
-    expect(readRecording(written('decode-baseline.csv', text))).toEqual(wanted);
-    expect(readRecording(written('decode-baseline.csv.gz', gzipSync(text)))).toEqual(wanted);
-  });
-
-  it('of decoding tell prompts of different lengths apart where they say how long each is', () => {
-    const text = 'batch,stream,prompt_tokens,times\n1,0,500,5,12,19\n1,0,900,5,14,23\n';
-    expect(readRecording(written('decode-lmcache-long.csv', text))).toEqual([
-      { kind: 'step', engine: 'lmcache', batch: 1, contextTokens: 502, seconds: 0.007 },
-      { kind: 'step', engine: 'lmcache', batch: 1, contextTokens: 902, seconds: 0.009 },
-    ]);
-  });
-
-  it('of token ids, and of prompts that come at given times, are cases of their own', () => {
-    const head = 'engine,length,rep,mode,ttft,prompt_tokens,cached_tokens,error,server_ttft\n';
-    // An engine that does not tell how much it had cached, and a second line of the same repetition.
-    const ids = `${head}lmcache,700,0,gpu,0.03,700,,,0.029\nlmcache,700,0,gpu,0.02,700,,,0.019\nlmcache,700,1,gpu,9,700,,timed out,\n`;
-    const single = { kind: 'ttft', engine: 'lmcache', promptTokens: 700, cachedIn: 'gpu', cachedTokens: 0 };
-    expect(readRecording(written('ids-lmcache.csv', ids))).toEqual([
-      { ...single, cameAsIds: true, samples: [0.02, 0.03] },
-    ]);
-    expect(readRecording(written('single-lmcache.csv', ids))).toEqual([{ ...single, samples: [0.02, 0.03] }]);
-    const arrivals =
-      'i,start,first_chunk,ttft,end,prompt_tokens,completion_tokens,cached_tokens,error\n0,0.2,0.1,0.1,1.1,300,9,0,\n1,0.3,,,,300,,,gone\n';
-    expect(readRecording(written('arrivals-baseline-poisson-2.csv', arrivals))).toEqual([
-      {
-        kind: 'arrivals',
-        engine: 'baseline',
-        name: 'poisson-2',
-        requests: [
-          { prompt: '0', start: 0.2, ttft: 0.1, end: 1.1, promptTokens: 300, outputTokens: 9, cachedTokens: 0 },
-        ],
-      },
-    ]);
-  });
-
-  it('of workloads are whole rounds, in the small form single cases', () => {
-    const [round] = readRecording(`${FIXTURES}longdoc-lmcache-query.csv`);
-    expect(round).toMatchObject({ kind: 'round', engine: 'lmcache', workload: 'longdoc-query' });
-    const small = written(
-      'mine.csv',
-      'kind,engine,prompt_tokens,cached_in,cached_tokens,batch,context_tokens,ms\nttft,lmcache,4000,lmcache,3840,,,70\nstep,baseline,,,,16,2000,11.9\n',
-    );
-    expect(readRecording(small)).toEqual([
-      { kind: 'ttft', engine: 'lmcache', promptTokens: 4000, cachedIn: 'lmcache', cachedTokens: 3840, samples: [0.07] },
-      { kind: 'step', engine: 'baseline', batch: 16, contextTokens: 2000, seconds: 0.0119 },
-    ]);
-  });
-
-  it.each([
-    ['other.csv', 'a,b\n1,2\n', /is no recording/],
-    ['README.md', 'Recorded here,\nand there\n', /is no recording/],
-    ['single-x.csv', '', /holds no recordings/],
-    ['bench-vllm.csv', 'i,start\n1,2\n', /names neither engine/],
-    ['decode-lmcache.csv', 'head\n1,0,5\n', /without token times/],
-    ['decode-lmcache.csv', 'batch,stream,prompt_tokens,times\n1,0,700,5\n', /without token times/],
-    ['decode-lmcache.csv', 'head\n2,0,5,5,5,9\n2,1,5,5,5,9\n', /tokens of batch 2 came several at a time/],
-    ['decode-lmcache.csv', 'head\n2,0,5,6,7\n2,1,8,9,10\n', /or no two while all ran/],
-    ['mine.csv', 'kind,engine,ms\nstep,baseline,0\n', /"0" in column "ms" is no time/],
-    ['arrivals-poisson.csv', 'i,start,ttft,end\n0,1,1,2\n', /"" in column|names neither engine/],
-    ['mine.csv', 'kind,engine,ms\nttft,baseline\n', /has not 3 cells/],
-    ['mine.csv', 'kind,engine,ms\nstep,baseline,fast\n', /"fast" in column "ms" is not a number/],
-    ['mine.csv', 'kind,engine,ms\nwarp,baseline,1\n', /neither "ttft" nor "step"/],
-  ])('%s that holds %j is refused', (name, content, message) => {
-    expect(() => readRecording(written(name, content))).toThrow(message);
-  });
-});
-
-describe('a recording', () => {
-  const open = (paths: readonly string[]) => openRecordings(paths, { profile: loadProfile('h200') });
-  const single = 'engine,length,rep,mode,ttft,prompt_tokens,cached_tokens,error\nlmcache,700,0,cold,0.03,700,0,\n';
-  const folderOf = (name: string, description: string | null): string => {
-    const own = join(folder, name);
-    mkdirSync(own, { recursive: true });
-    writeFileSync(join(own, 'single-lmcache.csv'), single);
-    writeFileSync(join(own, 'notes.csv'), 'no recording');
-    if (description !== null) writeFileSync(join(own, 'recording.json'), description);
-    return own;
-  };
-
-  it('is a folder, with the model that its path, its recording.json or nobody names', () => {
-    const paths = [
-      folderOf('a', '{ "model": "Qwen/Qwen3-8B", "numGpuBlocks": 7281, "versions": {} }'),
-      `${folderOf('b/c', '{ "model": "Qwen/Qwen3-8B" }')}:Qwen/Qwen3-14B`,
-      folderOf('d', null),
-    ];
-    const recordings = open(paths);
-    expect(recordings.map(({ name, model }) => [name, model.name])).toEqual([
-      ['a', 'Qwen/Qwen3-8B'],
-      ['b/c', 'Qwen/Qwen3-14B'],
-      ['d', 'Qwen/Qwen3-14B'],
-    ]);
-    const model = 'Qwen/Qwen3-32B';
-    const given = openRecordings(paths.slice(1), { profile: loadProfile('h200'), model });
-    expect(given.map((recording) => recording.model.name)).toEqual(['Qwen/Qwen3-14B', model]);
-    expect(() => openRecordings(paths, { profile: loadProfile('h200'), model })).toThrow(
-      /recording\.json" says that "Qwen\/Qwen3-8B" was recorded, not "Qwen\/Qwen3-32B"/,
-    );
-    const [first, second] = recordings.map(({ predictedBy }) => predictedBy(loadProfile('h200')));
-    expect([first?.blockCount, second?.blockCount]).toEqual([7281, undefined]);
-    expect(recordings.every(({ cases, parts }) => cases.length === 1 && parts[0] === 'training')).toBe(true);
-  });
-
-  it('is all files that were named of one folder, each once', () => {
-    const own = folderOf('e', null);
-    writeFileSync(join(own, 'ids-lmcache.csv'), single);
-    const [recording, ...others] = open([join(own, 'single-lmcache.csv'), own, join(own, 'ids-lmcache.csv')]);
-    expect(others).toEqual([]);
-    expect(recording?.cases).toHaveLength(2);
-    expect(open([join(own, 'single-lmcache.csv')])[0]?.cases).toHaveLength(1);
-  });
-
-  it('says whether a simulator was recorded', () => {
-    const told = (simulated: string) => open([folderOf('f', `{ "simulated": ${simulated} }`)])[0]?.simulatedBy;
-    expect(['null', 'false'].map(told)).toEqual([null, null]);
-    expect(['{ "profile": "a100", "speed": 10 }', '"l40s"', 'true'].map(told)).toEqual(['a100', 'l40s', 'unknown']);
-  });
-
-  it.each([
-    ['{ "numGpuBlocks": 0 }', /recording\.json": .*numGpuBlocks/s],
-    ['{ "l2Adapter": { "type": "tape" } }', /recording\.json": --l2-adapter/],
-    ['{ "model": "nobody/x" }', /no shape of the model "nobody\/x"/],
-    ['{', /recording\.json": /],
-  ])('with %s is refused', (description, message) => {
-    expect(() => open([folderOf('g', description)])).toThrow(message);
-  });
-
-  it('of no files, of no folder, or of two models is refused', () => {
-    mkdirSync(join(folder, 'empty'));
-    expect(() => open([join(folder, 'empty')])).toThrow(/empty" holds no recordings/);
-    expect(() => open([join(folder, 'nowhere')])).toThrow(/nowhere" is no recording: there is no such file or folder/);
-    expect(() => open([join(folder, 'nowhere')])).toThrow(/nowhere/);
-    const own = folderOf('h', null);
-    expect(() => open([`${own}:Qwen/Qwen3-8B`, `${own}:Qwen/Qwen3-14B`])).toThrow(/one model, not of/);
+  it('takes as cached what the server told, and what whole blocks and chunks hold where it did not', () => {
+    expect(ttft('gpu', [4000, null])).toBe(ttft('gpu', [4000, 3984]));
+    expect(ttft('lmcache', [4000, null])).toBe(ttft('lmcache', [4000, 3840]));
+    expect(ttft('lmcache', [4000, 2048])).toBeGreaterThan(ttft('lmcache', [4000, 3840]));
+    expect(ttft('lmcache', [4000, 0])).toBe(ttft('none', [4000, 0]));
   });
 });
 
@@ -209,10 +70,18 @@ describe('the split', () => {
       contextTokens: 1,
       seconds: 1,
     });
+    const ttft = (promptTokens: number): TtftCase => ({
+      kind: 'ttft',
+      engine: 'baseline',
+      cachedIn: 'none',
+      // All but the first are as long as another case's.
+      repetitions: [promptTokens, 2000, 2000].map((tokens) => ({ promptTokens: tokens, cachedTokens: 0, seconds: 1 })),
+    });
     const round = (engine: 'baseline' | 'lmcache', workload: 'longdoc-warmup' | 'longdoc-query' | 'bench') =>
       ({ kind: 'round', engine, workload, folder: '', requests: [] }) as const;
     const cases: RecordedCase[] = [
       ...[1, 4, 16, 64].map(step),
+      ...[1000, 1003, 2000].map(ttft),
       round('baseline', 'longdoc-warmup'),
       round('baseline', 'longdoc-query'),
       round('lmcache', 'longdoc-warmup'),
@@ -221,7 +90,9 @@ describe('the split', () => {
       { kind: 'arrivals', engine: 'baseline', name: 'poisson', requests: [] },
     ];
     const training = partsOf(cases).map((part) => part === 'training');
-    expect(training).toEqual([false, true, false, true, true, false, false, true, false, false]);
+    expect(training.slice(0, 4)).toEqual([false, true, false, true]);
+    expect(training.slice(4, 7)).toEqual([false, false, true]);
+    expect(training.slice(7)).toEqual([true, false, false, true, false, false]);
   });
 });
 
@@ -281,10 +152,8 @@ describe('the fit', () => {
           (name): TtftCase => ({
             kind: 'ttft',
             engine: name,
-            promptTokens,
             cachedIn,
-            cachedTokens: 0,
-            samples: [],
+            repetitions: [{ promptTokens, cachedTokens: null, seconds: Number.NaN }],
           }),
         ),
       ),
@@ -293,7 +162,10 @@ describe('the fit', () => {
       (batch): StepCase => ({ kind: 'step', engine: 'baseline', batch, contextTokens: 2080, seconds: 0 }),
     );
     const cases = [
-      ...ttfts.map((entry) => ({ ...entry, samples: [predictTtft(engine, entry)] })),
+      ...ttfts.map((entry) => ({
+        ...entry,
+        repetitions: entry.repetitions.map((one) => ({ ...one, seconds: predictTtft(engine, entry) })),
+      })),
       ...steps.map((entry) => ({ ...entry, seconds: predictStep(engine, entry) })),
     ];
     const fitted = await fitProfile(base, [recordingOf(cases)], FITTED_CONSTANTS, 'a test');
@@ -311,10 +183,8 @@ describe('the fit', () => {
     const cold = (seconds: number): TtftCase => ({
       kind: 'ttft',
       engine: 'baseline',
-      promptTokens: 8000,
       cachedIn: 'none',
-      cachedTokens: 0,
-      samples: [seconds],
+      repetitions: [{ promptTokens: 8000, cachedTokens: 0, seconds }],
     });
     const fitted = async (recordings: readonly Recording[], paths: readonly string[]) =>
       fitProfile(base, recordings, constantsOf(base, paths), 'a test');
@@ -387,7 +257,8 @@ describe('the fit', () => {
         virtual.clock.at(virtual.clock.now() + 1, () => undefined);
         await virtual.clock.run();
         const [record] = await virtual.round([{ promptIds, outputTokens: 1 }], 1, 0);
-        const entry = { kind: 'ttft', engine, promptTokens: 12_345, cachedIn, cachedTokens: 0, samples: [] } as const;
+        const repetitions = [{ promptTokens: 12_345, cachedTokens: null, seconds: Number.NaN }];
+        const entry = { kind: 'ttft', engine, cachedIn, repetitions } as const;
         expect(predictTtft({ profile, model }, entry)).toBeCloseTo(record?.ttft ?? 0, 6);
       }
     }
