@@ -20,6 +20,8 @@ export interface VllmServeOptions {
   /** A folder, or a model's name. */
   readonly tokenizer: string | null;
   readonly maxModelLen: number | null;
+  /** What stands in place of values of the model's config.json. */
+  readonly hfOverrides: Readonly<Record<string, unknown>>;
   readonly maxNumBatchedTokens: number | null;
   readonly maxNumSeqs: number | null;
   readonly gpuMemoryUtilization: number;
@@ -65,6 +67,7 @@ const USED_FLAGS = new Set([
   'api-key',
   'tokenizer',
   'max-model-len',
+  'hf-overrides',
   'max-num-batched-tokens',
   'max-num-seqs',
   'gpu-memory-utilization',
@@ -148,6 +151,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     );
   }
   const maxModelLen = number('max-model-len');
+  const overrides = values.get('hf-overrides');
   return {
     model,
     servedModelNames: names.length > 0 ? names : [model],
@@ -156,6 +160,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     apiKeys: list('api-key'),
     tokenizer: text('tokenizer'),
     maxModelLen: maxModelLen === -1 ? null : atLeastOne('max_model_len', maxModelLen),
+    hfOverrides: isJsonObject(overrides) ? overrides : {},
     maxNumBatchedTokens: atLeastOne('max_num_batched_tokens', number('max-num-batched-tokens')),
     maxNumSeqs: atLeastOne('max_num_seqs', number('max-num-seqs')),
     gpuMemoryUtilization,

@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HelpRequested, type ParserSpec, UsageError } from './argparse.js';
 import { RealTimeClock } from './clock.js';
+import { checkMaxModelLen } from './context-length.js';
 import type { LmcacheConnector, ModelShape, Profile } from './contracts.js';
 import { Pacer } from './engine/pacer.js';
 import { EngineConfigError } from './engine-config-error.js';
@@ -12,7 +13,7 @@ import { EngineService } from './engine-service.js';
 import { createApiServer } from './http/api-server.js';
 import { createConnector } from './lmcache/connector.js';
 import { createEngineLog, type EngineLog } from './log.js';
-import { shapeFromFolder } from './model-config.js';
+import { overriddenShape, shapeFromFolder } from './model-config.js';
 import { loadProfile, UnknownProfileError } from './profiles.js';
 import { rehearse } from './rehearsal.js';
 import type { ServedModel } from './served-model.js';
@@ -99,11 +100,7 @@ function prepare(options: VllmServeOptions, profile: Profile, environment: Envir
     asyncScheduling,
   });
   const maxModelLen = options.maxModelLen ?? shape.maxModelLen;
-  if (maxModelLen > shape.maxModelLen) {
-    throw new EngineConfigError(
-      `User-specified max_model_len (${maxModelLen}) is greater than the derived max_model_len (max_position_embeddings=${shape.maxModelLen})`,
-    );
-  }
+  checkMaxModelLen(maxModelLen, shape.maxModelLen, environment.VLLM_ALLOW_LONG_MAX_MODEL_LEN);
   // Stages share weights and KV as ranks do; a step passes all of them, one after the other.
   const poolTokens = stepTime.kvPoolTokens({ gpuMemoryUtilization, tensorParallelSize: workersOf(options) });
   const blockCount = options.gpuBlocksOverride ?? Math.floor(poolTokens / profile.blockTokens);
@@ -152,8 +149,13 @@ function workersOf({ tensorParallelSize, pipelineParallelSize }: VllmServeOption
 
 /** The model may be a folder: its config.json tells the shape, or else its name or the served one. */
 function findShape(options: VllmServeOptions, profile: Profile): ModelShape {
-  const own = shapeFromFolder(options.model);
-  if (own !== null) return own;
+  return (
+    shapeFromFolder(options.model, options.hfOverrides) ??
+    overriddenShape(shapeByName(options, profile), options.hfOverrides)
+  );
+}
+
+function shapeByName(options: VllmServeOptions, profile: Profile): ModelShape {
   const names = [options.model, ...options.servedModelNames];
   for (const name of names.slice(0, -1)) {
     try {

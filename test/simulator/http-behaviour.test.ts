@@ -263,12 +263,30 @@ describe('starting the simulated server', () => {
   });
 
   it.each([
-    [['--max-model-len', '50000'], 'greater than the derived max_model_len'],
+    [
+      ['--max-model-len', '50000'],
+      "User-specified max_model_len (50000) is greater than the derived max_model_len (max_position_embeddings=40960.0 or model_max_length=None in model's config.json). To allow overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1.",
+    ],
     [['--num-gpu-blocks-override', '100'], 'more KV cache is needed'],
     [['--gpu-memory-utilization', '0.1'], 'gpu-memory-utilization'],
     [['--served-model-name', 'x', '--unknown-flag'], 'unrecognized arguments: --unknown-flag'],
   ])('does not start with %j', async (args, message) => {
     await expect(serveInProcess(args)).rejects.toThrow(message);
+  });
+
+  it.each<[string[], Record<string, string>]>([
+    [['--hf-overrides', '{"rope_parameters":{"rope_type":"linear","factor":2}}'], {}],
+    [['--max-model-len', '81920'], { VLLM_ALLOW_LONG_MAX_MODEL_LEN: '1' }],
+  ])('serves a longer context with %j', async (args, environment) => {
+    const long = await serveInProcess(args, environment);
+    try {
+      const { data } = z
+        .object({ data: z.array(z.object({ max_model_len: z.number() })) })
+        .parse(await (await fetch(`${long.baseUrl}/v1/models`)).json());
+      expect(data[0]?.max_model_len).toBe(81_920);
+    } finally {
+      await long.stop();
+    }
   });
 
   it('says in its log that it is a simulation, with profile, kernels, KV pool and what it ignores', async () => {

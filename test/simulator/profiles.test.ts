@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { shapeFromFolder } from '../../simulator/model-config.js';
+import { contextLength } from '../../simulator/context-length.js';
+import { overriddenShape, shapeFromFolder } from '../../simulator/model-config.js';
 import { profileNames } from '../../simulator/profile-files.js';
 import { loadProfile, UnknownProfileError } from '../../simulator/profiles.js';
 
@@ -68,6 +69,43 @@ describe('profiles', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  // As vLLM 0.26's ModelConfig derives them for max_position_embeddings 40960.
+  it.each<[object, number]>([
+    [{}, 40_960],
+    [{ max_position_embeddings: 131_072 }, 131_072],
+    [{ max_seq_length: 2048 }, 2048],
+    [{ model_max_length: 100_000 }, 100_000],
+    [{ rope_parameters: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32_768 } }, 131_072],
+    [{ rope_scaling: { rope_type: 'yarn', factor: 1.5, original_max_position_embeddings: 32_768 } }, 49_152],
+    [{ rope_scaling: { rope_type: 'linear', factor: 2 } }, 81_920],
+    [{ rope_scaling: { rope_type: 'llama3', factor: 8, original_max_position_embeddings: 8192 } }, 40_960],
+    [{ rope_scaling: {} }, 40_960],
+    [{ rope_scaling: null, nope: { a: 1 } }, 40_960],
+  ])('derives the longest context with --hf-overrides %j: %i', (overrides, expected) => {
+    expect(contextLength({ max_position_embeddings: 40_960 }, { ...overrides })).toBe(expected);
+  });
+
+  it('fails as vLLM for overrides of rotary embeddings that lack something', () => {
+    expect(() => contextLength({ max_position_embeddings: 1 }, { rope_scaling: { factor: 2 } })).toThrow("'rope_type'");
+    expect(() => contextLength({ max_position_embeddings: 1 }, { rope_scaling: { rope_type: 'yarn' } })).toThrow(
+      "'original_max_position_embeddings'",
+    );
+    const file = { max_position_embeddings: 10, rope_scaling: { type: 'linear', factor: 3 } };
+    expect(contextLength(file, {})).toBe(30);
+    expect(contextLength(file, { rope_scaling: { rope_type: 'dynamic', factor: 2 } })).toBe(20);
+  });
+
+  it('makes a known model shorter with --hf-overrides', () => {
+    const known = loadProfile('h200').model(MODEL);
+    const short = overriddenShape(known, { num_hidden_layers: 4 });
+    expect({ ...short, layerParameters: Math.round(short.layerParameters) }).toEqual({
+      ...known,
+      layers: 4,
+      layerParameters: known.layerParameters / 10,
+      kvBytesPerToken: known.kvBytesPerToken / 10,
+    });
   });
 
   it('refuses an unknown name, with the known ones', () => {
