@@ -172,6 +172,7 @@ export async function main(given: readonly string[]): Promise<void> {
     .scriptName('lmcache-ci')
     .usage('$0 <command>\n\nIs the KV cache of LMCache with vLLM still correct, and still worth it?')
     .version(packageVersion())
+    .alias('help', 'h')
     .completion('completion', 'Print a completion script for the shell of $SHELL: bash, zsh or fish')
     .example('$0 mp-test', 'the whole pipeline; on the simulator where no GPU is')
     .example('MAX_LMCACHE_TTFT=0.2 $0 mp-test', 'settings by environment ...')

@@ -19,6 +19,12 @@ describe('--help', () => {
     expect(ended.stderr).toBe('');
   });
 
+  test('is -h, too', async ({ bench }) => {
+    const ended = await bench.run(['experiments', '-h']);
+    expect(ended.code, ended.output).toBe(0);
+    expect(ended.stdout).toMatch(/^ +-h, --help/m);
+  });
+
   test('of the whole loads nothing heavy', async ({ bench }) => {
     const trace = `data:text/javascript,${encodeURIComponent(`
       import { register } from 'node:module';
