@@ -8,8 +8,10 @@ export interface EngineLog {
   engine(level: LogLevel, place: string, text: string): void;
   /** A line of LMCache's own logger in the engine process: `(EngineCore pid=1) [2026-11-22 00:58:11,121] LMCache INFO: text (place)`. */
   lmcache(place: string, text: string): void;
-  /** uvicorn's lines: `(APIServer pid=1) INFO:     text`. */
+  /** uvicorn's lines about the server itself: `(APIServer pid=1) INFO:     text`. */
   server(text: string): void;
+  /** uvicorn's lines about requests, in the same form. */
+  access(text: string): void;
 }
 
 /** Of a server that nobody sees. */
@@ -18,6 +20,7 @@ export const SILENT_LOG: EngineLog = {
   engine: () => undefined,
   lmcache: () => undefined,
   server: () => undefined,
+  access: () => undefined,
 };
 
 export type LogLevel = 'INFO' | 'WARNING' | 'ERROR';
@@ -30,8 +33,14 @@ function timestamp(): string {
   return `${date} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
 }
 
-/** @param write takes whole lines, newline included. */
-export function createEngineLog(write: (line: string) => void, pid: number): EngineLog {
+/** Each takes whole lines, newline included. */
+export interface LogOutputs {
+  readonly write: (line: string) => void;
+  readonly writeError: (line: string) => void;
+}
+
+/** vLLM's logger and uvicorn's access log write to stdout, LMCache's logger and uvicorn's other lines to stderr. */
+export function createEngineLog({ write, writeError }: LogOutputs, pid: number): EngineLog {
   const emit = (process: string, level: LogLevel, place: string, text: string): void => {
     const head = `(${process} pid=${pid}) ${level} ${timestamp()} [${place}] `;
     for (const line of text.split('\n')) write(`${head}${line}\n`);
@@ -39,7 +48,8 @@ export function createEngineLog(write: (line: string) => void, pid: number): Eng
   return {
     api: (level, place, text) => emit('APIServer', level, place, text),
     engine: (level, place, text) => emit('EngineCore', level, place, text),
-    lmcache: (place, text) => write(`(EngineCore pid=${pid}) ${lmcacheLine('INFO', place, text)}`),
-    server: (text) => write(`(APIServer pid=${pid}) INFO:     ${text}\n`),
+    lmcache: (place, text) => writeError(`(EngineCore pid=${pid}) ${lmcacheLine('INFO', place, text)}`),
+    server: (text) => writeError(`(APIServer pid=${pid}) INFO:     ${text}\n`),
+    access: (text) => write(`(APIServer pid=${pid}) INFO:     ${text}\n`),
   };
 }

@@ -63,7 +63,7 @@ export interface ServeRun {
  * 2 for a wrong command line or SIM_* variable.
  */
 export async function runVllmServe(parser: ParserSpec, argv: readonly string[], run: ServeRun): Promise<number> {
-  const log = createEngineLog(run.write, process.pid);
+  const log = createEngineLog(run, process.pid);
   try {
     const options = parseVllmServe(parser, argv);
     const role = options.connector === null ? 'baseline' : 'vllm';

@@ -48,7 +48,7 @@ export function createApiServer(options: ApiServerOptions): Server {
   const routes = createRoutes(options);
   const cors = new Cors(served.options.cors);
   const count = createHttpMetrics(engine.registry);
-  const accessLog = served.options.accessLog ? (line: string) => log.server(line) : () => undefined;
+  const accessLog = served.options.accessLog ? (line: string) => log.access(line) : () => undefined;
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
     const reply = new Reply(request, response, clock.now(), simulatedHeaders(control), accessLog);
     engine.loop.catchUp();

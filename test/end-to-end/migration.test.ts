@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { findFreePorts } from '../../engines/free-ports.js';
@@ -63,7 +63,8 @@ describe('docs/migration.md, every command of its tables', () => {
     expect(readdirSync(path.join(directory, 'outputs'))).toEqual(
       expect.arrayContaining(['test_vary_length_workload_meta-llama.csv', 'test_vary_length_workload.csv']),
     );
-    expect(readdirSync(path.join(directory, '..', 'logs'))).toContain(`${ports[0]}-stderr.log`);
+    const followed = path.join(directory, '..', 'logs', `${ports[0]}-stderr.log`);
+    expect(readFileSync(followed, 'utf8')).toContain('Application startup complete.');
     const improvements = await run(only(commands, /improvements/), '-p', ...ports);
     expect(improvements.code, improvements.output).toBe(0);
   });
