@@ -10,6 +10,9 @@ export type Checked<Value> =
 /** What a key may hold, in words, by the key's name; shown in every message about it. */
 export type AllowedTexts = Readonly<Record<string, string>>;
 
+/** Where a key may stand, in words, by the key's name. */
+export type KeyPlaces = Readonly<Record<string, string>>;
+
 /** More say nothing new, and looking each up takes time. */
 const mostKeys = 100;
 
@@ -20,11 +23,12 @@ export function checkSource<Value>(
   document: YamlDocument,
   schema: z.ZodType<Value>,
   allowed: AllowedTexts,
+  places: KeyPlaces,
 ): Checked<Value> {
   const parsed = schema.safeParse(document.value);
   if (parsed.success) return { ok: true, value: parsed.data };
   const issues = parsed.error.issues.flatMap((issue) => flatten(issue, []));
-  return { ok: false, problems: issues.flatMap((issue) => describe(document, issue, allowed)) };
+  return { ok: false, problems: issues.flatMap((issue) => describe(document, issue, allowed, places)) };
 }
 
 /** `experiments[0].datasets[1].path` */
@@ -59,9 +63,9 @@ function isOfType(code: Issue['code']): boolean {
   return code === 'invalid_type' || code === 'invalid_value' || code === 'invalid_union';
 }
 
-function describe(document: YamlDocument, issue: Issue, allowed: AllowedTexts): SourceProblem[] {
+function describe(document: YamlDocument, issue: Issue, allowed: AllowedTexts, places: KeyPlaces): SourceProblem[] {
   const { path } = issue;
-  if (issue.code === 'unrecognized_keys') return unknownKeys(document, issue, allowed);
+  if (issue.code === 'unrecognized_keys') return unknownKeys(document, issue, places);
   const name = path.findLast((step) => typeof step === 'string');
   const may = typeof name === 'string' ? allowed[name] : undefined;
   const where = path.length === 0 ? 'the document' : pathText(path);
@@ -73,13 +77,14 @@ function describe(document: YamlDocument, issue: Issue, allowed: AllowedTexts): 
 function unknownKeys(
   document: YamlDocument,
   issue: Issue & { code: 'unrecognized_keys' },
-  allowed: AllowedTexts,
+  places: KeyPlaces,
 ): SourceProblem[] {
   const where = issue.path.length === 0 ? '' : ` of ${pathText(issue.path)}`;
   return issue.keys.slice(0, mostKeys).map((key) => {
-    const near = nearNames(key, Object.keys(allowed));
-    const meant = near[0] === undefined ? '' : `; did you mean "${near[0]}"?`;
-    return document.problemAtKey([...issue.path, key], `the key ${quoted(key)}${where} is unknown${meant}`);
+    const [near] = nearNames(key, Object.keys(places));
+    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    const why = Object.hasOwn(places, key) ? `is in the wrong place; allowed: ${places[key]}` : `is unknown${meant}`;
+    return document.problemAtKey([...issue.path, key], `the key ${quoted(key)}${where} ${why}`);
   });
 }
 

@@ -6,6 +6,7 @@ import { type ModelRegistry, UnknownNameError } from './model-registry.js';
 import { SourceError, type SourceProblem } from './source-problem.js';
 import {
   allowedInSweepFile,
+  placesInSweepFile,
   type SweepFile,
   type SweepFileDataset,
   type SweepFileParameters,
@@ -78,7 +79,7 @@ export function parseSweep(file: string, text: string, options: LoadOptions): re
   const definitions: SweepDefinition[] = [];
   const problems: SourceProblem[] = [];
   for (const [index, document] of parseYamlSource(file, text).entries()) {
-    const checked = checkSource(document, sweepFileSchema, allowedInSweepFile);
+    const checked = checkSource(document, sweepFileSchema, allowedInSweepFile, placesInSweepFile);
     const found = new Document(file, document, options, problems);
     if (checked.ok) definitions.push(found.define(checked.value, index + 1));
     else {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import { type AllowedTexts, checkSource } from './check-source.js';
+import { type AllowedTexts, checkSource, type KeyPlaces } from './check-source.js';
 import { readSource } from './load-sweep.js';
 import type { ModelRegistry } from './model-registry.js';
 import { parseShellPrefix, ShellPrefixError } from './shell-prefix.js';
@@ -25,6 +25,22 @@ const allowed = {
   shell_command_prefix: 'NAME=value pairs with blanks between them; no shell runs them',
   server_ready_pattern: 'a regular expression that matches a line of the server log',
 } as const satisfies AllowedTexts;
+
+const withModel = 'with a model';
+const withEnvironment = 'with an environment';
+const places = {
+  models: 'at the top',
+  environments: 'at the top',
+  name: 'with a model or an environment',
+  huggingface_path: withModel,
+  tensor_parallel_size: withModel,
+  pipeline_parallel_size: withModel,
+  max_model_length: withModel,
+  environment_paths: withModel,
+  users: withEnvironment,
+  shell_command_prefix: withEnvironment,
+  server_ready_pattern: withEnvironment,
+} as const satisfies Record<keyof typeof allowed, string> & KeyPlaces;
 
 const text = z.string().min(1).max(4096);
 const count = z.int().min(1).max(1e7);
@@ -90,7 +106,7 @@ export async function loadRegistryFile(file: string, registry: ModelRegistry): P
   const problems: SourceProblem[] = [];
   for (const document of parseYamlSource(file, readSource(file))) {
     if (document.value === null) continue;
-    const checked = checkSource(document, registryFileSchema, allowed);
+    const checked = checkSource(document, registryFileSchema, allowed, places);
     if (checked.ok) register(checked.value, registry);
     else problems.push(...checked.problems);
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AllowedTexts } from './check-source.js';
+import type { AllowedTexts, KeyPlaces } from './check-source.js';
 
 /** What each key of a sweep's YAML file may hold, in the words of its errors and of the JSON Schema. */
 export const allowedInSweepFile = {
@@ -21,6 +21,27 @@ export const allowedInSweepFile = {
 } as const satisfies AllowedTexts;
 
 type Key = keyof typeof allowedInSweepFile;
+
+const atTop = 'at the top of the document';
+const asParameter = 'under defaults, or with a data set';
+/** Where each key stands, in the words of its errors. */
+export const placesInSweepFile = {
+  model_name: atTop,
+  tag: atTop,
+  log_base_dir: atTop,
+  defaults: `${atTop}, or beside datasets`,
+  experiments: atTop,
+  datasets: 'under experiments',
+  path: 'with a data set',
+  format: asParameter,
+  cache_sizes: asParameter,
+  request_rates: asParameter,
+  num_prompts: asParameter,
+  time_limit: asParameter,
+  use_conversation_evictions: asParameter,
+  conversation_eviction_config: asParameter,
+  mock_decoding: asParameter,
+} as const satisfies KeyPlaces & Record<Key, string>;
 
 const words = {
   true: ['yes', 'on', 'Yes', 'On', 'YES', 'ON'],

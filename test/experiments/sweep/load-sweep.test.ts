@@ -148,6 +148,23 @@ experiments:
     ]);
   });
 
+  it('says where a key belongs that stands in the wrong place', () => {
+    const errors = errorsOf(`request_rates: [1]
+experiments:
+  num_prompts: 5
+  datasets:
+    - path: trace.csv
+      tag: x
+`);
+    const wrong = (key: string, allowed: string) =>
+      expect.stringMatching(new RegExp(`the key "${key}".* is in the wrong place; allowed: ${allowed}`));
+    expect(errors).toEqual([
+      wrong('request_rates', 'under defaults, or with a data set'),
+      wrong('num_prompts', 'under defaults, or with a data set'),
+      wrong('tag', 'at the top of the document'),
+    ]);
+  });
+
   it('names near models, both places of a data set, values that stand twice and formats nobody reads', () => {
     const errors = errorsOf(`model_name: qwen-8
 experiments:
