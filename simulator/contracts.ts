@@ -207,7 +207,7 @@ export interface LmcacheConnector {
    * Starts the copy of tokens [localTokens, hitTokens) into the GPU.
    * `seconds`: simulated time from now until it has ended, waiting behind other loads included.
    * `loadedTokens`: hitTokens, or localTokens when the data is gone (the engine recomputes then).
-   * `failed`: the request is to end with an error instead, because nobody answered; false if left out.
+   * `failed`: the request is to end with an error after `seconds`, because nobody answered; false if left out.
    * @param at simulated time of the engine at which the load starts; the clock's present if left out.
    * @param besideSteps the engine computes for others meanwhile, which slows the copy; false if left out.
    */

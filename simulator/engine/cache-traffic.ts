@@ -17,6 +17,13 @@ export interface CacheTrafficOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
+interface LostLoad {
+  readonly sequence: Sequence;
+  readonly dueAt: number;
+  /** Promised, and not there. */
+  readonly tokens: number;
+}
+
 /**
  * What the engine asks of the cache tier behind its connector, and what comes back: lookups before a step, loads beside
  * steps, stores after them. Answers are written into `remote` of their sequence, where the scheduler finds them.
@@ -25,6 +32,8 @@ export class CacheTraffic {
   readonly #options: CacheTrafficOptions;
   /** Starts of the loads the tier has not answered yet. */
   readonly #unansweredLoads: number[] = [];
+  /** Loads that are lost, until the engine learns of it. */
+  #lostLoads: LostLoad[] = [];
   /** Simulated time during which a lookup that nobody answers keeps the scheduler from its next step. */
   #blocked = { from: 0, until: 0 };
 
@@ -82,11 +91,22 @@ export class CacheTraffic {
       ({ seconds, loadedTokens, failed = false }) => {
         this.#unansweredLoads.splice(this.#unansweredLoads.indexOf(startedAt), 1);
         if (sequence.remote.kind !== 'loading') return;
-        if (failed) return this.#options.onLoadFailed(sequence, hitTokens - loadedTokens);
+        const dueAt = startedAt + seconds;
+        if (failed) this.#lostLoads.push({ sequence, dueAt, tokens: hitTokens - loadedTokens });
         if (loadedTokens < hitTokens) sequence.storedTokens = wholeChunks(loadedTokens, connector);
-        sequence.remote = { ...sequence.remote, dueAt: startedAt + seconds, hitTokens, loadedTokens };
+        sequence.remote = { ...sequence.remote, dueAt, hitTokens, loadedTokens };
       },
     );
+  }
+
+  /** Ends the sequences whose loads have failed by then. */
+  failLostLoads(time: number): void {
+    const due = this.#lostLoads.filter(({ dueAt }) => dueAt <= time);
+    if (due.length === 0) return;
+    this.#lostLoads = this.#lostLoads.filter(({ dueAt }) => dueAt > time);
+    for (const { sequence, tokens } of due) {
+      if (sequence.finished === null) this.#options.onLoadFailed(sequence, tokens);
+    }
   }
 
   /** A load that began before `time` may have ended by then; only its answer tells. */

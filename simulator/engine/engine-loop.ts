@@ -217,6 +217,7 @@ export class EngineLoop {
     // What arrives until then still belongs into the next step.
     if (this.#sleepsUntil(this.#time)) return false;
     for (const sequence of this.#arrivals.takeDue(this.#time)) this.scheduler.add(sequence);
+    this.#cache?.failLostLoads(this.#time);
     for (const sequence of this.scheduler.needsLookup()) this.#cache?.lookUp(sequence);
     if (this.#patience.waits(this.#realWorkIsLate())) {
       this.#options.clock.cancelWake();

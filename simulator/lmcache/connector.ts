@@ -3,6 +3,7 @@ import { Scatter } from '../scatter.js';
 import { chunkHashes } from './chunk-hash.js';
 import { type EngineCacheConfig, readEngineCacheConfig } from './engine-config.js';
 import { openEngineTier } from './engine-tier.js';
+import { Heartbeat } from './heartbeat.js';
 import type { KvTransferConfig } from './kv-transfer-config.js';
 import { TcpTierClient } from './tcp-tier-client.js';
 import type { TierClient } from './tier-client.js';
@@ -51,6 +52,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     return connectorTo(tier, { ...options, transfer, storesDecoded, loadsBlock: !asyncLoading, failsLostLoads });
   }
   const timeoutMs = (config.mqTimeoutSeconds * 1000) / options.speed;
+  const heartbeat = new Heartbeat(config.heartbeatSeconds);
   let blockedSeconds = 0;
   const client = new TcpTierClient({
     host: config.host,
@@ -64,6 +66,7 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
       layers: options.layers,
     },
     log: options.log,
+    onRegistered: () => heartbeat.start(options.clock.now()),
     onUnanswered: () => {
       const { host, port, mqTimeoutSeconds } = config;
       options.log(
@@ -82,7 +85,9 @@ export function createConnector(options: ConnectorOptions): LmcacheConnector {
     sampleRate: () => client.blockSampleRate,
     report: (ages) => client.reportBlocks(ages),
   };
-  return Object.assign(connectorTo(client, { ...options, failsLostLoads }), { takeBlockedSeconds, blockReports });
+  const lossNoticedAt = (time: number) => heartbeat.noticesAt(time);
+  const connector = connectorTo(client, { ...options, failsLostLoads, lossNoticedAt });
+  return Object.assign(connector, { takeBlockedSeconds, blockReports });
 }
 
 /** Copies within the GPU are quicker than those over PCIe. */
@@ -110,6 +115,8 @@ export interface CopyOptions {
   readonly loadsBlock?: boolean;
   /** A request whose load nobody answers ends with an error; it is computed if left out. */
   readonly failsLostLoads?: boolean;
+  /** When the engine learns that what it asked for at `time` is lost, in simulated seconds; at once if left out. */
+  readonly lossNoticedAt?: (time: number) => number;
 }
 
 /** Hashing and the GPU's copy streams (one in, one out, each first come first served) in front of any tier. */
@@ -137,7 +144,10 @@ export function connectorTo(tier: TierClient, options: CopyOptions): LmcacheConn
       const wanted = toChunk - fromChunk;
       if (wanted <= 0) return { seconds: 0, loadedTokens: hitTokens };
       const { chunks, l2Seconds, isLost = false } = await tier.load(hash(tokenIds), fromChunk, toChunk);
-      if (isLost && options.failsLostLoads === true) return { seconds: 0, loadedTokens: localTokens, failed: true };
+      if (isLost) {
+        const seconds = Math.max(0, (options.lossNoticedAt?.(clock.now()) ?? at) - at);
+        return { seconds, loadedTokens: localTokens, failed: options.failsLostLoads ?? false };
+      }
       if (chunks === 0) return { seconds: 0, loadedTokens: localTokens };
       const contention = besideSteps ? 1 + transfer.loadSlowdownBesideSteps : 1;
       const slowdown = scatter.next() * (options.loadSlowdown?.() ?? 1);

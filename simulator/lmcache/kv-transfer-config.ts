@@ -11,6 +11,7 @@ const configSchema = z.looseObject({
       'lmcache.mp.host': z.string().optional(),
       'lmcache.mp.port': portSchema.optional(),
       'lmcache.mp.mq_timeout': z.coerce.number().positive().optional(),
+      'lmcache.mp.heartbeat_interval': z.coerce.number().positive().optional(),
     })
     .optional(),
 });
@@ -26,6 +27,8 @@ export type KvTransferConfig = {
       readonly port: number;
       /** Seconds a request to the server may take. */
       readonly mqTimeoutSeconds: number;
+      /** Seconds between two pings to the server, and how long each waits for its answer. */
+      readonly heartbeatSeconds: number;
     }
   | { readonly connector: 'LMCacheConnectorV1' }
 );
@@ -34,6 +37,7 @@ export type KvTransferConfig = {
 const DEFAULT_HOST = 'localhost';
 const DEFAULT_PORT = 5555;
 const DEFAULT_MQ_TIMEOUT_SECONDS = 300;
+const DEFAULT_HEARTBEAT_SECONDS = 10;
 
 /**
  * Reads the JSON of `--kv-transfer-config`.
@@ -67,5 +71,6 @@ export function parseKvTransferConfig(json: string): KvTransferConfig {
     host: (extra?.['lmcache.mp.host'] ?? DEFAULT_HOST).replace(/^tcp:\/\//, ''),
     port: extra?.['lmcache.mp.port'] ?? DEFAULT_PORT,
     mqTimeoutSeconds: extra?.['lmcache.mp.mq_timeout'] ?? DEFAULT_MQ_TIMEOUT_SECONDS,
+    heartbeatSeconds: extra?.['lmcache.mp.heartbeat_interval'] ?? DEFAULT_HEARTBEAT_SECONDS,
   };
 }

@@ -23,6 +23,8 @@ export interface TcpTierOptions {
   readonly chunkTokens?: number;
   /** One line for each time the server is lost or found. */
   readonly log: (line: string) => void;
+  /** Told each time it has registered with a server. */
+  readonly onRegistered?: () => void;
   /** Told once for each time the server is lost, at the first lookup that it leaves unanswered. */
   readonly onUnanswered?: () => void;
 }
@@ -143,7 +145,7 @@ export class TcpTierClient implements TierClient {
   }
 
   async #open(): Promise<Connection | null> {
-    const { host, port, timeoutMs, registration, chunkTokens, log } = this.#options;
+    const { host, port, timeoutMs, registration, chunkTokens, log, onRegistered } = this.#options;
     const socket = connect({ host, port, noDelay: true });
     const connection: Connection = { socket, pending: new Map() };
     const isOpen = await new Promise<boolean>((resolve) => {
@@ -185,6 +187,7 @@ export class TcpTierClient implements TierClient {
     this.#connection = connection;
     this.#knownDown = false;
     this.#absenceIsNews = true;
+    onRegistered?.();
     log(`registered with the LMCache server ${this.#address} (chunks of ${this.#chunkTokens} tokens)`);
     return connection;
   }

@@ -303,6 +303,7 @@ describe('--kv-transfer-config', () => {
       host: 'localhost',
       port: 5555,
       mqTimeoutSeconds: 300,
+      heartbeatSeconds: 10,
     });
   });
 

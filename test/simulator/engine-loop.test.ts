@@ -29,7 +29,11 @@ const STEP_TIME: StepTimeModel = {
   kvPoolTokens: () => 16_000,
 };
 
-function setUp(connector: LmcacheConnector | null = null, changes: Partial<SchedulerLimits & StepTimeModel> = {}) {
+function setUp(
+  connector: LmcacheConnector | null = null,
+  changes: Partial<SchedulerLimits & StepTimeModel> = {},
+  onLoadFailed: (sequence: Sequence, lostTokens: number) => void = () => undefined,
+) {
   const clock = new VirtualClock();
   const tokens: { readonly name: number; readonly at: number; readonly seen: number }[] = [];
   const steps: StepReport[] = [];
@@ -47,6 +51,7 @@ function setUp(connector: LmcacheConnector | null = null, changes: Partial<Sched
         steps.push(report);
         left.push(clock.now());
       },
+      onLoadFailed,
       onFatal: (error) => failures.push(error),
     },
   });
@@ -235,6 +240,31 @@ describe('EngineLoop', () => {
       10.87,
     ]);
     expect(of(2)).toEqual([10.86]);
+  });
+
+  it('ends a sequence whose load is lost when that is noticed, and goes on with others meanwhile', async () => {
+    const lost: (readonly [number, number, number])[] = [];
+    const { connector } = tier(512, 0);
+    const { clock, loop, tokens, sequence } = setUp(
+      { ...connector, load: async () => ({ seconds: 15, loadedTokens: 0, failed: true }) },
+      {},
+      (one, lostTokens) => {
+        lost.push([one.promptIds[0] ?? 0, lostTokens, round(clock.now())]);
+        loop.finish(one, 'error');
+      },
+    );
+    const aborted = sequence(3, 600, 2);
+    clock.at(0, () => loop.submit([sequence(1, 600, 2)], 0));
+    clock.at(1, () => loop.submit([sequence(2, 100, 2)], 1));
+    clock.at(2, () => loop.submit([aborted], 2));
+    clock.at(3, () => loop.finish(aborted, 'abort'));
+    await clock.run();
+    expect(tokens.map(({ name, at }) => [name, round(at)])).toEqual([
+      [2, 1.21],
+      [2, 1.22],
+    ]);
+    expect(lost).toEqual([[1, 512, 15.1]]);
+    expect(loop.unfinished).toBe(0);
   });
 
   it('asks for no wake-up when it has nothing to do', async () => {

@@ -3,7 +3,11 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OpenAiFormat } from '../../simulator/http/answer-format.js';
 import { MessagesFormat } from '../../simulator/http/messages-format.js';
+import { connectorTo } from '../../simulator/lmcache/connector.js';
+import { Heartbeat } from '../../simulator/lmcache/heartbeat.js';
+import type { TierClient } from '../../simulator/lmcache/tier-client.js';
 import { lineSplitter } from '../../simulator/lmcache/tier-protocol.js';
+import { loadProfile } from '../../simulator/profiles.js';
 import { type ServedInProcess, serveInProcess } from './serve-in-process.js';
 
 const PROMPT = new Array(600).fill('hi').join(' ');
@@ -97,6 +101,41 @@ describe('the simulated engine whose cache server vanishes between its answer an
     } finally {
       await server.stop();
     }
+  });
+});
+
+describe('a load that is lost', () => {
+  const lostTier: TierClient = {
+    chunkTokens: 256,
+    lookup: async (hashes) => hashes.length,
+    load: async () => ({ chunks: 0, l2Seconds: 0, isLost: true }),
+    loaded: () => undefined,
+    store: () => undefined,
+    close: async () => undefined,
+  };
+
+  it.each([true, false])('is known with the answer that the next ping misses (fails: %s)', async (failsLostLoads) => {
+    const heartbeat = new Heartbeat(10);
+    heartbeat.start(3);
+    const connector = connectorTo(lostTier, {
+      kvBytesPerToken: 1,
+      model: 'm',
+      transfer: loadProfile('h200').transfer,
+      clock: { now: () => 25 },
+      failsLostLoads,
+      lossNoticedAt: (time) => heartbeat.noticesAt(time),
+    });
+    // Pings at 3, 13, 23, 33; that one's answer is waited for until 43.
+    const load = await connector.load(new Array(600).fill(1), 512, 0, 24);
+    expect(load).toEqual({ seconds: 19, loadedTokens: 0, failed: failsLostLoads });
+  });
+
+  it('counts pings from when the engine has registered, and anew when it has again', () => {
+    const heartbeat = new Heartbeat(4);
+    heartbeat.start(100);
+    expect([100, 100.5, 104, 107].map((at) => heartbeat.noticesAt(at))).toEqual([104, 108, 108, 112]);
+    heartbeat.start(201);
+    expect(heartbeat.noticesAt(203)).toBe(209);
   });
 });
 
