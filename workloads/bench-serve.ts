@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type BenchRequest, BenchRequests, benchFigures, toBenchRequest } from './bench/bench-metrics.js';
+import { cachedTokensSoFar } from './bench/cached-tokens.js';
 import { describeTable, sendLagsMs, wallTtftsMs } from './bench/describe-table.js';
 import { FailureLimit } from './bench/failure-limit.js';
 import type { BenchBackend, BenchPrompt, BenchServeOptions, BenchServeResult } from './bench/options.js';
@@ -42,7 +43,10 @@ export async function runBenchServe(
   try {
     const workers = workersFor(options, arrivals, client.speed);
     const warmup = await runPhase(client, requestsFor(client, plan.warmupPrompts, options), 'warm-up', options);
-    const send = await timedPart(client, plan.prompts, arrivals, { ...options, workers }, limit);
+    const [send, cachedBefore] = await Promise.all([
+      timedPart(client, plan.prompts, arrivals, { ...options, workers }, limit),
+      cachedTokensSoFar(target.baseUrl, options.signal),
+    ]);
     const watch = new ClientWatch();
     const startedAt = new Date();
     const round = await send().catch((error) => {
@@ -57,6 +61,9 @@ export async function runBenchServe(
       options.workers === undefined ? undefined : { threads, tryWorkers },
     );
     const benchRequests = await toBenchRequests(target, table, prompts, options);
+    const described = describeTable(table);
+    const cachedAfter = cachedBefore === null ? null : await cachedTokensSoFar(target.baseUrl, options.signal);
+    const counted = cachedAfter === null ? null : Math.max(0, cachedAfter - (cachedBefore ?? 0));
     const extras: BenchServeExtras = {
       client: 'lmcache-ci',
       workers,
@@ -64,7 +71,8 @@ export async function runBenchServe(
       interrupted: round.interrupted,
       stopped_by: round.interrupted ? (limit.isExceeded ? 'failure-rate' : 'signal') : null,
       valid: !round.interrupted && !health.overloaded,
-      ...describeTable(table),
+      ...described,
+      cached_tokens: described.cached_tokens ?? counted,
       client_health: health,
       ...(dataset?.name === 'multi-round-qa'
         ? {

@@ -1,5 +1,4 @@
-import { request } from 'undici';
-import { ServerAnswerError, ServerUnreachableError } from './server-api.js';
+import { ask, ServerAnswerError } from './server-answer.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -49,25 +48,14 @@ export function parseMetrics(text: string): MetricsSnapshot {
  */
 export async function scrapeMetrics(url: string, signal: AbortSignal): Promise<MetricsSnapshot> {
   const page = /\/metrics\/?$/.test(url) ? url : `${url.replace(/\/+$/, '')}/metrics`;
-  const timeout = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
-  try {
-    const response = await request(page, { signal: AbortSignal.any([signal, timeout]), reset: true });
-    const text = await response.body.text();
-    if (response.statusCode === 200) {
-      return parseMetrics(text);
-    }
-    throw new ServerAnswerError(
-      `GET ${page} answered HTTP ${response.statusCode}: ${text.slice(0, 300)}`,
-      response.statusCode,
-    );
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof ServerAnswerError) {
-      throw error;
-    }
-    const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
-    throw new ServerUnreachableError(`GET ${page} got no answer: ${reason}.`, { cause: error });
+  const answer = await ask({ baseUrl: page, model: '' }, 'GET', '', { signal, timeoutMs: SCRAPE_TIMEOUT_MS });
+  if (answer.status === 200) {
+    return parseMetrics(answer.text);
   }
+  throw new ServerAnswerError(
+    `GET ${page} answered HTTP ${answer.status}: ${answer.text.slice(0, 300)}`,
+    answer.status,
+  );
 }
 
 /**

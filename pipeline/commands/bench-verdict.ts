@@ -1,6 +1,11 @@
 import { type InterruptSignal, interruptExitCodes } from '../../results-schema/interrupt-signals.js';
 import type { BenchServeResult } from '../../workloads/bench/options.js';
+import type { BenchServeJson } from '../../workloads/bench/result-json.js';
 import { describeOutcome } from '../../workloads/request.js';
+import type { RequestTable } from '../../workloads/request-table.js';
+
+/** So much longer than planned may the sending take. */
+const RATE_TOLERANCE = 1.05;
 
 /** What a run came to: its exit code, and what to tell the person. */
 export interface BenchVerdict {
@@ -19,6 +24,8 @@ export function benchVerdict(
   const lines = [
     ...(simulated === null ? [] : [`SIMULATED (profile "${simulated.profile}", speed x${simulated.speed}).`]),
     `Send lag ms: p50 ${ms(sendLagMs.p50)}, p99 ${ms(sendLagMs.p99)}, max ${ms(sendLagMs.max)}.`,
+    ...describeCached(json),
+    ...describeRate(json, table),
     ...(overloaded ? [`INVALID: ${remedy ?? 'this client did not keep up.'}`] : []),
   ];
   if (interruptedBy !== null) {
@@ -38,4 +45,33 @@ export function benchVerdict(
     return { exitCode: json.completed === 0 ? 3 : 1, lines };
   }
   return { exitCode: overloaded ? 3 : 0, lines };
+}
+
+/** A load that the server has seen before measures its caches: to be known, whether it was meant or not. */
+function describeCached({ lmcache_ci: { cached_tokens: cached }, total_input_tokens: sent }: BenchServeJson): string[] {
+  if (cached === null || cached === 0 || sent === 0) return [];
+  const percent = Math.min(100, (cached / sent) * 100).toFixed(1);
+  return [
+    `Out of the server's caches came ${cached} of ${sent} prompt tokens (${percent} %). ` +
+      'The same --seed makes the same random prompts again.',
+  ];
+}
+
+/** The rate that was asked for and the one that was sent, where a limit of concurrency has kept them apart. */
+function describeRate(json: BenchServeJson, table: RequestTable): string[] {
+  const { max_concurrency: limit, lmcache_ci: extras } = json;
+  let [first, dueUntil, sentUntil] = [Number.POSITIVE_INFINITY, 0, 0];
+  for (const { intendedStart, sentAt } of table) {
+    first = Math.min(first, intendedStart);
+    dueUntil = Math.max(dueUntil, intendedStart);
+    sentUntil = Math.max(sentUntil, sentAt ?? 0);
+  }
+  const [asked, taken] = [dueUntil - first, sentUntil - first];
+  if (limit === null || asked <= 0 || taken <= asked * RATE_TOLERANCE) return [];
+  const rate = (seconds: number): string => ((table.size - 1) / seconds).toFixed(2);
+  const { mean, p99 } = extras.ttft_from_intended_ms;
+  return [
+    `Sent were ${rate(taken)} of ${rate(asked)} requests a second: --max-concurrency ${limit} held them back. ` +
+      `TTFT from when they were due, ms: mean ${mean.toFixed(2)}, p99 ${p99.toFixed(2)}.`,
+  ];
 }

@@ -1,12 +1,17 @@
 import { expect, test } from 'vitest';
 import { benchVerdict } from '../../pipeline/commands/bench-verdict.js';
 import { runBenchServe } from '../../workloads/bench-serve.js';
+import { RequestTable } from '../../workloads/request-table.js';
 import { startFakeOpenAi } from '../fixtures/fake-openai.js';
 
 const tokenizerDirectory = new URL('../fixtures/workloads/tokenizers/qwen-style-bpe', import.meta.url).pathname;
 
-async function measured(failing: (request: number) => boolean = () => false) {
+async function measured(
+  failing: (request: number) => boolean = () => false,
+  { metrics, requestRate }: { metrics?: () => string; requestRate?: number } = {},
+) {
   const server = await startFakeOpenAi({
+    ...(metrics === undefined ? {} : { metrics }),
     intercept: async (exchange, request) => {
       if (failing(request)) await exchange.answer(503, 'busy');
       return failing(request);
@@ -21,6 +26,7 @@ async function measured(failing: (request: number) => boolean = () => false) {
         randomInputLen: 8,
         randomOutputLen: 2,
         maxConcurrency: 1,
+        ...(requestRate === undefined ? {} : { requestRate }),
         tokenizerDirectory,
         signal: new AbortController().signal,
       },
@@ -50,4 +56,35 @@ test('some failed: 1, none succeeded: 3, interrupted: as the shell expects', asy
   expect(benchVerdict(some, null).lines.join('\n')).toContain('1 of 3 requests failed; the first: HTTP 503: busy');
   expect(benchVerdict(await measured(() => true), null).exitCode).toBe(3);
   expect(benchVerdict(some, 'SIGTERM').exitCode).toBe(143);
+});
+
+test('says how much of the load came out of caches, by the metrics of a server whose usage does not tell', async () => {
+  const pages = [
+    'vllm:prefix_cache_hits_total{engine="0"} 100\n',
+    'vllm:prefix_cache_hits_total{engine="0"} 106\nvllm:external_prefix_cache_hits_total{engine="0"} 6\n',
+  ];
+  const result = await measured(undefined, { metrics: () => pages.shift() ?? '' });
+  expect(result.json.lmcache_ci.cached_tokens).toBe(12);
+  const json = { ...result.json, total_input_tokens: 24 };
+  expect(benchVerdict({ ...result, json }, null).lines.join('\n')).toContain(
+    'came 12 of 24 prompt tokens (50.0 %). The same --seed makes the same random prompts again.',
+  );
+  const untold = await measured();
+  expect(untold.json.lmcache_ci.cached_tokens).toBeNull();
+  expect(benchVerdict(untold, null).lines.join('\n')).not.toContain('caches');
+});
+
+test('says so when a limit of concurrency has kept the rate down, and only then', async () => {
+  const result = await measured(undefined, { requestRate: 20 });
+  const sentAt = (late: number) => ({
+    ...result,
+    table: RequestTable.of(
+      [...result.table].map((record) => ({ ...record, sentAt: record.intendedStart + record.index * late })),
+    ),
+  });
+  const slow = benchVerdict(sentAt(1), null).lines.join('\n');
+  expect(slow).toMatch(/^Sent were 0\.\d\d of \d+\.\d\d requests a second: --max-concurrency 1 held them back\. TTFT/m);
+  expect(benchVerdict(sentAt(0), null).lines.join('\n')).not.toContain('Sent were');
+  const unlimited = { ...sentAt(1), json: { ...result.json, max_concurrency: null } };
+  expect(benchVerdict(unlimited, null).lines.join('\n')).not.toContain('Sent were');
 });

@@ -33,6 +33,7 @@ export interface BenchServeExtras {
   readonly ttft_from_intended_ms: LatencySummary;
   /** From the intended start to the send: waiting for a place under the concurrency limit, and send lag. */
   readonly client_queue_ms: LatencySummary;
+  /** Prompt tokens out of the server's caches: by its usage, else by its metrics (other clients' included); null: it tells neither. */
   readonly cached_tokens: number | null;
   /** How many requests failed, by reason. */
   readonly failures: Readonly<Record<string, number>>;
