@@ -60,18 +60,16 @@ function describeCached({ lmcache_ci: { cached_tokens: cached }, total_input_tok
 /** The rate that was asked for and the one that was sent, where a limit of concurrency has kept them apart. */
 function describeRate(json: BenchServeJson, table: RequestTable): string[] {
   const { max_concurrency: limit, lmcache_ci: extras } = json;
-  let [first, dueUntil, sentUntil] = [Number.POSITIVE_INFINITY, 0, 0];
+  let [dueUntil, sentUntil] = [0, 0];
   for (const { intendedStart, sentAt } of table) {
-    first = Math.min(first, intendedStart);
     dueUntil = Math.max(dueUntil, intendedStart);
     sentUntil = Math.max(sentUntil, sentAt ?? 0);
   }
-  const [asked, taken] = [dueUntil - first, sentUntil - first];
-  if (limit === null || asked <= 0 || taken <= asked * RATE_TOLERANCE) return [];
-  const rate = (seconds: number): string => ((table.size - 1) / seconds).toFixed(2);
+  if (limit === null || dueUntil === 0 || sentUntil <= dueUntil * RATE_TOLERANCE) return [];
+  const rate = (seconds: number): string => (table.size / seconds).toFixed(2);
   const { mean, p99 } = extras.ttft_from_intended_ms;
   return [
-    `Sent were ${rate(taken)} of ${rate(asked)} requests a second: --max-concurrency ${limit} held them back. ` +
+    `Sent were ${rate(sentUntil)} of ${rate(dueUntil)} requests a second: --max-concurrency ${limit} held them back. ` +
       `TTFT from when they were due, ms: mean ${mean.toFixed(2)}, p99 ${p99.toFixed(2)}.`,
   ];
 }

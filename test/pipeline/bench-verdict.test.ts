@@ -83,7 +83,7 @@ test('says so when a limit of concurrency has kept the rate down, and only then'
     ),
   });
   const slow = benchVerdict(sentAt(1), null).lines.join('\n');
-  expect(slow).toMatch(/^Sent were 0\.\d\d of \d+\.\d\d requests a second: --max-concurrency 1 held them back\. TTFT/m);
+  expect(slow).toMatch(/^Sent were 1\.\d\d of 20\.00 requests a second: --max-concurrency 1 held them back\. TTFT/m);
   expect(benchVerdict(sentAt(0), null).lines.join('\n')).not.toContain('Sent were');
   const unlimited = { ...sentAt(1), json: { ...result.json, max_concurrency: null } };
   expect(benchVerdict(unlimited, null).lines.join('\n')).not.toContain('Sent were');
