@@ -1,11 +1,6 @@
-import { connect } from 'node:net';
-import { probeErrorText } from '../engines/probe-error.js';
 import { type Probe, pollUntilReady, probe } from '../engines/readiness.js';
-import { parseEndpoint } from '../workloads/endpoint.js';
+import { whyUnreachable } from '../engines/unreachable.js';
 import type { EngineBootstrapper } from './engine-bootstrapper.js';
-
-/** A server that runs takes a connection; one that loads its model still says so in HTTP, and is waited for. */
-const connectMs = 5000;
 
 /** An engine that somebody else runs: it is asked, never started or ended. */
 export class ExternalEngine implements EngineBootstrapper {
@@ -47,23 +42,4 @@ export class ExternalEngine implements EngineBootstrapper {
   #probe(): Probe {
     return { kind: 'http', url: `${this.baseUrl}/health` };
   }
-}
-
-/** Tries to connect, for 5 s at most. @returns null: something listens there */
-export function whyUnreachable(baseUrl: string, signal: AbortSignal): Promise<string | null> {
-  const { hostname: host, port } = parseEndpoint(baseUrl);
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    const answer = (why: string | null) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      socket.destroy();
-      resolve(why);
-    };
-    const end = () => answer('no connection in time');
-    const timer = setTimeout(() => answer(`no connection within ${connectMs / 1000} s`), connectMs);
-    signal.addEventListener('abort', end, { once: true });
-    socket.once('connect', () => answer(null));
-    socket.once('error', (error) => answer(probeErrorText(error)));
-  });
 }

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { whyUnreachable } from '../../experiments/external-engine.js';
+import { whyUnreachable } from '../../engines/unreachable.js';
 import { external } from '../../experiments/suite/build.js';
 import {
   loadFunctions,
