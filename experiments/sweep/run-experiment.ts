@@ -15,6 +15,7 @@ import { summariseReplay } from './measurement.js';
 import { type ReplayProgress, type ReplayResult, replayConversations } from './replay.js';
 import { type ServerSetup, serverSpec } from './server-spec.js';
 import { ServerFailure, SweepServer } from './sweep-server.js';
+import { warningsOf } from './warnings.js';
 
 /** What all experiments of a sweep share. */
 export interface ExperimentContext {
@@ -118,7 +119,7 @@ async function measure(
     const counters = difference(before, await scrapePatiently(server.baseUrl, context.signal));
     const measurement = summariseReplay(replay, counters, plan.requests.length, seconds);
     checkRequests(measurement, replay);
-    return { measurement, warnings: warningsOf(measurement, plan) };
+    return { measurement, warnings: warningsOf(measurement, plan, replay) };
   } catch (error) {
     // A dead server explains every other failure.
     if (!(error instanceof ServerFailure) && !context.signal.aborted && (await server.hasEndedSoon(noticeEndMs))) {
@@ -253,24 +254,6 @@ class FailedRequests extends ExpectedFailure {
 function checkRequests(measurement: SweepMeasurement, replay: ReplayResult): void {
   const { completed, failed, sent } = measurement.requests;
   if (completed === 0 || failed > sent * mostFailedShare) throw new FailedRequests(measurement, replay);
-}
-
-function warningsOf(measurement: SweepMeasurement, plan: ConversationPlan): string[] {
-  const { requests, client, cache } = measurement;
-  const notes = [...plan.notes].map(([sentence, count]) => `data set: ${count} ${sentence}`);
-  return [
-    ...notes,
-    ...(requests.failed > 0 ? [`${requests.failed} of ${requests.sent} requests failed`] : []),
-    ...(client.overloaded
-      ? [
-          `requests left ${client.sendLagP99Ms.toFixed(1)} ms late (p99): the client was overloaded, lower --gpus or the rate`,
-        ]
-      : []),
-    ...(cache.gpu.queriedTokens === 0 ? ['the server counted no look-up in its prefix cache: no hit rates'] : []),
-    ...(cache.gpu.queriedTokens > 0 && cache.lmcache.queriedTokens === 0
-      ? ['the server counted no look-up in LMCache']
-      : []),
-  ];
 }
 
 /** What is not expected stays visible as what it is, without ending the other experiments. */

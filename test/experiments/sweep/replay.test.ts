@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { summariseReplay } from '../../../experiments/sweep/measurement.js';
-import { replayConversations } from '../../../experiments/sweep/replay.js';
+import { type ReplayResult, replayConversations } from '../../../experiments/sweep/replay.js';
+import { warningsOf } from '../../../experiments/sweep/warnings.js';
+import { ClientWatch } from '../../../workloads/client-health.js';
 import { parseMetrics } from '../../../workloads/metrics.js';
+import type { RequestRecord } from '../../../workloads/request.js';
 import type { ConversationPlan, PlannedRequest } from '../../../workloads/traces/replay-plan.js';
 import { startFakeOpenAi } from '../../fixtures/fake-openai.js';
 
@@ -35,6 +38,13 @@ function planOf(turns: readonly (readonly [number, number])[]): ConversationPlan
   };
   return { requests, conversations: last.size, notes: new Map(), messagesOf, promptOf: () => '' };
 }
+
+/** An answer of two tokens. */
+const answered = (index: number): RequestRecord => ({
+  ...{ index, intendedStart: 0, readyAt: 0, sentAt: 0, bodySentAt: 0, headersAt: 0, firstByteAt: 0 },
+  ...{ firstTokenAt: 0.1, tokenTimes: Float64Array.of(0.1, 0.2), endedAt: 0.2, status: 200, promptTokens: 3 },
+  ...{ completionTokens: 2, cachedTokens: null, finishReason: 'length', text: 'a b', outcome: { state: 'ok' } },
+});
 
 const options = { signal: never, timeLimitSeconds: 60, requestTimeoutSeconds: 10 };
 
@@ -118,5 +128,38 @@ describe('a replay', () => {
     } finally {
       await server.close();
     }
+  });
+});
+
+describe('the warnings of a replay', () => {
+  const plan = planOf(Array.from({ length: 11 }, (_, index) => [0, index] as const));
+  /** As if turns had been sent at these times; the others were not. */
+  const warnings = (sentAt: readonly number[]): readonly string[] => {
+    const requests = sentAt.flatMap((sentSeconds, index) => {
+      const planned = plan.requests[index];
+      return planned === undefined
+        ? []
+        : [{ planned, sentSeconds, endedSeconds: sentSeconds, record: answered(index) }];
+    });
+    const health = new ClientWatch().stop([], []);
+    const unsent = plan.requests.length - requests.length;
+    const replay: ReplayResult = { requests, unsent, durationSeconds: 1, simulated: null, health };
+    const counters = parseMetrics('vllm:prefix_cache_queries_total 1\nvllm:external_prefix_cache_queries_total 1\n');
+    return warningsOf(summariseReplay(replay, counters, plan.requests.length, 1), plan, replay);
+  };
+
+  it('say how much of the rate was sent, and how many turns never were', () => {
+    const inTime = plan.requests.map(({ dueSeconds }) => dueSeconds);
+    expect(warnings(inTime)).toEqual([]);
+    expect(warnings(inTime.map((time) => time * 1.2))).toEqual([]);
+    expect(warnings(inTime.map((time) => time * 2))).toEqual([
+      'sent were 0.55 of 1.10 requests a second: turns wait for the answers before them',
+    ]);
+    expect(warnings([0, 5, 10])).toEqual([
+      'sent were 0.30 of 1.10 requests a second, 8 of 11 requests were not sent in time: turns wait for the answers before them',
+    ]);
+    expect(warnings(inTime.slice(0, -1))).toEqual([
+      '1 of 11 requests were not sent in time: turns wait for the answers before them',
+    ]);
   });
 });
