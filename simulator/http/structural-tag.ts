@@ -32,6 +32,16 @@ const TELLING_FIELDS: readonly (readonly [field: string, type: string])[] = [
   ['separator', 'tags_with_separator'],
   ['begin', 'tag'],
 ];
+/** How a member of an object is written in place of JSON (XGrammar 0.2.3). */
+const XML_STYLES: ReadonlyMap<string, (name: string, value: string, isText: boolean) => string> = new Map([
+  ['qwen_xml', (name, value) => `<parameter=${name}>${value}</parameter>`],
+  ['minimax_xml', (name, value) => `<parameter name="${name}">${value}</parameter>`],
+  ['glm_xml', (name, value) => `<arg_key>${name}</arg_key><arg_value>${value}</arg_value>`],
+  [
+    'deepseek_xml',
+    (name, value, isText) => `<｜DSML｜parameter name="${name}" string="${isText}">${value}</｜DSML｜parameter>`,
+  ],
+]);
 /** Formats of single tokens, and tags that tokens begin: they need the model's own vocabulary, and may be left out. */
 const OF_TOKENS = new Set(['token_dispatch', 'dispatch', 'any_tokens']);
 
@@ -112,10 +122,14 @@ const COMPILERS: ReadonlyMap<string, Compile> = new Map<string, Compile>([
 function ofSchema(schema: unknown, style: string): Write {
   if (schema !== true && !isJsonObject(schema)) throw new StructuralTagError('no schema');
   if (style === 'json') return (draws) => spacedJson(schemaInstance(schema, draws));
-  if (style !== 'qwen_xml') throw new StructuralTagError(`no style "${style}"`);
+  const element = XML_STYLES.get(style);
+  if (element === undefined) throw new StructuralTagError(`no style "${style}"`);
   return (draws) =>
     Object.entries(Object(schemaInstance(schema, draws)))
-      .map(([name, value]) => `<parameter=${name}>${typeof value === 'string' ? value : spacedJson(value)}</parameter>`)
+      .map(([name, value]) => {
+        const isText = typeof value === 'string';
+        return element(name, isText ? value : spacedJson(value), isText);
+      })
       .join('');
 }
 

@@ -52,6 +52,17 @@ describe('a structural tag', () => {
     [{ type: 'triggered_tags', triggers: ['<'], tags: [call], at_least_one: true }, /^<call>\{"n": 7\}<\/call>$/],
     [{ type: 'tags_with_separator', tags: [call], separator: ',' }, /^<call>\{"n": 7\}<\/call>$/],
     [{ type: 'qwen_xml_parameter', json_schema: call.content.json_schema }, /^<parameter=n>7<\/parameter>$/],
+    [{ ...call.content, style: 'minimax_xml' }, /^<parameter name="n">7<\/parameter>$/],
+    [{ ...call.content, style: 'glm_xml' }, /^<arg_key>n<\/arg_key><arg_value>7<\/arg_value>$/],
+    [
+      {
+        type: 'json_schema',
+        style: 'deepseek_xml',
+        json_schema: { type: 'object', properties: { s: { const: 'a' } }, required: ['s'] },
+      },
+      /^<｜DSML｜parameter name="s" string="true">a<\/｜DSML｜parameter>$/,
+    ],
+    [{ ...call.content, style: 'deepseek_xml' }, /^<｜DSML｜parameter name="n" string="false">7<\/｜DSML｜parameter>$/],
     [{ type: 'repeat', min: 2, max: 3, content: { type: 'const_string', value: 'x' } }, /^xx$/],
     [{ type: 'any_text', max_chars: 3 }, /^[a-z ]{0,3}$/],
     [{ type: 'any_text', excludes: ['one', 'two', 'call'] }, /^$/],
