@@ -4,14 +4,22 @@ import { findWriter } from '../engines/open-files.js';
 import { describeRun, joinLiveRun } from '../engines/registry.js';
 import { waitUntil } from '../engines/wait-until.js';
 import { isDiskFull } from '../results-schema/disk-full.js';
+import { readRun } from '../results-schema/read-run.js';
 import type { ResultsDirectory } from '../results-schema/results-directory.js';
 import { ResultsDirectoryError } from '../results-schema/results-directory-checks.js';
-import { createResultsDirectory } from '../results-schema/results-directory-fs.js';
+import { createResultsDirectory, openResultsDirectory } from '../results-schema/results-directory-fs.js';
 import type { RunPlan } from './run-plan.js';
 import { NoVerdictError, UsageError } from './usage-error.js';
 
-/** The results directory of a new run; a finished run of the same id is renamed. @throws UsageError when it cannot be used. */
-export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
+/**
+ * The results directory of a new run; a finished run that is there is renamed, and that is said.
+ * @param options.goesOnAfterBuild step build-image alone is the beginning of this run, not a run to be set aside
+ * @throws UsageError when it cannot be used.
+ */
+export async function openNewResults(
+  plan: RunPlan,
+  options: { readonly goesOnAfterBuild?: boolean } = {},
+): Promise<ResultsDirectory> {
   const { buildId, runtime } = plan.facts;
   const live = runtime === 'external' ? null : joinLiveRun({ buildId });
   if (live && live.resultsDir !== plan.resultsDir) {
@@ -19,14 +27,24 @@ export async function openNewResults(plan: RunPlan): Promise<ResultsDirectory> {
     throw new UsageError(`${message}. Nothing was started.${adviceToSteps(plan)}`);
   }
   try {
-    return await createResultsDirectory(plan.resultsDir, {
+    if (options.goesOnAfterBuild && (await holdsBuildOnly(plan.resultsDir)))
+      return await openResultsDirectory(plan.resultsDir);
+    const results = await createResultsDirectory(plan.resultsDir, {
       buildId,
       isLive: async (id) => joinLiveRun({ buildId: id }) !== null || (await isWrittenTo(plan.resultsDir)),
     });
+    if (results.archivedTo !== null)
+      process.stdout.write(`The results that were in "${results.root}" are now in "${results.archivedTo}".\n`);
+    return results;
   } catch (error) {
     if (!(error instanceof ResultsDirectoryError)) throw error;
     throw resultsRefusal(error, error.problem === 'live-run' ? adviceToSteps(plan) : '');
   }
+}
+
+async function holdsBuildOnly(resultsDir: string): Promise<boolean> {
+  const { record } = await readRun(resultsDir);
+  return record?.verdict?.outcome === 'passed' && record.steps.every(({ name }) => name === 'build-image');
 }
 
 /** By it the steps of one CI build tell their runs apart, as a shell writes it. */

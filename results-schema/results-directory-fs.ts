@@ -14,15 +14,15 @@ export interface CreateOptions {
 }
 
 export interface CreatedResultsDirectory extends ResultsDirectory {
-  /** Where a finished run of the same id was moved to; null when there was none. */
+  /** Where the finished run that was there was moved to; null when there was none. */
   readonly archivedTo: string | null;
 }
 
 /**
  * Makes the results directory of a new run, mode 0755, parents included. An empty directory of our own is
- * taken as it is; a finished run of the same id is renamed to `<root>.1`, `<root>.2`, ...
+ * taken as it is; a finished run is renamed to `<root>.1`, `<root>.2`, ...
  * @throws ResultsDirectoryError for a symbolic link, a file, another user's or a world-writable directory,
- *   one that cannot be written, a live run, a run of another id, or files that belong to no run.
+ *   one that cannot be written, a live run, or files that belong to no run.
  */
 export async function createResultsDirectory(root: string, options: CreateOptions): Promise<CreatedResultsDirectory> {
   const absolute = resolve(root);
@@ -51,19 +51,12 @@ async function makeRoom(root: string, options: CreateOptions): Promise<string | 
       `results directory "${root}" holds "${owner.file}", which belongs to no run that can be told: empty it, or choose another RESULTS_DIR`,
     );
   }
-  const live = await options.isLive(owner.buildId);
-  if (owner.buildId !== options.buildId) {
+  if (await options.isLive(owner.buildId)) {
+    const isOther = owner.buildId !== options.buildId;
     throw new ResultsDirectoryError(
-      'other-run',
+      isOther ? 'other-run' : 'live-run',
       root,
-      `results directory "${root}" holds the ${live ? 'live' : 'finished'} run "${owner.buildId}": choose another RESULTS_DIR for run "${options.buildId}"`,
-    );
-  }
-  if (live) {
-    throw new ResultsDirectoryError(
-      'live-run',
-      root,
-      `run "${owner.buildId}" is still alive and writes to "${root}": choose another BUILD_ID, or end that run first`,
+      `run "${owner.buildId}" is still alive and writes to "${root}": choose another ${isOther ? 'RESULTS_DIR' : 'BUILD_ID'}, or end that run first`,
     );
   }
   return archive(root);

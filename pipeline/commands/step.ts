@@ -114,8 +114,8 @@ async function runOwn(
   plan: RunPlan,
   nearMisses: Parameters<typeof runSession>[0]['nearMisses'],
 ): Promise<number> {
-  const results = await tellingNearMisses({ nearMisses }, () => openNewResults(plan));
   const launches = step.name === 'launch-containers' && plan.facts.runtime !== 'external';
+  const results = await tellingNearMisses({ nearMisses }, () => openNewResults(plan, { goesOnAfterBuild: launches }));
   return runSession({
     plan,
     command: ['step', step.name],

@@ -38,8 +38,14 @@ describe('a step that joins', () => {
       BUILD_ID: `${bench.buildId}-${name}`,
       RESULTS_DIR: path.join(bench.directory, name),
     });
+    // Named by RESULTS_DIR alone, the image's build is the beginning of the run that is launched there.
+    expect(await bench.run(['step', 'build-image'], { ...run('a'), BUILD_ID: undefined })).toMatchObject({ code: 0 });
     for (const name of ['a', 'b'])
       expect(await bench.run(['step', 'launch-containers'], run(name))).toMatchObject({ code: 0 });
+    expect(bench.record(path.join(bench.directory, 'a')).steps.map(({ name }) => name)).toEqual([
+      'build-image',
+      'launch-containers',
+    ]);
     try {
       const which = await bench.run(['step', 'wait-for-vllm'], unnamed);
       expect(which.code, which.output).toBe(2);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { detectCi } from '../../ci/ci-environment.js';
@@ -5,8 +6,10 @@ import { defaultRegistryDirectory, openRegistry } from '../../engines/registry.j
 import { openNewResults, resultsRefusal } from '../../pipeline/new-results.js';
 import type { RunPlan } from '../../pipeline/run-plan.js';
 import { ResultsDirectoryError } from '../../results-schema/results-directory-checks.js';
+import { createResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { commonSettings } from '../../steps/common-settings.js';
 import { sampleRun, temporaryDirectory } from '../engines/engine-rig.js';
+import { sampleRun as sampleRecord } from '../results-schema/sample-run.js';
 
 const refusal = (code: string) =>
   resultsRefusal(
@@ -26,6 +29,49 @@ describe('a results directory that cannot be used', () => {
   });
 });
 
+describe('results that are there already', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    vi.restoreAllMocks();
+  });
+
+  const step = (name: string) => ({
+    ...{ name, title: name, kind: 'setup' as const, startedAt: '2026-11-22T00:00:00.000Z', durationSeconds: 1 },
+    result: { outcome: 'passed' as const, verdicts: [] },
+  });
+
+  it.each([
+    ['build-image alone', ['build-image'], null],
+    ['a whole run', ['build-image', 'launch-containers'], '.1'],
+  ])('of %s', async (_, steps, movedTo) => {
+    const directory = temporaryDirectory();
+    vi.stubEnv('XDG_RUNTIME_DIR', directory);
+    const said: string[] = [];
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => said.push(String(text)) > 0);
+    const root = path.join(directory, 'results');
+    const earlier = await createResultsDirectory(root, { buildId: 'earlier', isLive: async () => false });
+    const verdict = { outcome: 'passed' as const, exitCode: 0 as const, message: '' };
+    await earlier.writeJson('run.json', sampleRecord({ buildId: 'earlier', steps: steps.map(step), verdict }));
+    const plan = newPlan(directory, { buildId: 'later', resultsDir: root });
+    expect((await openNewResults(plan, { goesOnAfterBuild: true })).root).toBe(root);
+    expect(existsSync(`${root}.1`)).toBe(movedTo !== null);
+    expect(existsSync(path.join(root, 'run.json'))).toBe(movedTo === null);
+    expect(said).toEqual(movedTo === null ? [] : [`The results that were in "${root}" are now in "${root}.1".\n`]);
+  });
+});
+
+function newPlan(workspace: string, given: { readonly buildId: string; readonly resultsDir: string }): RunPlan {
+  const { buildId, resultsDir } = given;
+  return {
+    facts: { buildId, engine: 'sim', runtime: 'process', workspace },
+    resultsDir,
+    settings: [],
+    ci: detectCi({}),
+    simulatedBecause: null,
+    startedAt: new Date(),
+  };
+}
+
 describe('a BUILD_ID that a live run has', () => {
   afterEach(() => {
     vi.unstubAllEnvs();
@@ -40,12 +86,9 @@ describe('a BUILD_ID that a live run has', () => {
     );
     const definition = commonSettings.BUILD_ID;
     const plan: RunPlan = {
-      facts: { buildId: '4711', engine: 'sim', runtime: 'process', workspace: directory },
-      resultsDir: path.join(directory, 'b'),
+      ...newPlan(directory, { buildId: '4711', resultsDir: path.join(directory, 'b') }),
       settings: [{ name: 'BUILD_ID', value: '4711', origin, source: null, definition }],
       ci: detectCi(variables),
-      simulatedBecause: null,
-      startedAt: new Date(),
     };
     return openNewResults(plan).catch((error: unknown) => error);
   }

@@ -157,12 +157,12 @@ describe('a directory that already holds a run', () => {
     expect(readdirSync(root)).toEqual(['run.json']);
   });
 
-  it('refuses a run of another id, finished or not', async () => {
+  it('moves a finished run of another id away too, and refuses one that is alive', async () => {
     const directory = await create('theirs');
     await directory.writeJson('run.json', sampleRun({ buildId: 'theirs' }));
-    await expect(create('mine')).rejects.toThrow(/holds the finished run "theirs"/);
-    await expect(create('mine', async () => true)).rejects.toThrow(/holds the live run "theirs"/);
-    await expect(create('mine')).rejects.toMatchObject({ problem: 'other-run' });
+    await expect(create('mine', async () => true)).rejects.toThrow(/run "theirs" is still alive.*another RESULTS_DIR/);
+    await expect(create('mine', async () => true)).rejects.toMatchObject({ problem: 'other-run' });
+    expect((await create('mine')).archivedTo).toBe(`${root}.1`);
   });
 
   it('refuses results that belong to no run that can be told', async () => {
