@@ -135,7 +135,7 @@ describe('the results directory', () => {
 
       const other = await bench.run(['mp-test'], { BUILD_ID: `${bench.buildId}-2` });
       expect(other.code, other.output).toBe(2);
-      expect(other.stderr).toContain(`holds the live run "${bench.buildId}"`);
+      expect(other.stderr).toContain(`run "${bench.buildId}" is still alive`);
     } finally {
       expect(await bench.run(['step', 'cleanup'])).toMatchObject({ code: 0 });
     }
