@@ -10,7 +10,7 @@ import type { Step } from '../../steps/step.js';
 import type { Command } from '../cli.js';
 import { configure, tellingNearMisses, warnOfNearMisses } from '../config/configure.js';
 import { collectDefinitions } from '../config/definitions.js';
-import type { ResolvedSetting } from '../config/resolve-settings.js';
+import type { ResolvedSetting, SettingProblem } from '../config/resolve-settings.js';
 import { addSettingFlags, loadSteps } from '../config/settings-flags.js';
 import { describeExitCodes } from '../exit-codes.js';
 import { externalServers, fleetOptions } from '../fleet-options.js';
@@ -83,7 +83,7 @@ export const stepCommand: Command = {
     );
     const joined = configure(definitions, parsed, { 'joined run': texts });
     const plan = { ...(await joinedPlan(live)), settings: asLaunched(joined.settings, live), ci };
-    return runJoined(step, live, plan, joined.nearMisses);
+    return runJoined(step, live, plan, [...joined.nearMisses, ...withoutEffect(joined.settings, live)]);
   },
 };
 
@@ -172,11 +172,28 @@ async function runAlone(run: Run, step: Step, signal: AbortSignal): Promise<Sess
 
 /** What the engines were launched with is no longer a choice: not of `auto` ports, not of another SIM_SPEED. */
 function asLaunched(settings: readonly ResolvedSetting[], live: LiveRun): readonly ResolvedSetting[] {
-  return settings.map(({ name, definition, ...rest }) =>
-    definition.type === 'port' || settledByLaunch.has(name)
-      ? { name, definition, value: live.settings[name] ?? null, origin: 'joined run', source: null }
-      : { name, definition, ...rest },
-  );
+  return settings.map((setting) => {
+    if (!isSettledByLaunch(setting)) return setting;
+    const { name, definition } = setting;
+    return { name, definition, value: live.settings[name] ?? null, origin: 'joined run', source: null };
+  });
+}
+
+function isSettledByLaunch({ name, definition }: ResolvedSetting): boolean {
+  return definition.type === 'port' || settledByLaunch.has(name);
+}
+
+/** Settings of the launch that are given now, other than they were then. */
+function withoutEffect(settings: readonly ResolvedSetting[], live: LiveRun): readonly SettingProblem[] {
+  const launched: LiveRun['settings'] = { ...live.settings, ENGINE: live.engine, RUNTIME: live.runtime };
+  return settings.flatMap((setting) => {
+    const { name, value, origin, source } = setting;
+    const isGiven = origin === 'flag' || origin === 'environment' || origin === '.env';
+    const then = launched[name] ?? null;
+    if (!isGiven || !isSettledByLaunch(setting) || value === 'auto' || value === then) return [];
+    const message = `${source}=${JSON.stringify(String(value))} has no effect: the run that was joined has ${then === null ? 'none' : JSON.stringify(String(then))}`;
+    return [{ name, message }];
+  });
 }
 
 async function joinedPlan(live: LiveRun): Promise<Omit<RunPlan, 'settings' | 'ci'>> {

@@ -12,7 +12,16 @@ describe('the short manual sequence of the original suite, each step a process o
     const joins = `Joining run ${buildId} (sim on process, since `;
     expect(await ok(bench, 'wait-for-vllm')).toContain(joins);
     // The settings of the engines are the run's; the test's own are this process's.
-    expect(await ok(bench, 'run-long-doc-qa', { ...unnamed, NUM_DOCUMENTS: '15', SIM_SPEED: '3' })).toContain(joins);
+    const asked = { ...unnamed, NUM_DOCUMENTS: '15', SIM_SPEED: '3', RESULTS_DIR: bench.resultsDir };
+    const tested = await bench.zx('run-long-doc-qa', asked);
+    expect(tested.code, tested.output).toBe(0);
+    expect(tested.stdout).toContain(joins);
+    const ignored = [...tested.output.matchAll(/(\w+)="[^"]*" has no effect: the run that was joined has "([^"]*)"/g)];
+    expect(ignored.map(([, name, then]) => [name, then])).toEqual([
+      ['RESULTS_DIR', resultsDir],
+      ['SIM_SPEED', '10'],
+    ]);
+    expect(existsSync(bench.resultsDir)).toBe(false);
     expect(await ok(bench, 'cleanup')).toContain(joins);
 
     const record = bench.record(resultsDir);
