@@ -1,7 +1,8 @@
-import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { namingFile } from '../../results-schema/file-trouble.js';
 import { makeFolder } from '../../results-schema/make-folder.js';
-import { writeWhole } from '../../results-schema/whole-file.js';
+import { writeWholeSync } from '../../results-schema/whole-file.js';
 import { blockCountsOf, DESCRIPTION, readDescription, simulatorOf } from '../../simulator/calibration/description.js';
 import type { RecordedEngine } from '../../workloads/recording/recording-session.js';
 import type { SimulatedBy } from '../../workloads/target.js';
@@ -14,33 +15,54 @@ export interface RecordingEntry {
   /** Blocks of KV that the engine has; null: it does not tell. */
   readonly numGpuBlocks: number | null;
   readonly simulated: SimulatedBy | null;
+  /** When the call began; tells calls apart. */
+  readonly date: string;
   /** All else that is worth knowing. */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-/** A CSV that is being recorded: each row is written as soon as it is complete. */
+/** A CSV that is being recorded: it is there from its first rows on, and holds whole rows whatever happens. */
 export class RowFile {
   readonly name: string;
   readonly #path: string;
-  readonly #handle: number;
+  readonly #header: string;
+  readonly #beforeFirst: () => void;
+  #handle: number | null = null;
   rows = 0;
 
-  /** @throws the file system's error, where the file is there already too */
-  constructor(folder: string, name: string, header: string) {
+  /** @param beforeFirst called ahead of the first rows */
+  constructor(folder: string, name: string, header: string, beforeFirst: () => void) {
     this.name = name;
     this.#path = path.join(folder, name);
-    this.#handle = openSync(this.#path, 'wx');
-    writeSync(this.#handle, `${header}\n`);
+    this.#header = header;
+    this.#beforeFirst = beforeFirst;
   }
 
-  /** @param line with its end */
-  add(line: string): void {
-    writeSync(this.#handle, line);
-    this.rows += 1;
+  /**
+   * All of these rows, or none of them.
+   * @param lines with their ends
+   * @throws the file system's error, naming the file
+   */
+  add(lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    if (this.#handle === null) this.#beforeFirst();
+    try {
+      this.#handle ??= openSync(this.#path, 'wx');
+      const { size } = fstatSync(this.#handle);
+      try {
+        writeFileSync(this.#handle, [...(this.rows === 0 ? [`${this.#header}\n`] : []), ...lines].join(''));
+      } catch (error) {
+        ftruncateSync(this.#handle, size);
+        throw error;
+      }
+    } catch (error) {
+      throw namingFile(error, this.#path);
+    }
+    this.rows += lines.length;
   }
 
-  /** A file without rows is no recording: it goes. */
   close(): void {
+    if (this.#handle === null) return;
     closeSync(this.#handle);
     if (this.rows === 0) rmSync(this.#path, { force: true });
   }
@@ -84,13 +106,14 @@ export function checkSameRecording(folder: string, entry: Pick<RecordingEntry, '
   throw new UsageError(`--out "${folder}" holds a recording ${another}: name another folder.\nNothing was started.`);
 }
 
-/** Says in `recording.json` what the folder is a recording of, and adds a line with what this call has recorded. */
-export async function describeRecordingFolder(folder: string, entry: RecordingEntry): Promise<void> {
+/** Says in `recording.json` what the folder is a recording of, with a line for what each call has recorded. */
+export function describeRecordingFolder(folder: string, entry: RecordingEntry): void {
   const known = readDescription(folder);
-  const { model, engine, numGpuBlocks, simulated, facts } = entry;
+  const { model, engine, numGpuBlocks, simulated, date, facts } = entry;
   const pools = blockCountsOf(known);
   const told = [pools[engine], numGpuBlocks].filter((count) => typeof count === 'number');
-  const line = { model, engine, numGpuBlocks, simulated, ...facts };
+  const line = { model, engine, numGpuBlocks, simulated, date, ...facts };
+  const others = (known.recordings ?? []).filter((other) => other['date'] !== date);
   const members = [
     ...Object.entries({
       ...known,
@@ -100,7 +123,7 @@ export async function describeRecordingFolder(folder: string, entry: RecordingEn
     })
       .filter(([name]) => name !== 'recordings')
       .map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`),
-    `"recordings": [\n${[...(known.recordings ?? []), line].map((own) => `    ${JSON.stringify(own)}`).join(',\n')}\n  ]`,
+    `"recordings": [\n${[...others, line].map((own) => `    ${JSON.stringify(own)}`).join(',\n')}\n  ]`,
   ];
-  await writeWhole(path.join(folder, DESCRIPTION), `{\n${members.map((member) => `  ${member}`).join(',\n')}\n}\n`);
+  writeWholeSync(path.join(folder, DESCRIPTION), `{\n${members.map((member) => `  ${member}`).join(',\n')}\n}\n`);
 }

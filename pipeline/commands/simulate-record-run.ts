@@ -1,5 +1,6 @@
 import { formatFixed, formatNumber } from '../../report/numbers.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
+import { crowdedTokens, steadyPart } from '../../simulator/calibration/recordings.js';
 import { prepareLongDocQa, runLongDocQa } from '../../workloads/long-doc-qa.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { EngineWatch, type KvPool } from '../../workloads/recording/engine-watch.js';
@@ -15,7 +16,7 @@ import {
 } from '../../workloads/recording/recording-csv.js';
 import type { RecordingSession } from '../../workloads/recording/recording-session.js';
 import { WordPrompts } from '../../workloads/recording/word-prompts.js';
-import type { RequestRecord } from '../../workloads/request.js';
+import { describeOutcome, type RequestRecord } from '../../workloads/request.js';
 import {
   listModels,
   type ServedModel,
@@ -31,12 +32,6 @@ import { checkSameRecording, describeRecordingFolder, openRecordingFolder, RowFi
 import { RecordProgress } from './record-progress.js';
 import type { RecordedPart, RecordSettings } from './simulate-record-flags.js';
 import { filesOf, tokensOf } from './simulate-record-plan.js';
-
-/** What a part came to. */
-interface PartEnd {
-  readonly files: readonly RowFile[];
-  readonly failures: readonly string[];
-}
 
 /**
  * Records a server, part by part.
@@ -73,8 +68,9 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
   openRecordingFolder(settings.out, filesOf(settings));
   const client = await MeasuringClient.connect(target, signal);
   checkSameRecording(settings.out, { model: model.id, simulated: client.simulated });
-  const startedAt = new Date();
-  const ended: PartEnd[] = [];
+  const date = new Date().toISOString();
+  const begun: string[] = [];
+  const failures: string[] = [];
   try {
     sayWhat(settings, target, client.simulated);
     const engineVersion = await serverVersion(target, signal);
@@ -92,32 +88,35 @@ async function record(settings: RecordSettings, progress: RecordProgress, signal
       onProgress: ({ phase, done, total, failed }) =>
         progress.update(`${phase} ${done}/${total}${failed > 0 ? `, ${failed} failed` : ''}`),
     };
-    try {
-      for (const part of settings.parts) await recordPart(part, session, settings, progress, ended);
-    } finally {
-      const files = ended.flatMap((part) => part.files.filter(({ rows }) => rows > 0).map(({ name }) => name));
-      if (files.length > 0)
-        await describeRecordingFolder(settings.out, {
-          model: model.id,
-          engine: settings.engine,
-          numGpuBlocks: pool?.blocks ?? null,
-          simulated: client.simulated,
-          facts: {
-            date: startedAt.toISOString(),
-            url: settings.url,
-            versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
-            maxModelLen: model.maxModelLen,
-            distinctWords: prompts.distinctWords,
-            files,
-            interrupted: signal.aborted,
-            options: settings,
-          },
-        });
-    }
+    const describe = (interrupted: boolean): void =>
+      describeRecordingFolder(settings.out, {
+        model: model.id,
+        engine: settings.engine,
+        numGpuBlocks: pool?.blocks ?? null,
+        simulated: client.simulated,
+        date,
+        facts: {
+          url: settings.url,
+          versions: { server: engineVersion, 'lmcache-ci': packageVersion() },
+          maxModelLen: model.maxModelLen,
+          distinctWords: prompts.distinctWords,
+          files: begun,
+          interrupted,
+          options: settings,
+        },
+      });
+    const open = (name: string, header: string): RowFile =>
+      new RowFile(settings.out, name, header, () => {
+        begun.push(name);
+        // Ahead of the rows: whatever happens, nobody shall take them for another model's or for a real engine's.
+        describe(true);
+      });
+    for (const part of settings.parts) await recordPart(part, session, settings, progress, { open, failures });
+    if (begun.length > 0) describe(false);
   } finally {
     client.close();
   }
-  return conclude(settings, client.simulated, ended);
+  return conclude(settings, client.simulated, failures);
 }
 
 function chooseModel(settings: RecordSettings, models: readonly ServedModel[]): ServedModel {
@@ -160,24 +159,28 @@ function bannerOf(simulated: SimulatedBy | null): string {
   return `SIMULATED (profile "${simulated.profile}", speed x${simulated.speed}): this is no recording of a real engine\n`;
 }
 
+/** Where a part goes. */
+interface Output {
+  readonly open: (name: string, header: string) => RowFile;
+  readonly failures: string[];
+}
+
 async function recordPart(
   part: RecordedPart,
   session: RecordingSession,
   settings: RecordSettings,
   progress: RecordProgress,
-  ended: PartEnd[],
+  output: Output,
 ): Promise<void> {
   const files: RowFile[] = [];
-  const failures: string[] = [];
-  ended.push({ files, failures });
-  const open = (name: string, header: string): RowFile => {
-    const file = new RowFile(settings.out, name, header);
+  const open: Output['open'] = (name, header) => {
+    const file = output.open(name, header);
     files.push(file);
     return file;
   };
   const startedAt = performance.now();
   try {
-    await RECORDERS[part](session, settings, open, failures);
+    await RECORDERS[part](session, settings, { ...output, open });
   } finally {
     progress.clear();
     for (const file of files) file.close();
@@ -188,25 +191,25 @@ async function recordPart(
   }
 }
 
-type Open = (name: string, header: string) => RowFile;
-type Recorder = (session: RecordingSession, settings: RecordSettings, open: Open, failures: string[]) => Promise<void>;
+type Recorder = (session: RecordingSession, settings: RecordSettings, output: Output) => Promise<void>;
 
 const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
   single: recordSinglePart('text'),
   ids: recordSinglePart('ids'),
-  async decode(session, settings, open, failures) {
+  async decode(session, settings, { open, failures }) {
     const file = open(`decode-${settings.engine}.csv`, RECORDING_HEADERS.decode);
     const problems = await recordDecode(session, {
       batches: settings.batches,
       promptTokens: settings.decodePromptTokens,
       outputTokens: settings.decodeOutputTokens,
-      onBatch: (rows) => {
-        for (const row of rows) file.add(decodeLine(row));
+      onBatch: (batch, rows) => {
+        if (steadyPart(rows.map(({ tokenTimesMs }) => tokenTimesMs)).gap > 0) file.add(rows.map(decodeLine));
+        else failures.push(crowdedTokens(batch));
       },
     });
     failures.push(...problems);
   },
-  async arrivals(session, settings, open, failures) {
+  async arrivals(session, settings, { open, failures }) {
     for (const [index, arrivals] of settings.arrivals.entries()) {
       const records = await recordArrivals(session, {
         arrivals,
@@ -219,7 +222,7 @@ const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
       session.signal.throwIfAborted();
     }
   },
-  async longdoc(session, settings, open, failures) {
+  async longdoc(session, settings, { open, failures }) {
     const { documents, documentLength, outputLen, maxInflightRequests, repeatCount, engine } = settings;
     // In the order of the documents: a row's number tells its document then.
     const plan = prepareLongDocQa({ numDocuments: documents, documentLength, repeatCount, repeatMode: 'tile' });
@@ -239,41 +242,36 @@ const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
 
 function recordSinglePart(form: 'text' | 'ids'): Recorder {
   const kind = form === 'ids' ? 'ids' : 'single';
-  return async (session, { lengths, repetitions, engine }, open, failures) => {
+  return async (session, { lengths, repetitions, engine }, { open, failures }) => {
     const file = open(`${kind}-${engine}.csv`, RECORDING_HEADERS.single);
     await recordSingles(session, {
       lengths,
       repetitions,
       form,
       onRow: (row) => {
-        file.add(singleLine(row));
+        file.add([singleLine(row)]);
         if (row.error !== '') failures.push(`${row.length} tokens, ${row.mode}: ${row.error}`);
       },
     });
   };
 }
 
-/** What an interruption gave up is no row. */
+/** A round that was interrupted is none: what was given up held up the rest. */
 function addRound(
   file: RowFile,
   records: readonly RequestRecord[],
   lineOf: (record: RequestRecord) => string,
   failures: string[],
 ): void {
-  for (const record of records) {
-    const { outcome } = record;
-    if (outcome.state === 'failed' && outcome.reason === 'aborted') continue;
-    const line = lineOf(record);
-    file.add(line);
-    if (outcome.state === 'failed') failures.push(line.trim().split(',').at(-1) ?? '');
-  }
+  if (records.some(({ outcome }) => outcome.state === 'failed' && outcome.reason === 'aborted')) return;
+  file.add(records.map(lineOf));
+  failures.push(...records.flatMap(({ outcome }) => (outcome.state === 'failed' ? [describeOutcome(outcome)] : [])));
 }
 
-function conclude(settings: RecordSettings, simulated: SimulatedBy | null, ended: readonly PartEnd[]): number {
-  const failures = ended.flatMap((part) => part.failures);
+function conclude(settings: RecordSettings, simulated: SimulatedBy | null, failures: readonly string[]): number {
   const [first] = failures;
   if (first !== undefined) {
-    process.stderr.write(`${formatNumber(failures.length)} failed, and are left out when read; the first: ${first}\n`);
+    process.stderr.write(`${formatNumber(failures.length)} failed, and are left out; the first: ${first}\n`);
   }
   process.stdout.write(`${bannerOf(simulated)}Next: lmcache-ci simulate calibrate ${settings.out} --out mine.json\n`);
   return failures.length > 0 ? 1 : 0;

@@ -55,7 +55,7 @@ export const simulateRecordCommand: Command = {
       .epilogue(
         describeExitCodes({
           0: 'all recorded',
-          1: 'requests failed',
+          1: 'requests failed, or tokens came several at a time',
           3: 'unreachable, or not the engine that was named',
           interrupted: 'what is complete stays recorded',
         }),

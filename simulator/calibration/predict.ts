@@ -106,7 +106,9 @@ export async function predictRounds(
   const figures: RoundFigures[] = [];
   // Queries go through the warm-up's documents again and again.
   const warmup = rounds.find(({ workload }) => workload === 'longdoc-warmup');
-  const documents = warmup?.requests.length ?? Number.POSITIVE_INFINITY;
+  const documents = warmup
+    ? Math.max(...warmup.requests.map(({ prompt }) => Number(prompt))) + 1
+    : Number.POSITIVE_INFINITY;
   for (const round of rounds) figures.push(await predictRound(virtual, round, documents));
   return figures;
 }

@@ -62,6 +62,7 @@ export function openRecordings(
   return [...folders].map(([folder, { files, model: named }]) => {
     const description = readDescription(folder);
     const cases = [...new Set(files)].flatMap((file) => [...readRecording(file)]);
+    if (cases.length === 0) throw new Error(`"${folder}" holds no recordings: all requests in it failed`);
     return {
       name: path.relative(common, path.resolve(folder)),
       folder: path.resolve(folder),

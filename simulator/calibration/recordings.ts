@@ -54,9 +54,9 @@ export function readRecording(file: string): readonly RecordedCase[] {
     case 'ids':
       return ttftCases(rows, kind === 'ids', file);
     case 'arrivals':
-      return [arrivalsCase(name, rows, file)];
+      return [arrivalsCase(name, rows, file)].filter(hasRequests);
     default:
-      return [roundCase(name, rows, file)];
+      return [roundCase(name, rows, file)].filter(hasRequests);
   }
 }
 
@@ -123,9 +123,25 @@ function repetitionOf(row: Row, seconds: number, file: string): TtftRepetition {
 }
 
 /**
+ * The part of a batch in which all its streams run, by the times of their tokens: how many tokens a stream has there, on
+ * average, and the median gap between two of them, which a client or a host that stood still for a moment does not move.
+ */
+export function steadyPart(streams: readonly (readonly number[])[]): { readonly tokens: number; readonly gap: number } {
+  const from = Math.max(...streams.map((times) => times[0] ?? 0));
+  const to = Math.min(...streams.map((times) => times.at(-1) ?? 0));
+  const steady = streams.map((times) => times.filter((time) => time >= from && time <= to));
+  const gaps = steady.flatMap((times) => times.slice(1).map((time, index) => time - (times[index] ?? 0)));
+  return { tokens: mean(steady.map((times) => times.length)), gap: median(gaps) };
+}
+
+/** What is wrong with a batch whose steady part has no gap. */
+export function crowdedTokens(batch: number): string {
+  return `tokens of batch ${batch} came several at a time, or no two while all ran: record it anew, with more tokens and the client alone on its machine`;
+}
+
+/**
  * Each line a stream: batch, its number, its prompt's tokens where the third column is `prompt_tokens`, and the times of
- * its tokens in ms. The steady part is where all run; of its gaps the median counts, which a client or a host that stood
- * still for a moment does not move.
+ * its tokens in ms.
  */
 function decodeCases(engine: EngineKind, head: string, lines: readonly string[], file: string): readonly StepCase[] {
   const saysPrompt = head.split(',')[2] === 'prompt_tokens';
@@ -144,17 +160,8 @@ function decodeCases(engine: EngineKind, head: string, lines: readonly string[],
   return groupBy(streams, (stream) => String(stream.round)).map((all) => {
     const batch = all[0]?.batch ?? 0;
     const promptTokens = mean(all.map((stream) => stream.promptTokens));
-    const from = Math.max(...all.map(({ times }) => times[0] ?? 0));
-    const to = Math.min(...all.map(({ times }) => times.at(-1) ?? 0));
-    const steady = all.map(({ times }) => times.filter((time) => time >= from && time <= to));
-    const gaps = steady.flatMap((times) => times.slice(1).map((time, index) => time - (times[index] ?? 0)));
-    const tokens = mean(steady.map((times) => times.length));
-    const gap = median(gaps);
-    if (!(gap > 0)) {
-      throw new Error(
-        `"${file}": tokens of batch ${batch} came several at a time, or no two while all ran: record it anew, with more tokens and the client alone on its machine`,
-      );
-    }
+    const { tokens, gap } = steadyPart(all.map(({ times }) => times));
+    if (!(gap > 0)) throw new Error(`"${file}": ${crowdedTokens(batch)}`);
     return {
       kind: 'step',
       engine,
@@ -163,6 +170,11 @@ function decodeCases(engine: EngineKind, head: string, lines: readonly string[],
       seconds: gap / 1000,
     };
   });
+}
+
+/** One of which all requests failed shows nothing. */
+function hasRequests({ requests }: RoundCase | ArrivalsCase): boolean {
+  return requests.length > 0;
 }
 
 function roundCase(name: string, rows: readonly Row[], file: string): RoundCase {

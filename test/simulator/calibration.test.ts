@@ -2,13 +2,13 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import type { RecordedCase, StepCase, TtftCase } from '../../simulator/calibration/cases.js';
+import type { RecordedCase, RoundCase, StepCase, TtftCase } from '../../simulator/calibration/cases.js';
 import { compare } from '../../simulator/calibration/compare.js';
 import { constantAt, constantsOf, FITTED_CONSTANTS, withConstants } from '../../simulator/calibration/constants.js';
 import { crossValidate } from '../../simulator/calibration/cross-validate.js';
 import { fitProfile } from '../../simulator/calibration/fit.js';
 import { costAt, leastErrors, startsAround } from '../../simulator/calibration/least-errors.js';
-import { predictStep, predictTtft } from '../../simulator/calibration/predict.js';
+import { predictRounds, predictStep, predictTtft } from '../../simulator/calibration/predict.js';
 import { openRecordings, type Recording } from '../../simulator/calibration/recording.js';
 import { partsOf } from '../../simulator/calibration/split.js';
 import { loadProfile, profileFile, profileOf } from '../../simulator/profiles.js';
@@ -58,6 +58,21 @@ describe('a prediction of TTFT', () => {
     expect(ttft('lmcache', [4000, null])).toBe(ttft('lmcache', [4000, 3840]));
     expect(ttft('lmcache', [4000, 2048])).toBeGreaterThan(ttft('lmcache', [4000, 3840]));
     expect(ttft('lmcache', [4000, 0])).toBe(ttft('none', [4000, 0]));
+  });
+});
+
+describe('a prediction of rounds', () => {
+  it('takes each document for one of its own where a request of the warm-up failed', async () => {
+    const profile = loadProfile('h200');
+    const predicted = { profile, model: profile.model('Qwen/Qwen3-14B') };
+    const warmup = (...documents: readonly number[]): RoundCase => ({
+      ...{ kind: 'round', engine: 'baseline', workload: 'longdoc-warmup', folder: '' },
+      requests: documents.map((document, index) => ({
+        ...{ prompt: String(document), start: index, ttft: 0.5, end: index + 0.9, promptTokens: 4000, outputTokens: 2 },
+      })),
+    });
+    const whole = await predictRounds(predicted, [warmup(0, 1)]);
+    expect(await predictRounds(predicted, [warmup(0, 2)])).toEqual(whole);
   });
 });
 

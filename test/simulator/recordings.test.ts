@@ -76,6 +76,24 @@ describe('recordings', () => {
     ]);
   });
 
+  it('of requests that all failed are none, and a folder of such alone is refused', () => {
+    const own = join(folder, 'failed');
+    mkdirSync(own);
+    const write = (name: string, content: string): string => {
+      writeFileSync(join(own, name), content);
+      return join(own, name);
+    };
+    const files = [
+      write('arrivals-baseline-burst.csv', 'i,start,ttft,end,prompt_tokens,completion_tokens,error\n0,,,1,,,gone\n'),
+      write('longdoc-baseline-query.csv', 'prompt_id,request_start,ttft,request_end,error\n0,,,1,gone\n'),
+      write('single-baseline.csv', 'engine,length,rep,mode,ttft,prompt_tokens,error\nbaseline,9,0,cold,,,gone\n'),
+    ];
+    expect(files.flatMap((file) => readRecording(file))).toEqual([]);
+    expect(() => openRecordings([own], { profile: loadProfile('h200') })).toThrow(
+      /failed" holds no recordings: all requests in it failed/,
+    );
+  });
+
   it('of workloads are whole rounds, in the small form single cases', () => {
     const [round] = readRecording(`${FIXTURES}longdoc-lmcache-query.csv`);
     expect(round).toMatchObject({ kind: 'round', engine: 'lmcache', workload: 'longdoc-query' });

@@ -16,7 +16,7 @@ export interface DecodeOptions {
   readonly promptTokens: number;
   readonly outputTokens: number;
   /** Called with a batch in which every stream is complete. */
-  onBatch(rows: readonly DecodeRow[]): void;
+  onBatch(batch: number, rows: readonly DecodeRow[]): void;
 }
 
 /**
@@ -39,6 +39,7 @@ export async function recordDecode(session: RecordingSession, options: DecodeOpt
     else {
       const sentAt = Math.min(...records.map((record) => record.sentAt ?? 0));
       options.onBatch(
+        batch,
         records.map((record) => ({
           batch,
           stream: record.index,
