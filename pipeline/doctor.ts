@@ -19,15 +19,17 @@ export interface Finding {
 type Values = Readonly<Record<string, SettingValue | null>>;
 
 /** The original image is about 30 GB, its build as much again. */
-const neededDiskGiB = 60;
+const imageBuildGiB = 60;
 
 /** Looks at everything at once; no check can end the others. */
 export async function examine(values: Values): Promise<readonly Finding[]> {
+  const onProcesses = values['RUNTIME'] === 'process';
   const groups = await Promise.all([
-    examineDocker(),
+    onProcesses ? [] : examineDocker(),
+    examinePrograms(onProcesses),
     examineGpus(Number(values['MIN_FREE_GPU_MIB'])),
     examinePorts(values),
-    examineDisk(String(values['RESULTS_DIR'])),
+    examineDisk(String(values['RESULTS_DIR']), onProcesses ? 0 : imageBuildGiB),
     examineModel(String(values['HF_HOME']), String(values['MODEL'])),
     examinePython(),
   ]);
@@ -67,6 +69,22 @@ async function examineDocker(): Promise<Finding[]> {
       },
     ];
   }
+}
+
+/** What engines are started from that are child processes: those of experiments and sweeps, and of RUNTIME=process. */
+async function examinePrograms(areNeeded: boolean): Promise<Finding[]> {
+  const programs = ['vllm', 'lmcache'];
+  const found = await Promise.all(programs.map((program) => which(program, { nothrow: true })));
+  return programs.map((subject, index): Finding => {
+    const place = found[index];
+    if (place) return { subject, status: 'ok', detail: place, remedy: null };
+    return {
+      subject,
+      status: areNeeded ? 'missing' : 'note',
+      detail: 'not on PATH, where RUNTIME=process, experiments and sweeps look for it',
+      remedy: 'pip install vllm lmcache, and put its environment on PATH, or RUNTIME=docker',
+    };
+  });
 }
 
 const rootless: Finding = {
@@ -120,7 +138,7 @@ function examinePorts(values: Values): Finding[] {
   });
 }
 
-async function examineDisk(resultsDir: string): Promise<Finding[]> {
+async function examineDisk(resultsDir: string, neededGiB: number): Promise<Finding[]> {
   const directory = path.dirname(resultsDir);
   try {
     const { bavail, bsize } = await statfs(directory);
@@ -129,12 +147,12 @@ async function examineDisk(resultsDir: string): Promise<Finding[]> {
     return [
       {
         subject: 'disk',
-        status: freeGiB >= neededDiskGiB ? 'ok' : 'note',
+        status: freeGiB >= neededGiB ? 'ok' : 'note',
         detail: `${freeGiB.toFixed(0)} GiB free below "${directory}"`,
         remedy:
-          freeGiB >= neededDiskGiB
+          freeGiB >= neededGiB
             ? null
-            : `building the image takes about ${neededDiskGiB} GiB: docker system prune, or IMAGE=... for a built one`,
+            : `building the image takes about ${neededGiB} GiB: docker system prune, or IMAGE=... for a built one`,
       },
     ];
   } catch (error) {

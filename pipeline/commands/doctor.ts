@@ -15,6 +15,7 @@ export const doctorCommand: Command = {
         '$0 doctor [options]\n\nChecks what a run on real engines needs on this machine, with the remedy for what is missing.',
       )
       .example('$0 doctor', 'daemon, BuildKit, GPUs, ports, disk, model, Python')
+      .example('$0 doctor --runtime process', 'without Docker: vllm and lmcache on PATH')
       .example('VLLM_PORT=8100 $0 doctor', 'with the settings that the run will have')
       .epilogue(describeExitCodes({ 0: 'all is there', 3: 'something is missing' }));
     return addSettingFlags(parser, await loadSteps());

@@ -17,7 +17,11 @@ import { checkOutputFolder } from './output-path.js';
 
 /** What decides where engines run; the same names as mp-test's. */
 export const engineSettings = defineSettings({
-  ENGINE: commonSettings.ENGINE,
+  ENGINE: {
+    ...commonSettings.ENGINE,
+    description:
+      'Real vLLM, or the embedded simulator; auto takes vLLM where vllm and lmcache are on PATH (RUNTIME=docker: where Docker is) and GPUs that fit.',
+  },
   RUNTIME: {
     ...commonSettings.RUNTIME,
     choices: ['auto', 'docker', 'process'],

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -74,6 +74,23 @@ describe('doctor', () => {
     expect(ended.stdout).toMatch(/ok +model +"Qwen\/Qwen3-14B" is in the cache/);
     expect(ended.stdout).toMatch(/ok +Python/);
     expect(ended.stdout).toContain('A run on real engines can start here.');
+  });
+
+  test('without Docker asks for the programs instead, which are a note otherwise', async ({ bench, machine }) => {
+    const has = (folder: string) => ['vllm', 'lmcache'].some((program) => existsSync(path.join(folder, program)));
+    const folders = (machine.environment['PATH'] ?? '').split(':').filter((folder) => !has(folder));
+    const noPrograms = { ...machine.environment, PATH: folders.join(':') };
+    const withDocker = await bench.run(['doctor'], noPrograms);
+    expect(withDocker.stdout).toMatch(/note +vllm +not on PATH.*\n +remedy: pip install vllm lmcache/);
+    const missing = await bench.run(['doctor', '--runtime', 'process'], noPrograms);
+    expect(missing.code, missing.output).toBe(3);
+    expect(missing.stdout).not.toContain('Docker daemon');
+    expect(missing.stdout).toContain('2 things are missing for a run on real engines.');
+    for (const program of ['vllm', 'lmcache'])
+      writeFileSync(path.join(bench.directory, 'bin', program), '#!/bin/sh\n', { mode: 0o755 });
+    const complete = await bench.run(['doctor', '--runtime', 'process'], noPrograms);
+    expect(complete.code, complete.output).toBe(0);
+    expect(complete.stdout).toMatch(/ok +lmcache +\/.*\/bin\/lmcache/);
   });
 
   test('names each thing that is missing, with its remedy, and ends with 3', async ({ bench, machine }) => {
