@@ -110,7 +110,9 @@ export function chooseCall(
   if (kind === 'none') return null;
   if (kind === 'auto' && (shape !== null || roles.at(-1) === 'tool')) return null;
   const results = roles.filter((role) => role === 'tool').length;
-  const tool = name === null ? tools[results % tools.length] : tools.find((one) => one.function.name === name);
+  // Some agents tell results as a user's words, and go on to demand calls until one of them ends it.
+  const turns = results === 0 && kind === 'required' ? roles.filter((role) => role === 'assistant').length : results;
+  const tool = name === null ? tools[turns % tools.length] : tools.find((one) => one.function.name === name);
   if (tool === undefined) return null;
   const { name: called } = tool.function;
   return {

@@ -137,6 +137,18 @@ describe('tools', () => {
     expect(choices.at(-1)?.finish_reason).toBe(finish);
   });
 
+  it('are called one after the other where they are demanded and results come as words of the user', async () => {
+    const turn = [
+      { role: 'assistant', content: 'Calling tools' },
+      { role: 'user', content: 'Observation: sunny' },
+    ];
+    const called = async (conversation: readonly object[]) =>
+      (await chat({ tools, tool_choice: 'required', messages: conversation })).message.tool_calls?.[0]?.function.name;
+    expect(await called(messages)).toBe('get_weather');
+    expect(await called([...messages, ...turn])).toBe('get_news');
+    expect(await called([...messages, ...turn, ...turn])).toBe('get_weather');
+  });
+
   it('are not called where the tokens end before the call', async () => {
     for (const choice of ['auto', 'required', named]) {
       const cut = await chat({ tools, tool_choice: choice, max_tokens: 12 });
