@@ -47,8 +47,8 @@ export const fileSchemas: readonly FileSchema[] = [
   },
   {
     name: 'vllm-bench',
-    title: 'vllm_bench/*.json: a result of vllm bench serve',
-    path: /^vllm_bench\/(baseline|lmcache)\.json$/,
+    title: 'vllm_bench/**/*.json: a result of vllm bench serve',
+    path: /^vllm_bench\/(again\/)?(baseline|lmcache)\.json$/,
     format: 'json',
     schema: vllmBenchSchema,
   },

@@ -8,8 +8,9 @@ import { type CacheCounters, chunkTokens, watchCaches } from './cache-proof.js';
 import { judgeWithEngines } from './engine-guard.js';
 import { defineStep, type StepContext } from './step.js';
 import { findTarget, requireRoom, type TestTarget } from './test-targets.js';
-import type { BenchClient, BenchServer } from './vllm-bench/bench-client.js';
+import { type BenchClient, type BenchServer, secondSeedOffset } from './vllm-bench/bench-client.js';
 import { type BenchMeasurement, judgeVllmBench } from './vllm-bench/judge.js';
+import { measureUntilSure } from './vllm-bench/measure-again.js';
 import { createNativeClient, makePlan, preparePlan } from './vllm-bench/native-client.js';
 import { type VllmBenchSettingValues, vllmBenchSettings } from './vllm-bench/settings.js';
 import { createVllmClient } from './vllm-bench/vllm-client.js';
@@ -57,10 +58,27 @@ async function runStep(context: Context): Promise<StepResult> {
   progress.log(`RANDOM_SEED=${seed} makes the same prompts again.`);
   const plan = (await ahead?.plan.catch(() => null)) ?? (await makePlan(context, seed, baseline));
   const targets = { baseline, lmcache: vllm };
-  if (settings.BENCH_CLIENT === 'native') {
-    return await compareServers(context, createNativeClient(context, seed, plan), plan, targets);
+  return await measureUntilSure(async (missed) => {
+    if (missed === null) return await measureServers(context, { seed, plan, folder: 'vllm_bench' }, targets);
+    progress.log(`${missed} Both servers are measured again, with other prompts.`);
+    const otherSeed = (seed + secondSeedOffset) % 2 ** 32;
+    const otherPlan = await makePlan(context, otherSeed, baseline);
+    return await measureServers(context, { seed: otherSeed, plan: otherPlan, folder: 'vllm_bench/again' }, targets);
+  });
+}
+
+type Targets = Readonly<Record<BenchServer, TestTarget>>;
+
+async function measureServers(
+  context: Context,
+  load: { readonly seed: number; readonly plan: BenchPlan; readonly folder: string },
+  targets: Targets,
+): Promise<StepResult> {
+  const { seed, plan, folder } = load;
+  if (context.settings.BENCH_CLIENT === 'native') {
+    return await compareServers(context, createNativeClient(context, seed, plan, folder), plan, targets);
   }
-  const client = await createVllmClient(context, seed);
+  const client = await createVllmClient(context, seed, folder);
   try {
     // The same generator, seed and tokenizer make the same prompts, so ours can be replayed.
     return await compareServers(context, client, plan, targets);
@@ -83,7 +101,7 @@ export async function compareServers(
   context: Context,
   client: BenchClient,
   plan: BenchPlan,
-  targets: Readonly<Record<BenchServer, TestTarget>>,
+  targets: Targets,
 ): Promise<StepResult> {
   const { settings, signal, progress } = context;
   const measure = async (server: BenchServer): Promise<BenchMeasurement> => {

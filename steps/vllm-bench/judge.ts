@@ -11,6 +11,9 @@ const inputTolerancePercent = 1;
 /** What new prompts may find in caches: the beginning that a chat template gives them, and their own after a preemption. */
 const cachedTolerancePercent = 50;
 
+/** The verdict on the throughput, by its name. */
+export const throughputGateName = 'throughput_of_baseline';
+
 /** What is judged of a result file. */
 export type BenchFigures = Pick<VllmBenchFile, 'completed' | 'total_input_tokens' | 'total_token_throughput'>;
 
@@ -79,7 +82,7 @@ export function judgeVllmBench(measurements: VllmBenchMeasurements): StepResult 
 function throughputGate(maxSlowdownPercent: number, gain: number | null): Gate {
   return {
     verdict: judge({
-      name: 'throughput_of_baseline',
+      name: throughputGateName,
       title: 'Token throughput with LMCache',
       unit: '% of baseline',
       measured: gain === null ? null : 100 + gain,

@@ -84,8 +84,8 @@ export async function makePlan(context: ClientContext, seed: number, server: Tes
   return plan;
 }
 
-/** Our own client. */
-export function createNativeClient(context: ClientContext, seed: number, plan: BenchPlan): BenchClient {
+/** Our own client. @param folder of the results directory, for its files */
+export function createNativeClient(context: ClientContext, seed: number, plan: BenchPlan, folder: string): BenchClient {
   const { settings, results, progress, signal } = context;
   const requestTimeoutSeconds = settings.REQUEST_TIMEOUT_SECONDS;
   const options = { ...benchOptions(settings, seed, settings), signal, requestTimeoutSeconds };
@@ -102,7 +102,7 @@ export function createNativeClient(context: ClientContext, seed: number, plan: B
       const result = await runBenchServe(target, { ...options, plan: timed, onProgress });
       signal.throwIfAborted();
       // Numbers as Python writes them: a reader cannot tell the file from vLLM's own.
-      await results.writeText(`vllm_bench/${name}.json`, formatBenchServeJson(result.json));
+      await results.writeText(`${folder}/${name}.json`, formatBenchServeJson(result.json));
       const failed = result.records.filter((record) => record.outcome.state === 'failed');
       return {
         figures: result.json,

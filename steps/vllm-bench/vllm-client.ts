@@ -26,10 +26,12 @@ interface Vllm {
 /**
  * The real `vllm bench serve`: the one on PATH, else the one in the engine's own container, else one installed
  * into the virtual environment.
+ * @param folder of the results directory, for its files
  */
 export async function createVllmClient(
   context: ClientContext,
   seed: number,
+  folder: string,
 ): Promise<BenchClient & { dispose(): Promise<void> }> {
   const { settings, run, results } = context;
   const vllm = await findVllm(context);
@@ -68,7 +70,7 @@ export async function createVllmClient(
     },
     measure: async (target, server) => {
       const file = await benchmark(target, server, 'timed', settings.NUM_PROMPTS, seed);
-      await results.writeJson(`vllm_bench/${server}.json`, file);
+      await results.writeJson(`${folder}/${server}.json`, file);
       const failed = settings.NUM_PROMPTS - file.completed;
       const failures = failed === 0 ? [] : [`${failed} prompts failed; see logs/vllm-bench.${server}.timed.log`];
       return { figures: file, clientOverload: null, failures };

@@ -38,7 +38,7 @@ async function setScene(answer: (command: readonly string[]) => OwnedProcessResu
       return answer(command);
     },
   });
-  const client = await createVllmClient(context, 42);
+  const client = await createVllmClient(context, 42, 'vllm_bench');
   onTestFinished(async () => {
     await client.dispose();
     await context.dispose();
@@ -91,7 +91,7 @@ describe('createVllmClient', () => {
       urls: { vllm: target.baseUrl },
       execute: async (command, options) => (command.includes('serve') ? stuck(command, options) : ended(0)),
     });
-    const client = await createVllmClient(context, 42);
+    const client = await createVllmClient(context, 42, 'vllm_bench');
     onTestFinished(async () => {
       await client.dispose();
       await context.dispose();
