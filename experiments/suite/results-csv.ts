@@ -39,11 +39,22 @@ export class ResultsCsv {
     this.#path = path;
     this.#file = openSync(path, 'w');
     this.#withLatency = options.extraColumns;
-    this.#write(options.extraColumns ? [...experimentCsvColumns, 'latency'] : experimentCsvColumns);
+    this.#write(lineOf(options.extraColumns ? [...experimentCsvColumns, 'latency'] : experimentCsvColumns));
   }
 
   add(row: ResultRow): void {
-    this.#write([
+    this.#write(this.#line(row));
+  }
+
+  /** Puts rows in the place of all that were added since the file had this length. */
+  replaceSince(length: number, rows: readonly ResultRow[]): void {
+    this.#bytes = length;
+    this.#write(rows.map((row) => this.#line(row)).join(''));
+    ftruncateSync(this.#file, this.#bytes);
+  }
+
+  #line(row: ResultRow): string {
+    return lineOf([
       String(row.experimentId),
       pythonFloat(row.timestamp),
       String(row.engineId),
@@ -57,7 +68,7 @@ export class ResultsCsv {
     ]);
   }
 
-  /** Bytes written so far: where `cutTo` can cut. */
+  /** Bytes written so far: where `cutTo` and `replaceSince` can begin. */
   get length(): number {
     return this.#bytes;
   }
@@ -72,14 +83,18 @@ export class ResultsCsv {
     closeSync(this.#file);
   }
 
-  /** A line in one call: nobody ever reads half of it. */
-  #write(cells: readonly string[]): void {
+  /** Whole lines in one call: nobody ever reads half of one. */
+  #write(lines: string): void {
     try {
-      this.#bytes += writeSync(this.#file, `${cells.join(',')}\n`, this.#bytes);
+      this.#bytes += writeSync(this.#file, lines, this.#bytes);
     } catch (error) {
       throw namingFile(error, this.#path);
     }
   }
+}
+
+function lineOf(cells: readonly string[]): string {
+  return `${cells.join(',')}\n`;
 }
 
 /** What was not measured is empty, which pandas reads as NaN. */

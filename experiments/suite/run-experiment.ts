@@ -21,6 +21,7 @@ export interface ExperimentOptions extends PlanOptions {
   readonly readySeconds: number;
   /** Of dummy text, with the engine's own tokenizer. */
   readonly tokensPerWord: (target: Target) => Promise<number>;
+  /** Told at once, with the GPU memory of the warm engines; the result's rows have that of the end. */
   onRow(row: ResultRow): void;
   /** A line on what goes on now. */
   onProgress(text: string): void;
@@ -68,7 +69,7 @@ export async function runExperiment(
   options: ExperimentOptions,
 ): Promise<ExperimentResult> {
   const { signal } = options;
-  const rows: ResultRow[] = [];
+  let rows: ResultRow[] = [];
   const known: { engines: ExperimentResult['engines']; simulated: SimulatedBy | null } = {
     engines: [],
     simulated: null,
@@ -87,14 +88,17 @@ export async function runExperiment(
     known.engines = await Promise.all(connected.map((engine) => identify(engine, signal)));
     options.onProgress('warming up');
     await Promise.all(connected.map((engine) => warmUp(engine, options)));
-    const memory = await gpuMemory(connected, known.simulated !== null, signal);
+    const warm = await gpuMemory(connected, known.simulated !== null, signal);
     options.onProgress('measuring');
     wasMeasured = true;
-    const measured = await measureAll(connected, memory, options, (row) => {
+    const measured = await measureAll(connected, warm, options, (row) => {
       rows.push(row);
       options.onRow(row);
     });
     const death = await deathOf(planned, measured.failure !== null);
+    // What LMCache has taken meanwhile counts; of what has died nothing can be read.
+    const last = death === null ? await gpuMemory(connected, known.simulated !== null, signal) : {};
+    rows = rows.map((row) => ({ ...row, gpuMemory: { ...warm, ...last } }));
     failure = death === null ? measured.failure : [death, measured.failure].filter(Boolean).join('; ');
     overload = measured.overload;
   } catch (error) {

@@ -156,9 +156,9 @@ async function runFunction(
         const before = csv.length;
         const result = await measureUntilClear({
           speed: options.launch.simulator?.speed ?? null,
-          measure: (speed, repetition) => {
+          measure: async (speed, repetition) => {
             csv.cutTo(before);
-            return runExperiment(experiment, engines, {
+            const measurement = await runExperiment(experiment, engines, {
               ...options,
               launch: atSpeed(options.launch, speed),
               experimentId: id,
@@ -169,6 +169,8 @@ async function runFunction(
               onRow: (row) => csv.add(row),
               onProgress: (text) => reporter.progress(text),
             });
+            csv.replaceSince(before, measurement.rows);
+            return measurement;
           },
           isUnclear: (result) =>
             options.repeatsUnclear &&

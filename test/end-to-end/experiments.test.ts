@@ -1,10 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect } from 'vitest';
 import { findFreePorts } from '../../engines/free-ports.js';
 import { waitUntil } from '../../engines/wait-until.js';
 import { parseExperimentCsv } from '../../results-schema/experiment-csv.js';
 import { type ExperimentNotes, experimentNotesSchema } from '../../results-schema/experiment-notes.js';
+import { startFakeOpenAi } from '../fixtures/fake-openai.js';
 import { type Bench, root, test } from './bench.js';
 
 const shipped = path.join(root, 'tests', 'tests.ts');
@@ -30,8 +32,31 @@ export function test_long(): TestCase {
   return testCase({ engines: [cached, vllm()], experiments: [experiment({ queries: 200, gap: 2, maxTokens: 8, contextLength: 1000 })] });
 }
 
+export function test_vllm(): TestCase {
+  return testCase({ engines: [vllm({ model: 'm' })], experiments: [experiment({ ...small, queries: 2, gap: 0.1, contextLength: 50 })] });
+}
+
 export function helper(): void {}
 `;
+
+/** A folder with an nvidia-smi that tells of 2000 MiB in use at first, and of 2615 from then on. */
+function growingGpus(bench: Bench): string {
+  const folder = path.join(bench.directory, 'bin');
+  mkdirSync(folder);
+  const recorded = gunzipSync(
+    readFileSync(path.join(root, 'test/docker/fixtures/nvidia-smi-idle.2xH200.xml.gz')),
+  ).toString();
+  const script = '#!/bin/sh\nfolder=$(dirname "$0")\ncat "$folder/now.xml"\ncp "$folder/later.xml" "$folder/now.xml"\n';
+  for (const [name, used] of [
+    ['now.xml', 2000],
+    ['later.xml', 2615],
+  ] as const) {
+    const text = recorded.replaceAll('<free>143156 MiB</free>', `<free>${143_771 - used} MiB</free>`);
+    writeFileSync(path.join(folder, name), text);
+  }
+  writeFileSync(path.join(folder, 'nvidia-smi'), script, { mode: 0o755 });
+  return folder;
+}
 
 async function prepare(bench: Bench) {
   const directory = path.join(bench.directory, 'work');
@@ -163,6 +188,29 @@ describe('lmcache-ci experiments', () => {
     const measured = rows('outputs/test_small.csv').filter(({ TTFT }) => TTFT !== null);
     expect(measured.length).toBeGreaterThan(0);
     expect(measured.length).toBeLessThan(16);
+  });
+
+  test('records the GPU memory that is in use when the requests are over', async ({ bench }) => {
+    const { run, rows, file } = await prepare(bench);
+    const server = await startFakeOpenAi({
+      intercept: async (exchange) => {
+        const { method, path: asked } = exchange.request;
+        if (method === 'GET') await exchange.answer(200, asked === '/v1/models' ? '{"data": [{"id": "m"}]}' : '');
+        else if (asked === '/tokenize') await exchange.answer(404, '{}');
+        else return false;
+        return true;
+      },
+    });
+    try {
+      const PATH = `${growingGpus(bench)}:${bench.environment['PATH']}`;
+      const ended = await run([file, '-f', 'test_vllm', '--url', server.baseUrl], { PATH });
+      expect(ended.code, ended.output).toBe(0);
+    } finally {
+      await server.close();
+    }
+    // Warm engines had 615 MiB less.
+    const used = { 'gpu-0': 2615, 'gpu-1': 2615 };
+    expect(rows('outputs/test_vllm.csv')).toMatchObject([{ gpu_memory: used }, { gpu_memory: used }]);
   });
 
   test('killed in the middle leaves no engine and a readable CSV', async ({ bench }) => {

@@ -70,6 +70,31 @@ describe('the CSV', () => {
     ]);
   });
 
+  it.each([7, 123_456_789])('takes other rows in the place of the last ones, shorter or longer: %i MiB', (used) => {
+    const file = newFile();
+    const csv = new ResultsCsv(file, { extraColumns: false });
+    csv.add(row);
+    const before = csv.length;
+    const added = [
+      { ...row, experimentId: 1 },
+      { ...row, experimentId: 1, requestId: 5 },
+    ];
+    for (const one of added) csv.add(one);
+    csv.replaceSince(
+      before,
+      added.map((one) => ({ ...one, gpuMemory: { 'gpu-0': used } })),
+    );
+    csv.add({ ...row, experimentId: 2 });
+    csv.close();
+    const { rows } = parseExperimentCsv(readFileSync(file, 'utf8'), file);
+    expect(rows.map(({ expr_id, gpu_memory }) => [expr_id, gpu_memory['gpu-0']])).toEqual([
+      [0, 57_232],
+      [1, used],
+      [1, used],
+      [2, 57_232],
+    ]);
+  });
+
   it('has a row as soon as it is added, and is what the reports read', () => {
     const file = newFile();
     const csv = new ResultsCsv(file, { extraColumns: false });
