@@ -21,6 +21,11 @@ const publicModule = fileURLToPath(new URL(`./public${path.extname(fileURLToPath
  * @throws TestFileError
  */
 export async function loadFunctions(file: string): Promise<readonly NamedFunction[]> {
+  if (file.endsWith('.py')) {
+    throw new TestFileError(
+      `The test file "${file}" is Python; test functions are TypeScript here, lmcache-tests' own in tests/tests.ts (docs/migration.md).`,
+    );
+  }
   const absolute = path.resolve(file);
   const stats = statSync(absolute, { throwIfNoEntry: false });
   if (stats === undefined) throw new TestFileError(`The test file "${file}" does not exist.`);

@@ -66,6 +66,9 @@ describe('a test file', () => {
     );
     await expect(loadFunctions(fileOf('broken.ts', 'export function {'))).rejects.toThrow(TestFileError);
     await expect(loadFunctions('/nowhere/tests.ts')).rejects.toThrow('"/nowhere/tests.ts" does not exist');
+    await expect(loadFunctions('tests/tests.py')).rejects.toThrow(
+      /is Python; .* lmcache-tests' own in tests\/tests\.ts/,
+    );
   });
 
   it('whose function throws, or returns no real test case, is named', async () => {
