@@ -40,6 +40,7 @@ export const RECORDING_SETS: readonly RecordingSet[] = [
   set('h200-fourth/qwen3-14b', 'fourth machine, Qwen3-14B', 'h200', 'fourth machine'),
   set('h200-fourth/qwen3-14b-baseline', 'fourth machine, Qwen3-14B without LMCache', 'h200', 'fourth machine'),
   set('h200-fourth/llama-3.1-8b', 'fourth machine, Llama-3.1-8B', 'h200', 'fourth machine'),
+  set('h200-fourth/llama-3.1-8b-again', 'fourth machine, Llama-3.1-8B, small L1', 'h200', 'fourth machine'),
   set('h200-fourth/qwen3-4b', 'fourth machine, Qwen3-4B', 'h200', 'fourth machine'),
   set('h200-fifth/qwen3-14b', 'fifth machine, Qwen3-14B', 'h200', 'fifth: blind'),
   set('h200-fifth/qwen3-8b', 'fifth machine, Qwen3-8B', 'h200', 'fifth: blind'),

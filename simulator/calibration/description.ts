@@ -11,6 +11,8 @@ const descriptionSchema = z.looseObject({
   model: z.string().min(1).optional(),
   /** Blocks of KV that the engines had, as vLLM's log and `vllm:cache_config_info` have them; one number is each one's. */
   numGpuBlocks: z.union([blocks, z.object({ baseline: blocks.optional(), lmcache: blocks.optional() })]).optional(),
+  /** The cache server's --l1-size-gb (GiB). */
+  l1SizeGb: z.number().positive().optional(),
   /** The cache server's second level, as the JSON of --l2-adapter. */
   l2Adapter: z.looseObject({}).optional(),
   /** What a simulator says of itself, if one was recorded; null, false or left out: real hardware. */

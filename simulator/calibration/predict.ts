@@ -26,6 +26,8 @@ export interface PredictedEngine {
   readonly model: ModelShape;
   /** Blocks of KV that the recorded engines had; by the memory, half of it used, of one that is left out. */
   readonly blockCounts?: { readonly [engine in EngineKind]?: number | undefined };
+  /** First level of the cache server; 80 GiB if left out. */
+  readonly l1SizeGib?: number;
   /** Second level of the cache server, where the recording had one; a new one for each prediction. */
   readonly l2?: () => readonly L2Adapter[];
 }
@@ -127,13 +129,14 @@ export async function predictArrivals(
   );
 }
 
-function engineFor({ profile, model, blockCounts, l2 }: PredictedEngine, engine: EngineKind): VirtualEngine {
+function engineFor({ profile, model, blockCounts, l1SizeGib, l2 }: PredictedEngine, engine: EngineKind): VirtualEngine {
   const blockCount = blockCounts?.[engine];
   return openStudyEngine({
     profile,
     model,
     engine,
     ...(blockCount === undefined ? {} : { blockCount }),
+    ...(l1SizeGib === undefined ? {} : { l1SizeGib }),
     ...(l2 ? { l2: l2() } : {}),
   });
 }

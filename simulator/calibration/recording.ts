@@ -95,7 +95,7 @@ function engineOf(
   folder: string,
 ): Pick<Recording, 'model' | 'predictedBy'> {
   const model = shapeFromFolder(modelName) ?? known.model(modelName);
-  const { l2Adapter } = description;
+  const { l1SizeGb, l2Adapter } = description;
   const openL2 = () => [parseL2Adapter(JSON.stringify(l2Adapter))];
   const hasL2 = l2Adapter !== undefined;
   if (hasL2) explained(`"${path.join(folder, DESCRIPTION)}"`, openL2);
@@ -105,6 +105,7 @@ function engineOf(
       profile,
       model,
       blockCounts: blockCountsOf(description),
+      ...(l1SizeGb === undefined ? {} : { l1SizeGib: l1SizeGb }),
       ...(hasL2 ? { l2: openL2 } : {}),
     }),
   };
