@@ -77,7 +77,7 @@ export async function comparisonsOf(folder: string): Promise<readonly Comparison
   if (known === undefined) throw new Error(`no set of recordings is "${folder}"`);
   const profile = loadProfile(known.profile);
   const [recording] = openRecordings([assetPath('test', 'fixtures', 'recordings', ...folder.split('/'))], { profile });
-  return recording === undefined ? [] : compare(recording.predictedBy(profile), recording.cases, recording.parts);
+  return recording === undefined ? [] : compare(recording.predictedBy(profile), recording.cases);
 }
 
 /** Of all sets. */

@@ -75,8 +75,8 @@ export const simulateCalibrateCommand: Command = {
     const fitted = isFitted ? await fitProfile(base, recordings, constants, sourceOf(recordings)) : base;
     const all: ComparedRecording[] = [];
     for (const recording of recordings) {
-      const { cases, parts } = recording;
-      all.push({ recording, comparisons: await compare(recording.predictedBy(profileOf(fitted)), cases, parts) });
+      const comparisons = await compare(recording.predictedBy(profileOf(fitted)), recording.cases);
+      all.push({ recording, comparisons });
     }
     print(
       describeCases(all),
@@ -110,10 +110,10 @@ function recordingsOf(
 }
 
 function sourceOf(recordings: readonly Recording[]): string {
-  const used = recordings.filter(({ parts }) => parts.includes('training'));
-  const cases = used.flatMap(({ parts }) => parts.filter((part) => part === 'training')).length;
+  const used = recordings.filter(({ cases }) => cases.some(({ part }) => part === 'training'));
+  const count = used.flatMap(({ cases }) => cases.filter(({ part }) => part === 'training')).length;
   const names = used.map(({ name, simulatedBy }) => (simulatedBy === null ? name : `${name} (SIMULATED)`));
-  return `fitted by \`simulate calibrate\` to ${cases} recorded cases of ${names.join(', ')}, each recording counting the same: every other prompt length and batch size, the long-document warm-up and the bench of engines without LMCache`;
+  return `fitted by \`simulate calibrate\` to ${count} recorded cases of ${names.join(', ')}, each recording counting the same: every other prompt length and batch size, the long-document warm-up and the bench of engines without LMCache`;
 }
 
 function warnOfSimulated(recordings: readonly Recording[]): void {

@@ -6,13 +6,21 @@ import type { RecordedPart, RecordSettings } from './simulate-record-flags.js';
 /** Beside a document's words: its number. */
 const DOCUMENT_NUMBER_TOKENS = 2;
 
+/** Name of a part's file. @param what tells the files of one part apart */
+export function fileOf(
+  part: RecordedPart,
+  { engine }: Pick<RecordSettings, 'engine'>,
+  ...what: readonly string[]
+): string {
+  return `${[part, engine, ...what].join('-')}.csv`;
+}
+
 /** Files of the chosen parts, in order. */
 export function filesOf(settings: RecordSettings): readonly string[] {
-  const { engine, arrivals } = settings;
   return settings.parts.flatMap((part) => {
-    if (part === 'arrivals') return arrivals.map((own) => `arrivals-${engine}-${nameOfArrivals(own)}.csv`);
-    if (part === 'longdoc') return [`longdoc-${engine}-warmup.csv`, `longdoc-${engine}-query.csv`];
-    return [`${part}-${engine}.csv`];
+    if (part === 'arrivals') return settings.arrivals.map((own) => fileOf(part, settings, nameOfArrivals(own)));
+    if (part === 'longdoc') return ['warmup', 'query'].map((round) => fileOf(part, settings, round));
+    return [fileOf(part, settings)];
   });
 }
 

@@ -1,6 +1,6 @@
 import { formatFixed, formatNumber } from '../../report/numbers.js';
 import { interruptExitCodes } from '../../results-schema/interrupt-signals.js';
-import { crowdedTokens, steadyPart } from '../../simulator/calibration/recordings.js';
+import { crowdedTokens, steadyPart } from '../../simulator/calibration/read-recording.js';
 import { prepareLongDocQa, runLongDocQa } from '../../workloads/long-doc-qa.js';
 import { MeasuringClient } from '../../workloads/measuring-client.js';
 import { EngineWatch, type KvPool } from '../../workloads/recording/engine-watch.js';
@@ -31,7 +31,7 @@ import { NoVerdictError, UsageError } from '../usage-error.js';
 import { checkSameRecording, describeRecordingFolder, openRecordingFolder, RowFile } from './record-files.js';
 import { RecordProgress } from './record-progress.js';
 import type { RecordedPart, RecordSettings } from './simulate-record-flags.js';
-import { filesOf, tokensOf } from './simulate-record-plan.js';
+import { fileOf, filesOf, tokensOf } from './simulate-record-plan.js';
 
 /**
  * Records a server, part by part.
@@ -194,10 +194,10 @@ async function recordPart(
 type Recorder = (session: RecordingSession, settings: RecordSettings, output: Output) => Promise<void>;
 
 const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
-  single: recordSinglePart('text'),
+  single: recordSinglePart('single'),
   ids: recordSinglePart('ids'),
   async decode(session, settings, { open, failures }) {
-    const file = open(`decode-${settings.engine}.csv`, RECORDING_HEADERS.decode);
+    const file = open(fileOf('decode', settings), RECORDING_HEADERS.decode);
     const problems = await recordDecode(session, {
       batches: settings.batches,
       promptTokens: settings.decodePromptTokens,
@@ -217,13 +217,13 @@ const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
         outputTokens: settings.arrivalOutputTokens,
         seed: (settings.seed + index) % 2 ** 32,
       });
-      const file = open(`arrivals-${settings.engine}-${nameOfArrivals(arrivals)}.csv`, RECORDING_HEADERS.arrivals);
+      const file = open(fileOf('arrivals', settings, nameOfArrivals(arrivals)), RECORDING_HEADERS.arrivals);
       addRound(file, records, arrivalLine, failures);
       session.signal.throwIfAborted();
     }
   },
   async longdoc(session, settings, { open, failures }) {
-    const { documents, documentLength, outputLen, maxInflightRequests, repeatCount, engine } = settings;
+    const { documents, documentLength, outputLen, maxInflightRequests, repeatCount } = settings;
     // In the order of the documents: a row's number tells its document then.
     const plan = prepareLongDocQa({ numDocuments: documents, documentLength, repeatCount, repeatMode: 'tile' });
     const { warmup, query } = await runLongDocQa(session.client.target, {
@@ -234,20 +234,19 @@ const RECORDERS: Readonly<Record<RecordedPart, Recorder>> = {
       signal: session.signal,
       onProgress: (told) => session.onProgress({ ...told, phase: `long documents, ${told.phase}` }),
     });
-    addRound(open(`longdoc-${engine}-warmup.csv`, RECORDING_HEADERS.longdoc), warmup, longdocLine, failures);
-    addRound(open(`longdoc-${engine}-query.csv`, RECORDING_HEADERS.longdoc), query, longdocLine, failures);
+    addRound(open(fileOf('longdoc', settings, 'warmup'), RECORDING_HEADERS.longdoc), warmup, longdocLine, failures);
+    addRound(open(fileOf('longdoc', settings, 'query'), RECORDING_HEADERS.longdoc), query, longdocLine, failures);
     session.signal.throwIfAborted();
   },
 };
 
-function recordSinglePart(form: 'text' | 'ids'): Recorder {
-  const kind = form === 'ids' ? 'ids' : 'single';
-  return async (session, { lengths, repetitions, engine }, { open, failures }) => {
-    const file = open(`${kind}-${engine}.csv`, RECORDING_HEADERS.single);
+function recordSinglePart(part: 'single' | 'ids'): Recorder {
+  return async (session, settings, { open, failures }) => {
+    const file = open(fileOf(part, settings), RECORDING_HEADERS.single);
     await recordSingles(session, {
-      lengths,
-      repetitions,
-      form,
+      lengths: settings.lengths,
+      repetitions: settings.repetitions,
+      form: part === 'ids' ? 'ids' : 'text',
       onRow: (row) => {
         file.add([singleLine(row)]);
         if (row.error !== '') failures.push(`${row.length} tokens, ${row.mode}: ${row.error}`);

@@ -1,6 +1,6 @@
 import type { VirtualRecord } from '../study/virtual-serving.js';
+import { mean, median } from './averages.js';
 import type { ArrivalsCase, RecordedCase, RoundCase } from './cases.js';
-import { median } from './median.js';
 import {
   figuresOf,
   measuredTtft,
@@ -10,8 +10,8 @@ import {
   predictStep,
   predictTtft,
 } from './predict.js';
-import { groupBy } from './recordings.js';
-import type { Part } from './split.js';
+import { groupBy } from './read-recording.js';
+import type { Part, SplitCase } from './split.js';
 
 /** A predicted figure beside the measured one, in its unit. */
 export interface Comparison {
@@ -32,20 +32,12 @@ export interface Comparison {
 const SOURCES = { none: 'cold', gpu: 'from the GPU', lmcache: 'from LMCache' } as const;
 
 /** Every recorded case beside its prediction. Rounds of one folder and engine follow each other on one engine. */
-export async function compare(
-  predicted: PredictedEngine,
-  cases: readonly RecordedCase[],
-  parts: readonly Part[],
-): Promise<readonly Comparison[]> {
-  const quiet = cases.flatMap((entry, index) => quietComparison(predicted, entry, parts[index] ?? 'validation'));
-  const rounds = cases.flatMap((entry, index) =>
-    entry.kind === 'round' ? [{ round: entry, part: parts[index] ?? 'validation' }] : [],
-  );
-  const comparisons = [...quiet];
-  for (const [index, entry] of cases.entries()) {
-    if (entry.kind !== 'arrivals') continue;
-    comparisons.push(...(await arrivalsComparisons(predicted, entry, parts[index] ?? 'validation')));
+export async function compare(predicted: PredictedEngine, cases: readonly SplitCase[]): Promise<readonly Comparison[]> {
+  const comparisons = cases.flatMap(({ entry, part }) => quietComparison(predicted, entry, part));
+  for (const { entry, part } of cases) {
+    if (entry.kind === 'arrivals') comparisons.push(...(await arrivalsComparisons(predicted, entry, part)));
   }
+  const rounds = cases.flatMap(({ entry, part }) => (entry.kind === 'round' ? [{ round: entry, part }] : []));
   for (const server of groupBy(
     rounds,
     ({ round }) => `${round.folder} ${round.engine} ${round.workload === 'bench'}`,
@@ -159,8 +151,4 @@ function complete(comparison: Omit<Comparison, 'error'>): Comparison {
 export function errorsOf(comparisons: readonly Comparison[]): { readonly median: number; readonly worst: number } {
   const errors = comparisons.map(({ error }) => Math.abs(error));
   return { median: median(errors), worst: errors.length === 0 ? Number.NaN : Math.max(...errors) };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

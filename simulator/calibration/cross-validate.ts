@@ -21,8 +21,10 @@ export async function crossValidate(
   for (const recording of recordings) {
     const others = recordings.filter((other) => other !== recording);
     const fitted = profileOf(await fitProfile(file, others, constants, 'cross-validation'));
-    const { cases, parts } = leftOut(recording);
-    results.push({ recording, comparisons: await compare(recording.predictedBy(fitted), cases, parts) });
+    results.push({
+      recording,
+      comparisons: await compare(recording.predictedBy(fitted), leftOut(recording).cases),
+    });
   }
   return results;
 }

@@ -1,5 +1,6 @@
 import type { ProfileFile } from '../profile-schema.js';
 import { profileOf } from '../profiles.js';
+import { mean } from './averages.js';
 import type { RecordedCase, RoundCase, StepCase, TtftCase } from './cases.js';
 import { constantAt, type FreeConstant, LOADED_CONSTANTS, withConstants } from './constants.js';
 import { costAt, type ErrorProblem, leastErrors, startsAround } from './least-errors.js';
@@ -78,14 +79,12 @@ function weighed<Case>(
   const groups = recordings
     .map((recording) => ({
       recording,
-      entries: recording.cases.flatMap((entry, index) =>
-        recording.parts[index] === 'training' ? (pick(entry) ?? []) : [],
-      ),
+      entries: recording.cases.flatMap(({ entry, part }) => (part === 'training' ? (pick(entry) ?? []) : [])),
     }))
     .filter(({ entries }) => entries.length > 0);
-  const mean = sum(groups.map(({ entries }) => entries.length)) / groups.length;
+  const usual = mean(groups.map(({ entries }) => entries.length));
   return groups.flatMap(({ recording, entries }) =>
-    entries.map((entry) => ({ entry, recording, weight: mean / entries.length })),
+    entries.map((entry) => ({ entry, recording, weight: usual / entries.length })),
   );
 }
 
@@ -185,8 +184,4 @@ function moved(
     return [path, figures === undefined ? value : Number(value.toPrecision(figures))] as const;
   });
   return withConstants(file, new Map(values), source);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

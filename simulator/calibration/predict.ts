@@ -2,6 +2,7 @@ import type { ModelShape, Profile, StepTimeModel } from '../contracts.js';
 import type { L2Adapter } from '../lmcache/l2-adapter.js';
 import { openStudyEngine } from '../study/study-engine.js';
 import type { VirtualEngine, VirtualRecord, VirtualRequest } from '../study/virtual-serving.js';
+import { mean, median } from './averages.js';
 import type {
   ArrivalsCase,
   EngineKind,
@@ -11,7 +12,6 @@ import type {
   TtftCase,
   TtftRepetition,
 } from './cases.js';
-import { median } from './median.js';
 
 const CHUNK_TOKENS = 256;
 /** What a client needs between an answer's end and its next request. */
@@ -197,8 +197,4 @@ function randomPrompt(tokens: number, start: number): readonly number[] {
 /** A document of one repeated word, told apart by its number. */
 function documentOf(tokens: number, number: number): readonly number[] {
   return [151_644, 198, number, ...new Array<number>(tokens - 3).fill(300)];
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

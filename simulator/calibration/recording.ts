@@ -3,7 +3,6 @@ import path from 'node:path';
 import type { ModelShape, Profile } from '../contracts.js';
 import { parseL2Adapter } from '../lmcache/l2-adapter.js';
 import { shapeFromFolder } from '../model-config.js';
-import type { RecordedCase } from './cases.js';
 import {
   blockCountsOf,
   DESCRIPTION,
@@ -13,8 +12,8 @@ import {
   simulatorOf,
 } from './description.js';
 import type { PredictedEngine } from './predict.js';
-import { isRecordingName, readRecording } from './recordings.js';
-import { type Part, partsOf } from './split.js';
+import { isRecordingName, readRecording } from './read-recording.js';
+import { type SplitCase, split } from './split.js';
 
 /** What was recorded of one model on one machine. */
 export interface Recording {
@@ -22,9 +21,7 @@ export interface Recording {
   readonly name: string;
   readonly folder: string;
   readonly model: ModelShape;
-  readonly cases: readonly RecordedCase[];
-  /** Of each case, whether constants may be fitted on it. */
-  readonly parts: readonly Part[];
+  readonly cases: readonly SplitCase[];
   /** Profile of the simulator that was recorded instead of hardware; null for hardware. */
   readonly simulatedBy: string | null;
   /** The same engine, as a profile predicts it. */
@@ -66,8 +63,7 @@ export function openRecordings(
     return {
       name: path.relative(common, path.resolve(folder)),
       folder: path.resolve(folder),
-      cases,
-      parts: partsOf(cases),
+      cases: split(cases),
       simulatedBy: simulatorOf(description),
       ...engineOf(description, named ?? modelOf(description, model, folder), profile, folder),
     };
@@ -85,7 +81,7 @@ function modelOf(description: Description, given: string | undefined, folder: st
 
 /** The same recording, of which no case may be fitted on. */
 export function leftOut(recording: Recording): Recording {
-  return { ...recording, parts: recording.cases.map(() => 'validation') };
+  return { ...recording, cases: recording.cases.map(({ entry }) => ({ entry, part: 'validation' })) };
 }
 
 function engineOf(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { simulateRecordCommand } from '../../pipeline/commands/simulate-record.js';
 import { UsageError } from '../../pipeline/usage-error.js';
-import { readRecording } from '../../simulator/calibration/recordings.js';
+import { readRecording } from '../../simulator/calibration/read-recording.js';
 import { type RawExchange, RawHttpServer } from '../fixtures/raw-http-server.js';
 import { serveInProcess } from '../simulator/serve-in-process.js';
 

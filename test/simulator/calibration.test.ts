@@ -10,7 +10,7 @@ import { fitProfile } from '../../simulator/calibration/fit.js';
 import { costAt, leastErrors, startsAround } from '../../simulator/calibration/least-errors.js';
 import { predictRounds, predictStep, predictTtft } from '../../simulator/calibration/predict.js';
 import { openRecordings, type Recording } from '../../simulator/calibration/recording.js';
-import { partsOf } from '../../simulator/calibration/split.js';
+import { split } from '../../simulator/calibration/split.js';
 import { loadProfile, profileFile, profileOf } from '../../simulator/profiles.js';
 import { openStudyEngine } from '../../simulator/study/study-engine.js';
 import { runSuiteStudy } from '../../simulator/study/suite-study.js';
@@ -24,8 +24,7 @@ function recordingOf(cases: readonly RecordedCase[]): Recording {
     name: 'made up',
     folder: '/made/up',
     model,
-    cases,
-    parts: cases.map(() => 'training'),
+    cases: cases.map((entry) => ({ entry, part: 'training' })),
     simulatedBy: null,
     predictedBy: (profile) => ({ profile, model }),
   };
@@ -49,7 +48,7 @@ describe('a prediction of TTFT', () => {
     const lengths = [9000, 4000, 3800, 4200].map((tokens) => [tokens, 0] as const);
     const ownTtfts = [3800, 4000, 4200, 9000].map((tokens) => ttft('none', [tokens, 0]));
     expect(ttft('none', ...lengths)).toBe(((ownTtfts[1] ?? 0) + (ownTtfts[2] ?? 0)) / 2);
-    const [comparison] = await compare(predicted, [prompts('none', ...lengths)], ['validation']);
+    const [comparison] = await compare(predicted, split([prompts('none', ...lengths)]));
     expect(comparison?.label).toBe('lmcache, 4100 tokens, cold');
   });
 
@@ -104,7 +103,7 @@ describe('the split', () => {
       round('lmcache', 'bench'),
       { kind: 'arrivals', engine: 'baseline', name: 'poisson', requests: [] },
     ];
-    const training = partsOf(cases).map((part) => part === 'training');
+    const training = split(cases).map(({ part }) => part === 'training');
     expect(training.slice(0, 4)).toEqual([false, true, false, true]);
     expect(training.slice(4, 7)).toEqual([false, false, true]);
     expect(training.slice(7)).toEqual([true, false, false, true, false, false]);

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../../simulator/calibration/compare.js';
+import { readRecording } from '../../simulator/calibration/read-recording.js';
 import { openRecordings } from '../../simulator/calibration/recording.js';
-import { readRecording } from '../../simulator/calibration/recordings.js';
 import { loadProfile } from '../../simulator/profiles.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/recordings/h200/', import.meta.url));
@@ -168,7 +168,7 @@ describe('a recording', () => {
     );
     const [first, second] = recordings.map(({ predictedBy }) => predictedBy(loadProfile('h200')));
     expect([first?.blockCounts, second?.blockCounts]).toEqual([{ baseline: 7281, lmcache: 7281 }, {}]);
-    expect(recordings.every(({ cases, parts }) => cases.length === 1 && parts[0] === 'training')).toBe(true);
+    expect(recordings.every(({ cases }) => cases.length === 1 && cases[0]?.part === 'training')).toBe(true);
   });
 
   it('is all files that were named of one folder, each once', () => {
@@ -199,7 +199,7 @@ describe('a recording', () => {
     const queryTtfts = async (baseline: number, lmcache: number) => {
       if (recording === undefined || predicted === undefined) return [];
       const engines = { ...predicted, blockCounts: { baseline, lmcache } };
-      const comparisons = await compare(engines, recording.cases, recording.parts);
+      const comparisons = await compare(engines, recording.cases);
       return comparisons.flatMap((entry) => (entry.label.endsWith('queries, TTFT') ? [entry.predicted] : []));
     };
     // 200 blocks hold one of the three documents, 2000 all.

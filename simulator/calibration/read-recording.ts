@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { mean, median } from './averages.js';
 import type {
   ArrivalsCase,
   EngineKind,
@@ -11,7 +12,6 @@ import type {
   TtftCase,
   TtftRepetition,
 } from './cases.js';
-import { median } from './median.js';
 
 /** Prompt tokens of decode recordings without a column that says so. */
 const DECODE_PROMPT_TOKENS = 2000;
@@ -241,8 +241,4 @@ export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): rea
     else known.push(item);
   }
   return [...groups.values()];
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
