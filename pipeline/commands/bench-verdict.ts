@@ -52,8 +52,8 @@ function describeCached({ lmcache_ci: { cached_tokens: cached }, total_input_tok
   if (cached === null || cached === 0 || sent === 0) return [];
   const percent = Math.min(100, (cached / sent) * 100).toFixed(1);
   return [
-    `Out of the server's caches came ${cached} of ${sent} prompt tokens (${percent} %). ` +
-      'The same --seed makes the same random prompts again.',
+    `Out of the server's caches came ${cached} of ${sent} prompt tokens (${percent} %): prompts that were sent before ` +
+      '(the same --seed makes the same ones), or that begin alike.',
   ];
 }
 

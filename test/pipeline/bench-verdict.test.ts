@@ -67,7 +67,7 @@ test('says how much of the load came out of caches, by the metrics of a server w
   expect(result.json.lmcache_ci.cached_tokens).toBe(12);
   const json = { ...result.json, total_input_tokens: 24 };
   expect(benchVerdict({ ...result, json }, null).lines.join('\n')).toContain(
-    'came 12 of 24 prompt tokens (50.0 %). The same --seed makes the same random prompts again.',
+    'came 12 of 24 prompt tokens (50.0 %): prompts that were sent before (the same --seed makes the same ones), or that',
   );
   const untold = await measured();
   expect(untold.json.lmcache_ci.cached_tokens).toBeNull();
