@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { RunEvent } from './events.js';
 import { resultNames, validateText } from './file-schemas.js';
 import type { StoredRun } from './read-run.js';
+import { judgeWhole } from './run-verdict.js';
 import type { StepResult } from './step-result.js';
 
 /** Where a run is, or how it ended. */
@@ -65,7 +66,14 @@ export async function statusOf(run: StoredRun, isLive: boolean): Promise<RunStat
   const started = run.events.filter((event) => event.type === 'run-started');
   const buildId = run.record?.buildId ?? started[0]?.buildId ?? lost?.buildId ?? null;
   const last = run.events.findLast((event) => event.type === 'run-started' || event.type === 'run-finished');
-  const verdict = last?.type === 'run-finished' ? last.verdict : (run.record?.verdict ?? null);
+  const results = resultsOf(run);
+  const verdict =
+    last?.type === 'run-finished'
+      ? judgeWhole(
+          last.verdict,
+          [...results].map(([name, result]) => ({ name, result })),
+        )
+      : (run.record?.verdict ?? null);
   const isOver = last?.type === 'run-finished' || (last === undefined && verdict !== null);
   const state: RunState = isOver
     ? 'finished'
@@ -76,6 +84,7 @@ export async function statusOf(run: StoredRun, isLive: boolean): Promise<RunStat
         : 'ended-without-verdict';
   const steps = stepsOf(
     run,
+    results,
     state,
     started.flatMap((event) => event.steps ?? []),
   );
@@ -100,16 +109,24 @@ function noVerdict({ orchestratorLost: lost, events }: StoredRun, state: RunStat
     : `no verdict: the last sign of life is of ${at}, and nobody works on it any more (killed together with its keeper, a reboot, or a full disk); lmcache-ci clean removes what it left`;
 }
 
-function stepsOf({ record, events }: StoredRun, state: RunState, planned: readonly string[]): StepStatus[] {
-  const begun = new Map<string, Extract<RunEvent, { type: 'step-started' }>>();
+/** What each step came to last, whichever command ran it. */
+function resultsOf({ record, events }: StoredRun): ReadonlyMap<string, StepResult> {
   const results = new Map<string, StepResult>(record?.steps.map(({ name, result }) => [name, result]) ?? []);
   for (const event of events) {
-    if (event.type === 'step-started') {
-      begun.set(event.step, event);
-      results.delete(event.step);
-    }
+    if (event.type === 'step-started') results.delete(event.step);
     if (event.type === 'step-finished') results.set(event.step, event.result);
   }
+  return results;
+}
+
+function stepsOf(
+  { events }: StoredRun,
+  results: ReadonlyMap<string, StepResult>,
+  state: RunState,
+  planned: readonly string[],
+): StepStatus[] {
+  const begun = new Map<string, Extract<RunEvent, { type: 'step-started' }>>();
+  for (const event of events) if (event.type === 'step-started') begun.set(event.step, event);
   const names = [...new Set([...planned, ...begun.keys(), ...results.keys()])];
   const blocker = names.find((name) => isBad(results.get(name)));
   return names.map((name): StepStatus => {

@@ -92,6 +92,23 @@ describe('the status of a results directory', () => {
     );
   });
 
+  it('of single steps: what all of them came to, not what the last one did', async () => {
+    const failed: RunEventInput = {
+      ...{ type: 'step-finished', step: 'long-doc-qa', durationSeconds: 1 },
+      result: {
+        ...{ outcome: 'failed', reason: 'regression', cause: 'threshold', message: 'too slow' },
+        ...{ evidence: [], verdicts: [] },
+      },
+    };
+    const passed = { outcome: 'passed' as const, exitCode: 0 as const, message: '1 step passed' };
+    write([
+      ...[{ ...started, steps: ['long-doc-qa'] }, stepStarted('long-doc-qa'), failed],
+      ...[{ ...started, steps: ['cleanup'] }, stepStarted('cleanup'), stepPassed('cleanup')],
+      { type: 'run-finished', verdict: passed },
+    ]);
+    expect((await status()).summary).toBe('failed (exit code 1): too slow');
+  });
+
   it('of a directory without a run is that there is none', async () => {
     expect((await status()).buildId).toBeNull();
   });
