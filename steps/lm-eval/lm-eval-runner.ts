@@ -116,9 +116,10 @@ async function runPass(
   } finally {
     clearInterval(watch);
   }
-  if (exitCode !== 0) {
-    throw describeLmEvalFailure(pass, exitCode, logPath, await readFile(logPath, 'utf8').catch(() => ''));
-  }
+  const log = await readFile(logPath, 'utf8').catch(() => '');
+  if (exitCode !== 0) throw describeLmEvalFailure(pass, exitCode, logPath, log);
+  const retries = describeRetries(pass, logPath, log);
+  if (retries !== null) progress.warn(retries);
   return await copySamplesUp(directory, task.name, logPath);
 }
 
@@ -156,6 +157,15 @@ async function readTail(file: string, bytes: number): Promise<string> {
   } catch {
     return '';
   }
+}
+
+/** lm_eval sends a failed request up to twice more, and says so in its log alone; null where all were answered at once. */
+function describeRetries(pass: string, logPath: string, log: string): string | null {
+  const lines = log.split(/[\r\n]+/);
+  const retried = lines.filter((line) => /\bRetry attempt \d/.test(line)).length;
+  if (retried === 0) return null;
+  const first = /(?:API request failed! |Exception:).*/.exec(log)?.[0].slice(0, 200) ?? 'for a reason it does not tell';
+  return `lm_eval (${pass}) sent ${retried} requests again, the first after: ${first}; see "${logPath}".`;
 }
 
 /** Who is to blame when lm_eval ended with an error, by the exception at the end of its log. */

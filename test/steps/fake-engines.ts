@@ -23,8 +23,8 @@ export interface EngineFaults {
   readonly wrongTextFromCache?: boolean;
   /** Another text for these prompts, always: by a part of the prompt. */
   readonly oddAnswerTo?: string;
-  /** HTTP status for every request from this number on (0 is the first). */
-  readonly failFrom?: { readonly request: number; readonly status: number };
+  /** HTTP status for every request from this number on (0 is the first), or only for so many. */
+  readonly failFrom?: { readonly request: number; readonly status: number; readonly times?: number };
   /** The value of the hit counters in /metrics. */
   readonly hitsInMetrics?: string;
   readonly withoutReset?: boolean;
@@ -155,7 +155,8 @@ export class FakeVllm {
     const prompt = promptOf(body);
     this.prompts.push(prompt);
     const failFrom = this.faults.failFrom;
-    if (failFrom !== undefined && this.prompts.length > failFrom.request) {
+    const nth = this.prompts.length - 1 - (failFrom?.request ?? 0);
+    if (failFrom !== undefined && nth >= 0 && nth < (failFrom.times ?? Number.POSITIVE_INFINITY)) {
       const error = { message: 'the fake was told to fail', type: 'Error', param: null, code: failFrom.status };
       response.writeHead(failFrom.status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
       return;

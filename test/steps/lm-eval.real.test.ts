@@ -41,9 +41,13 @@ describe('the real lm_eval', () => {
   });
 
   it('asks our task twice and leaves its samples in both places', { timeout: 120_000 }, async () => {
-    const { context, result, vllm } = await runStep({});
+    const { context, result, vllm } = await runStep({ failFrom: { request: 3, status: 503, times: 1 } });
     expect(result).toMatchObject({ outcome: 'passed' });
-    expect(vllm.prompts).toHaveLength(24);
+    // lm_eval sends a failed request again by itself, which is told.
+    expect(vllm.prompts).toHaveLength(24 + 1);
+    expect(context.lines.filter((line) => line.startsWith('warning: lm_eval'))).toEqual([
+      expect.stringMatching(/\(first_run\) sent 1 requests again, the first after: .*503.*; see ".*first_run\.log"\.$/),
+    ]);
     expect(vllm.prompts[0]).toMatch(/^Book \d+: /);
     const first = context.results.path('lm_eval', 'first_run');
     const samples = (await readdir(first)).filter((file) => /^samples_gsm8k_.*\.jsonl$/.test(file));
