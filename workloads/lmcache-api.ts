@@ -12,7 +12,7 @@ export async function clearLmcache(
   signal: AbortSignal,
 ): Promise<{ readonly ok: true } | { readonly ok: false; readonly message: string }> {
   for (const path of clearPaths) {
-    const answer = await ask({ baseUrl, model: '' }, 'POST', path, { signal });
+    const answer = await ask({ baseUrl, model: '' }, 'POST', path, { signal, body: {} });
     if (answer.status >= 200 && answer.status < 300) return { ok: true };
     if (answer.status !== 404 && answer.status !== 405) {
       return { ok: false, message: `POST ${path} answered HTTP ${answer.status}: ${answer.text.trim().slice(0, 500)}` };
