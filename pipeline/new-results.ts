@@ -43,8 +43,11 @@ export async function openNewResults(
 }
 
 async function holdsBuildOnly(resultsDir: string): Promise<boolean> {
-  const { record } = await readRun(resultsDir);
-  return record?.verdict?.outcome === 'passed' && record.steps.every(({ name }) => name === 'build-image');
+  const { record, events } = await readRun(resultsDir);
+  const begun = events.flatMap((event) => (event.type === 'run-started' ? (event.steps ?? ['unknown']) : []));
+  const isBuild = record?.verdict?.outcome === 'passed' && begun.every((name) => name === 'build-image');
+  // Of two launches at once the second one must not join in.
+  return isBuild && !(await isWrittenTo(resultsDir));
 }
 
 /** By it the steps of one CI build tell their runs apart, as a shell writes it. */

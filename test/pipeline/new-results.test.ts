@@ -5,6 +5,7 @@ import { detectCi } from '../../ci/ci-environment.js';
 import { defaultRegistryDirectory, openRegistry } from '../../engines/registry.js';
 import { openNewResults, resultsRefusal } from '../../pipeline/new-results.js';
 import type { RunPlan } from '../../pipeline/run-plan.js';
+import { EventLog } from '../../results-schema/event-log.js';
 import { ResultsDirectoryError } from '../../results-schema/results-directory-checks.js';
 import { createResultsDirectory } from '../../results-schema/results-directory-fs.js';
 import { commonSettings } from '../../steps/common-settings.js';
@@ -41,9 +42,10 @@ describe('results that are there already', () => {
   });
 
   it.each([
-    ['build-image alone', ['build-image'], null],
-    ['a whole run', ['build-image', 'launch-containers'], '.1'],
-  ])('of %s', async (_, steps, movedTo) => {
+    ['build-image alone', [['build-image']], null],
+    ['a launch that was killed after it', [['build-image'], ['launch-containers']], '.1'],
+    ['a whole run', [['build-image', 'launch-containers']], '.1'],
+  ])('of %s', async (_, commands, movedTo) => {
     const directory = temporaryDirectory();
     vi.stubEnv('XDG_RUNTIME_DIR', directory);
     const said: string[] = [];
@@ -51,7 +53,12 @@ describe('results that are there already', () => {
     const root = path.join(directory, 'results');
     const earlier = await createResultsDirectory(root, { buildId: 'earlier', isLive: async () => false });
     const verdict = { outcome: 'passed' as const, exitCode: 0 as const, message: '' };
-    await earlier.writeJson('run.json', sampleRecord({ buildId: 'earlier', steps: steps.map(step), verdict }));
+    const [first = []] = commands;
+    await earlier.writeJson('run.json', sampleRecord({ buildId: 'earlier', steps: first.map(step), verdict }));
+    const events = new EventLog(earlier.path('events.jsonl'));
+    for (const steps of commands)
+      events.append({ type: 'run-started', buildId: 'b', command: [], engine: 'sim', runtime: 'process', steps });
+    events.close();
     const plan = newPlan(directory, { buildId: 'later', resultsDir: root });
     expect((await openNewResults(plan, { goesOnAfterBuild: true })).root).toBe(root);
     expect(existsSync(`${root}.1`)).toBe(movedTo !== null);
