@@ -218,6 +218,23 @@ describe('lmcache-ci simulate record', () => {
     expect([code, answered, readdirSync(folder)]).toEqual([130, 2, []]);
   });
 
+  it('ends with 1 where a prompt that was cached is not any more', async () => {
+    // Cold, again; and once more, as in the unrecorded prompts before.
+    const cached = [0, 288, 0, 0];
+    const url = await serveRaw((exchange) => {
+      const details = { prompt_tokens_details: { cached_tokens: cached.shift() } };
+      const usage = { prompt_tokens: 300, completion_tokens: 1, ...details };
+      return exchange.answer(200, `data: ${JSON.stringify({ choices: [], usage })}\n\n${COMPLETION}`, EVENTS);
+    });
+    const flags = { parts: 'single', lengths: '300', repetitions: '1', pause: '0' };
+    const { code, err } = await record({ engine: 'baseline', url, ...flags });
+    expect(err).toContain(
+      '1 failed, and are left out; the first: 300 tokens, gpu: The same prompt sent twice shows no',
+    );
+    expect(code).toBe(1);
+    expect(readRecording(join(folder, 'single-baseline.csv'))).toMatchObject([{ cachedIn: 'none' }]);
+  });
+
   it('ends with 1, without a batch whose tokens came all at once', async () => {
     const url = await serveRaw((exchange) => exchange.answer(200, COMPLETION, EVENTS));
     const flags = {

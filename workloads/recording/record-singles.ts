@@ -38,7 +38,7 @@ const CHUNK_TOKENS = 256;
  * TTFT of single prompts on an idle engine: each new prompt cold, again from the GPU's prefix cache, and with LMCache once
  * more after the prefix cache was reset. All lengths come before the next repetition. The shortest and the longest are
  * sent once before, unrecorded: what is slow only the first time is over then, and it shows whether the caches are there.
- * @throws ServerAnswerError where the caches are not what the engine's name says; the signal's reason when aborted
+ * @throws ServerAnswerError where the first two failed, or the caches are not what the engine's name says; the signal's reason when aborted
  */
 export async function recordSingles(session: RecordingSession, options: SinglesOptions): Promise<void> {
   const { lengths, repetitions, form } = options;
@@ -65,8 +65,8 @@ export async function recordSingles(session: RecordingSession, options: SinglesO
       if (mode === 'lmcache') await reset(session);
       const measured = await recordOne(session, prompts[index] ?? '', mode);
       const row: SingleRow = { engine: session.engine, length, rep, mode, resetOk: true, ...measured };
-      if (rep < 0) checkCache(row);
-      else options.onRow(row);
+      if (rep >= 0) options.onRow(row);
+      else if (row.error !== '') throw new ServerAnswerError(`The first prompts already failed: ${row.error}`, 200);
       done += 1;
       failed += row.error === '' ? 0 : 1;
       progress(phase, done, plan.length * modes.length, failed);
@@ -91,14 +91,12 @@ async function recordOne(
   if (record === undefined) throw new Error('a request without a record');
   const isGood = record.outcome.state === 'ok';
   const cachedTokens = record.cachedTokens ?? 0;
-  const wasKnown =
-    mode === 'cold' && cachedTokens > 0 ? `a new prompt found ${cachedTokens} cached tokens: take another --seed` : '';
   return {
     firstChunk: sinceSent(record, record.tokenTimes[0]),
     ttft: isGood ? ttftSeconds(record) : null,
     promptTokens: record.promptTokens,
     cachedTokens,
-    error: isGood ? wasKnown : describeOutcome(record.outcome),
+    error: isGood ? wrongCache(mode, record.promptTokens ?? 0, cachedTokens) : describeOutcome(record.outcome),
     engineTimes: isGood ? await session.watch.timesSince(before) : UNTOLD,
   };
 }
@@ -108,21 +106,13 @@ export function sinceSent(record: RequestRecord, at: number | undefined): number
   return at === undefined || record.sentAt === null ? null : at - record.sentAt;
 }
 
-/** What the unrecorded prompts must show. */
-function checkCache({ mode, promptTokens, cachedTokens, error }: SingleRow): void {
-  const complain = (what: string): never => {
-    throw new ServerAnswerError(what, 200);
-  };
-  if (error !== '') complain(`The first prompts already failed: ${error}`);
-  if (cachedTokens > 0 || (promptTokens ?? 0) <= CHUNK_TOKENS) return;
-  if (mode === 'gpu') {
-    complain(
-      'The same prompt sent twice shows no cached tokens: start vLLM with --enable-prefix-caching and --enable-prompt-tokens-details.',
-    );
+/** How much of a prompt was cached where all or nothing of it had to be; empty where it was so. */
+function wrongCache(mode: SingleMode, promptTokens: number, cachedTokens: number): string {
+  if (mode === 'cold') {
+    return cachedTokens > 0 ? `a new prompt found ${cachedTokens} cached tokens: take another --seed` : '';
   }
-  if (mode === 'lmcache') {
-    complain(
-      "No token came from LMCache after the GPU's prefix cache was reset: is LMCache configured, and --pause long enough for its stores? A vLLM without LMCache is --engine baseline.",
-    );
-  }
+  if (cachedTokens > 0 || promptTokens <= CHUNK_TOKENS) return '';
+  return mode === 'gpu'
+    ? 'The same prompt sent twice shows no cached tokens: start vLLM with --enable-prefix-caching and --enable-prompt-tokens-details.'
+    : "No token came from LMCache after the GPU's prefix cache was reset: is LMCache configured and alive, and --pause long enough for its stores? A vLLM without LMCache is --engine baseline.";
 }
