@@ -4,7 +4,7 @@ import type { BenchServeJson } from '../../workloads/bench/result-json.js';
 import { describeOutcome } from '../../workloads/request.js';
 import type { RequestTable } from '../../workloads/request-table.js';
 
-/** So much longer than planned may the sending take. */
+/** So many times slower than planned may the sending be. */
 const RATE_TOLERANCE = 1.05;
 
 /** What a run came to: its exit code, and what to tell the person. */
@@ -57,19 +57,26 @@ function describeCached({ lmcache_ci: { cached_tokens: cached }, total_input_tok
   ];
 }
 
-/** The rate that was asked for and the one that was sent, where a limit of concurrency has kept them apart. */
+/** The rate that was asked for and the one that was sent, where a limit, or late answers in conversations, kept them apart. */
 function describeRate(json: BenchServeJson, table: RequestTable): string[] {
-  const { max_concurrency: limit, lmcache_ci: extras } = json;
+  const { max_concurrency: limit, lmcache_ci: extras, num_prompts: planned } = json;
+  const conversations = extras.multi_round_qa;
   let [dueUntil, sentUntil] = [0, 0];
   for (const { intendedStart, sentAt } of table) {
     dueUntil = Math.max(dueUntil, intendedStart);
     sentUntil = Math.max(sentUntil, sentAt ?? 0);
   }
-  if (limit === null || dueUntil === 0 || sentUntil <= dueUntil * RATE_TOLERANCE) return [];
-  const rate = (seconds: number): string => (table.size / seconds).toFixed(2);
+  const asked = Math.min(planned / dueUntil, conversations?.configured_qps ?? Number.POSITIVE_INFINITY);
+  const sent = table.size / sentUntil;
+  const canBeHeldBack = limit !== null || conversations !== undefined;
+  if (!canBeHeldBack || dueUntil === 0 || sentUntil === 0 || sent * RATE_TOLERANCE >= asked) return [];
+  const why =
+    conversations === undefined
+      ? `--max-concurrency ${limit} held them back`
+      : 'questions wait for the answers before them';
   const { mean, p99 } = extras.ttft_from_intended_ms;
   return [
-    `Sent were ${rate(sentUntil)} of ${rate(dueUntil)} requests a second: --max-concurrency ${limit} held them back. ` +
+    `Sent were ${sent.toFixed(2)} of ${asked.toFixed(2)} requests a second: ${why}. ` +
       `TTFT from when they were due, ms: mean ${mean.toFixed(2)}, p99 ${p99.toFixed(2)}.`,
   ];
 }

@@ -87,4 +87,25 @@ test('says so when a limit of concurrency has kept the rate down, and only then'
   expect(benchVerdict(sentAt(0), null).lines.join('\n')).not.toContain('Sent were');
   const unlimited = { ...sentAt(1), json: { ...result.json, max_concurrency: null } };
   expect(benchVerdict(unlimited, null).lines.join('\n')).not.toContain('Sent were');
+  const conversations = {
+    configured_qps: 4,
+    actual_qps: 1,
+    processing_speed: 1,
+    requests_on_the_fly: 0,
+    input_tokens_per_second: 1,
+    output_tokens_per_second: 1,
+    average_generation_throughput_per_request: null,
+    average_ttft: null,
+  };
+  const asked = {
+    ...unlimited,
+    json: {
+      ...unlimited.json,
+      num_prompts: 8,
+      lmcache_ci: { ...result.json.lmcache_ci, multi_round_qa: conversations },
+    },
+  };
+  expect(benchVerdict(asked, null).lines.join('\n')).toMatch(
+    /^Sent were 1\.\d\d of 4\.00 requests a second: questions wait for the answers before them\. TTFT/m,
+  );
 });
