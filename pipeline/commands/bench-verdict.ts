@@ -68,7 +68,7 @@ function describeRate(json: BenchServeJson, table: RequestTable): string[] {
   }
   const asked = Math.min(planned / dueUntil, conversations?.configured_qps ?? Number.POSITIVE_INFINITY);
   const sent = table.size / sentUntil;
-  const canBeHeldBack = limit !== null || conversations !== undefined;
+  const canBeHeldBack = !extras.interrupted && (limit !== null || conversations !== undefined);
   if (!canBeHeldBack || dueUntil === 0 || sentUntil === 0 || sent * RATE_TOLERANCE >= asked) return [];
   const why =
     conversations === undefined

@@ -87,6 +87,8 @@ test('says so when a limit of concurrency has kept the rate down, and only then'
   expect(benchVerdict(sentAt(0), null).lines.join('\n')).not.toContain('Sent were');
   const unlimited = { ...sentAt(1), json: { ...result.json, max_concurrency: null } };
   expect(benchVerdict(unlimited, null).lines.join('\n')).not.toContain('Sent were');
+  const interrupted = { ...result.json, lmcache_ci: { ...result.json.lmcache_ci, interrupted: true } };
+  expect(benchVerdict({ ...sentAt(1), json: interrupted }, 'SIGINT').lines.join('\n')).not.toContain('Sent were');
   const conversations = {
     configured_qps: 4,
     actual_qps: 1,
