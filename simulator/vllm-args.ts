@@ -20,6 +20,8 @@ export interface VllmServeOptions {
   /** A folder, or a model's name. */
   readonly tokenizer: string | null;
   readonly maxModelLen: number | null;
+  /** `max_new_tokens` of --override-generation-config: no answer has more tokens; null: none is given. */
+  readonly mostOutputTokens: number | null;
   /** What stands in place of values of the model's config.json. */
   readonly hfOverrides: Readonly<Record<string, unknown>>;
   readonly maxNumBatchedTokens: number | null;
@@ -70,6 +72,7 @@ const USED_FLAGS = new Set([
   'hf-overrides',
   'max-num-batched-tokens',
   'max-num-seqs',
+  'override-generation-config',
   'gpu-memory-utilization',
   'num-gpu-blocks-override',
   'tensor-parallel-size',
@@ -152,6 +155,8 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
   }
   const maxModelLen = number('max-model-len');
   const overrides = values.get('hf-overrides');
+  const generation = values.get('override-generation-config');
+  const mostOutputTokens = isJsonObject(generation) ? generation.max_new_tokens : null;
   return {
     model,
     servedModelNames: names.length > 0 ? names : [model],
@@ -160,6 +165,7 @@ export function parseVllmServe(parser: ParserSpec, argv: readonly string[]): Vll
     apiKeys: list('api-key'),
     tokenizer: text('tokenizer'),
     maxModelLen: maxModelLen === -1 ? null : atLeastOne('max_model_len', maxModelLen),
+    mostOutputTokens: typeof mostOutputTokens === 'number' ? mostOutputTokens : null,
     hfOverrides: isJsonObject(overrides) ? overrides : {},
     maxNumBatchedTokens: atLeastOne('max_num_batched_tokens', number('max-num-batched-tokens')),
     maxNumSeqs: atLeastOne('max_num_seqs', number('max-num-seqs')),

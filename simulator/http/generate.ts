@@ -236,13 +236,19 @@ function promptIds(
   return prompts.get(key, text, () => tokenizer.applyChatTemplate(messages, { addGenerationPrompt }));
 }
 
+/** How many tokens an answer may have. */
+export function outputTokensOf(request: GenerationRequest, served: ServedModel, promptTokens: number): number {
+  const room = served.maxModelLen - promptTokens;
+  return Math.min(request.maxTokens ?? room, served.options.mostOutputTokens ?? room, room);
+}
+
 function openSequences(
   { served, control }: GenerationContext,
   request: GenerationRequest,
   { ids, cameAsIds }: EncodedPrompt,
   requestId: string,
 ): Sequence[] {
-  const maxTokens = Math.min(request.maxTokens ?? served.maxModelLen, served.maxModelLen - ids.length);
+  const maxTokens = outputTokensOf(request, served, ids.length);
   return Array.from({ length: request.n }, (_, sequence) => {
     const key = { temperature: request.temperature, seed: request.seed, sequence };
     return new Sequence(

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { badRequest } from './api-error.js';
-import { admit, encodePrompts, type GenerationContext } from './generate.js';
+import { admit, encodePrompts, type GenerationContext, outputTokensOf } from './generate.js';
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from './generation-request.js';
 import { isJsonObject } from './pydantic-report.js';
 import { type JsonObject, parseFieldsFirst, readBody } from './request-body.js';
@@ -42,16 +42,14 @@ async function bodyOf(http: IncomingMessage): Promise<JsonObject> {
 
 /** @throws ApiError 400 */
 function rendered(context: GenerationContext, request: GenerationRequest, prefix: string): readonly unknown[] {
-  const { maxModelLen } = context.served;
   return encodePrompts(context, request).map(({ ids }) => {
-    const room = maxModelLen - ids.length;
     return {
       request_id: `${prefix}-${randomBytes(16).toString('hex')}`,
       token_ids: ids,
       assistant_tokens_mask: null,
       token_offsets: null,
       features: null,
-      sampling_params: samplingParamsOf(request, Math.min(request.maxTokens ?? room, room)),
+      sampling_params: samplingParamsOf(request, outputTokensOf(request, context.served, ids.length)),
       model: request.model,
       stream: request.stream,
       stream_options: streamOptions(request),

@@ -289,6 +289,27 @@ describe('starting the simulated server', () => {
     }
   });
 
+  // As vLLM 0.26's HTTP layer: the default of who asks for no number, and the most for who asks for more.
+  it('gives no more tokens than --override-generation-config allows', async () => {
+    const brief = await serveInProcess(['--override-generation-config', '{"max_new_tokens": 10}']);
+    try {
+      const tokensOf = async (body: object) => {
+        const answer = await complete({ prompt: 'hi', ignore_eos: true, ...body }, brief.baseUrl);
+        return answer.usage?.completion_tokens;
+      };
+      expect(await Promise.all([{}, { max_tokens: 12 }, { max_tokens: 5 }].map(tokensOf))).toEqual([10, 10, 5]);
+      const rendered = await post(
+        '/v1/chat/completions/render',
+        { messages: [{ role: 'user', content: 'hi' }] },
+        {},
+        brief.baseUrl,
+      );
+      expect(await rendered.json()).toMatchObject({ sampling_params: { max_tokens: 10 } });
+    } finally {
+      await brief.stop();
+    }
+  });
+
   it('says in its log that it is a simulation, with profile, kernels, KV pool and what it ignores', async () => {
     const noted = await serveInProcess(['--gpu-memory-utilization', '0.5', '--attention-backend', 'FLASH_ATTN'], {
       SIM_PROFILE: 'h200-batch-invariant',
