@@ -120,7 +120,7 @@ export function test_chunk_prefill({ model }: Settings): TestCase {
   const options = { enable_chunked_prefill: true };
   return testCase({
     engines: [forModel(model, { lmcache: lmcache(localCpu), options }), forModel(model, { options })],
-    experiments: dummies(5),
+    experiments: dummies(10),
     shows: [reuse('KV cache from CPU memory, with chunked prefill', 1.5)],
   });
 }
@@ -164,7 +164,7 @@ export function test_multi_turn({ model }: Settings): TestCase {
 
 /** The GPU's memory as LMCache's storage. */
 export function test_lmcache_local_gpu(settings: Settings): TestCase {
-  return against(settings, localGpu, {}, dummies(5), reuse('KV cache from GPU memory', 1.5));
+  return against(settings, localGpu, {}, dummies(10), reuse('KV cache from GPU memory', 1.5));
 }
 
 /** The host's memory. */

@@ -51,6 +51,22 @@ describe('a test file', () => {
     expect(planned?.cases?.[0]?.experiments[0]?.workload.contextLength).toBe(100);
   });
 
+  it('of ours asks as often, and about contexts as long, as lmcache-tests', async () => {
+    const planned = await planFunctions(await loadFunctions(shipped), settings, String);
+    const others: Readonly<Record<string, string>> = {
+      test_cache_compatibility: '5 x 8192, 5 x 16384, 5 x 24576',
+      test_lmcache_redis_sentinel: '10 x 10375',
+      test_multi_turn: '10 x 16',
+      test_vary_length_workload: '3 x 12288',
+    };
+    expect(planned).toHaveLength(16);
+    for (const { name, cases } of planned) {
+      const workloads = (cases ?? []).flatMap(({ experiments }) => experiments.map(({ workload }) => workload));
+      const said = workloads.map(({ qps, duration, contextLength }) => `${qps * duration} x ${contextLength}`);
+      expect(said.join(', '), name).toBe(others[name] ?? '10 x 8192, 10 x 16384, 10 x 24576');
+    }
+  });
+
   it('in JavaScript works too', async () => {
     const file = fileOf(
       'mine.mjs',
