@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -147,6 +147,8 @@ interface Load {
 async function measure({ folder, client, core }: Places, load: Load): Promise<Run> {
   const profile = path.join(folder, `paced-${load.streams}.json`);
   writePacedProfile(profile, MODEL, load.streams, load.stepMs);
+  const log = path.join(folder, 'server.log');
+  const logFile = openSync(log, 'w');
   const server = spawn(
     process.execPath,
     [
@@ -162,11 +164,14 @@ async function measure({ folder, client, core }: Places, load: Load): Promise<Ru
     ],
     {
       env: { ...process.env, SIM_PROFILE: profile, SIM_SPEED: String(load.speed), SIM_FAULT: '' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', logFile],
     },
   );
+  closeSync(logFile);
   try {
-    const port = await portOf(server, /Starting vLLM server on http:\/\/[^:]+:(\d+)/);
+    const port = await portOf(server, /Starting vLLM server on http:\/\/[^:]+:(\d+)/).catch((error) => {
+      throw new Error(`${error.message}:\n${readFileSync(log, 'utf8')}`);
+    });
     pin(server.pid ?? 0, core);
     // Code is compiled and connections are made before anything counts.
     await readTokenStreams(client, port, MODEL, load.streams, 50);
