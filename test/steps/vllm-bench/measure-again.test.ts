@@ -49,10 +49,15 @@ describe('a throughput that was missed', () => {
     expect(result).toHaveProperty('message', expect.stringContaining('was 94 and then 99 % of the baseline'));
   });
 
-  it('is forgotten for what else goes wrong then', async () => {
-    const unproved = measured(99, 0);
-    expect(await judgedAs(measured(90), unproved)).toBe(unproved);
+  it('gives way to what else goes wrong then, and is still told', async () => {
+    const told = expect.stringMatching(/ Measured before: .*required is >= 95 %/);
+    const first = expect.objectContaining({ name: `${throughputGateName}_first`, measured: 90, outcome: 'reported' });
+    const unproved = await judgedAs(measured(90), measured(99, 0));
+    expect(unproved).toMatchObject({ outcome: 'failed', reason: 'cache-not-exercised', message: told });
+    expect(unproved).toHaveProperty('verdicts', expect.arrayContaining([first]));
     const doubtful = conclude({ gates: [], doubts: [{ reason: 'client-overloaded', message: 'slow client' }] });
-    expect(await judgedAs(measured(90), doubtful)).toBe(doubtful);
+    const doubted = await judgedAs(measured(90), doubtful);
+    expect(doubted).toMatchObject({ outcome: 'inconclusive', reason: 'client-overloaded', message: told });
+    expect(doubted).toHaveProperty('verdicts', [first]);
   });
 });
